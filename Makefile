@@ -1,0 +1,69 @@
+# Two commands matter: `make reproduce` and `make test`. The rest are their parts.
+# Another interpreter: make PYTHON=python3.12 reproduce
+
+PYTHON ?= python3
+VENV   := .venv
+LAB    := .venv-lab
+BIN    := $(VENV)/bin
+# One thread per process: parallel checks do not fight over cores, and last digits stay the same.
+export OMP_NUM_THREADS := 1
+export OPENBLAS_NUM_THREADS := 1
+
+.PHONY: help setup reproduce test check lab bench notebooks lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the commands
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.installed ## create .venv from the lock
+
+reproduce: setup ## run every notebook, draw figures/, print the scoreboard
+	@$(BIN)/repro run --figures figures
+	@$(BIN)/repro claims
+
+test: setup ## ruff, the unit tests and nbval
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 120
+
+check: setup ## nbval over the committed notebooks alone
+	@$(BIN)/repro check
+
+lab: $(LAB)/.installed ## open the notebooks in JupyterLab
+	@$(LAB)/bin/jupyter lab notebooks
+
+bench: setup ## how long the commands take, as ratios to an empty Python
+	@$(BIN)/python benchmarks/commands.py
+
+notebooks: setup ## execute the committed notebooks again, in place
+	@$(BIN)/repro run --in-place
+
+lock: ## resolve both locks and environment.yml again (needs uv)
+	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	    --extra test pyproject.toml -o requirements.lock
+	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
+	    --extra test --extra lab -c requirements.lock pyproject.toml -o requirements-lab.lock
+	$(PYTHON) repro/lab/environment.py
+
+clean: ## remove what the commands made, except figures/
+	rm -rf $(VENV) $(LAB) runs
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@$(call install,$(VENV),requirements.lock)
+
+$(LAB)/.installed: requirements-lab.lock pyproject.toml
+	@$(call install,$(LAB),requirements-lab.lock)
+
+# install FOLDER,LOCK: a fresh environment with exactly what the lock names, then this checkout.
+define install
+$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and \
+    f"Python 3.11 or newer is needed, $(PYTHON) is {v}: name another, as in make PYTHON=python3.12 setup")' && \
+rm -rf $(1) && $(PYTHON) -m venv $(1) && \
+if uv --version >/dev/null 2>&1; then \
+    uv pip install -q --python $(1)/bin/python --require-hashes -r $(2) && \
+    uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e .; \
+else \
+    $(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(2) && \
+    $(1)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+fi && touch $(1)/.installed
+endef

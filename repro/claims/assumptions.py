@@ -1,0 +1,146 @@
+"""What a reader may assume otherwise: every assumption of the audits, with its default from the facts."""
+
+from dataclasses import dataclass
+
+from repro.errors import unknown
+from repro.facts import Facts
+from repro.parameters import Parameter
+
+PEAKS = ("bf16_dense", "bf16_sparse", "fp8_dense", "fp8_sparse")
+GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """An assumption: `fact` is the key that its default and unit come from, else `default` and `unit` are here."""
+
+    name: str
+    help: str
+    domain: str
+    fact: str = ""
+    default: float | str = ""
+    unit: str = ""
+
+    def parameter(self, facts: Facts) -> Parameter:
+        """Return it as a parameter with its default; counts that a reader may set to a fraction become floats."""
+        if not self.fact:
+            return Parameter(self.name, self.default, self.unit, self.domain, self.help)
+        fact = facts[self.fact]
+        default = fact.value if self.name == "gpus" else float(fact.value)
+        return Parameter(self.name, default, fact.unit, self.domain, self.help)
+
+
+ASSUMPTIONS = {
+    one.name: one
+    for one in (
+        Assumption("tokens", "pre-training tokens of V3", "in (0, 1e18]", "deepseek_v3.tokens"),
+        Assumption(
+            "active_parameters",
+            "parameters of V3 that one token passes through",
+            "in (0, 1e18]",
+            "deepseek_v3.active_parameters",
+        ),
+        Assumption(
+            "flop_per_parameter_per_token",
+            "6 for forward and backward, 2 for forward alone",
+            "in (0, 100]",
+            "convention.flop_per_parameter_per_token",
+        ),
+        Assumption("gpu", "GPU whose peak rates are taken", " | ".join(GPUS), default="h100_sxm", unit="GPU"),
+        Assumption(
+            "peak",
+            "peak rate that perfect efficiency means",
+            " | ".join(PEAKS),
+            default="fp8_sparse",
+            unit="rate",
+        ),
+        Assumption(
+            "utilisation_peak",
+            "peak rate that utilisation is a share of",
+            " | ".join(PEAKS),
+            default="bf16_dense",
+            unit="rate",
+        ),
+        Assumption(
+            "utilisation",
+            "share of utilisation_peak that a run keeps up, by default what Llama 3.1 405B reports in its run",
+            "in (0, 1]",
+            "llama_3_1_405b.utilisation_in_run",
+        ),
+        Assumption(
+            "reference_parameters",
+            "parameters of the model compared with, Llama 3.1 405B",
+            "in (0, 1e18]",
+            "llama_3_1_405b.parameters",
+        ),
+        Assumption(
+            "reference_tokens",
+            "training tokens of the model compared with",
+            "in (0, 1e18]",
+            "llama_3_1_405b.tokens",
+        ),
+        Assumption(
+            "reference_gpu_hours",
+            "GPU hours of the model compared with",
+            "in (0, 1e15]",
+            "llama_3_1_405b.gpu_hours",
+        ),
+        Assumption(
+            "gpu_hours_per_trillion_tokens",
+            "pre-training rate of V3",
+            "in (0, 1e15]",
+            "deepseek_v3.gpu_hours_per_trillion_tokens",
+        ),
+        Assumption(
+            "pre_training_gpu_hours",
+            "V3's pre-training",
+            "in (0, 1e15]",
+            "deepseek_v3.pre_training_gpu_hours",
+        ),
+        Assumption(
+            "context_extension_gpu_hours",
+            "V3's extension of the context to 128K",
+            "in (0, 1e15]",
+            "deepseek_v3.context_extension_gpu_hours",
+        ),
+        Assumption(
+            "post_training_gpu_hours",
+            "V3's fine-tuning and reinforcement learning",
+            "in (0, 1e15]",
+            "deepseek_v3.post_training_gpu_hours",
+        ),
+        Assumption(
+            "total_gpu_hours",
+            "all three stages of V3",
+            "in (0, 1e15]",
+            "deepseek_v3.total_gpu_hours",
+        ),
+        Assumption("gpus", "GPUs of the cluster, all at work all the time", "in [1, 1e9]", "deepseek_v3.gpus"),
+        Assumption(
+            "price_usd_per_gpu_hour",
+            "rent, by default the one that the V3 report assumes",
+            "in (0, 1e6]",
+            "price.h800_v3_report",
+        ),
+        Assumption(
+            "list_price_usd_per_gpu_hour",
+            "the other case: a public list price of an H100, late 2024",
+            "in (0, 1e6]",
+            "price.h100_capacity_block",
+        ),
+        Assumption("v2_tokens", "pre-training tokens of V2", "in (0, 1e18]", "deepseek_v2.tokens"),
+        Assumption(
+            "v2_gpu_hours_per_trillion_tokens",
+            "training rate of V2",
+            "in (0, 1e15]",
+            "deepseek_v2.gpu_hours_per_trillion_tokens",
+        ),
+    )
+}
+
+
+def assumption(name: str) -> Assumption:
+    """Return an assumption by name; raises InputError with the nearest name where there is none."""
+    if name not in ASSUMPTIONS:
+        raise unknown("assumption", name, ASSUMPTIONS)
+    return ASSUMPTIONS[name]

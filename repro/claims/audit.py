@@ -1,0 +1,212 @@
+"""Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.claims.assumptions import ASSUMPTIONS, assumption
+from repro.claims.register import Claim, load_register
+from repro.claims.verdict import Case, Verdict, grade, judge
+from repro.errors import InputError, nearest
+from repro.facts import Facts, Ledger, load
+from repro.parameters import Value
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What an audit found. The first case is the one that `value` speaks of.
+
+    unit: of every case's value. cases: the readings of the claim. explanation: one or two sentences with numbers.
+    """
+
+    unit: str
+    cases: tuple[Case, ...]
+    explanation: str
+
+    @property
+    def value(self) -> float | None:
+        """The recomputed number under the first case."""
+        return self.cases[0].value
+
+    @property
+    def low(self) -> float | None:
+        """The least value over the cases, None where there is one case."""
+        values = [case.value for case in self.cases if case.value is not None]
+        return min(values) if len(values) > 1 else None
+
+    @property
+    def high(self) -> float | None:
+        """The greatest value over the cases, None where there is one case."""
+        values = [case.value for case in self.cases if case.value is not None]
+        return max(values) if len(values) > 1 else None
+
+
+AuditFunction = Callable[..., Finding]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One audit function with the notebook that argues it and the assumptions that it takes."""
+
+    function: AuditFunction
+    notebook: str
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A claim with its verdict; without a finding where it is not audited yet."""
+
+    claim: Claim
+    verdict: Verdict
+    finding: Finding | None = None
+    assumptions: Mapping[str, Value] | None = None
+    overridden: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    notebook: str | None = None
+
+    @property
+    def explanation(self) -> str:
+        """The finding's sentences; for "holds if" led by what it depends on."""
+        if self.finding is None:
+            return ""
+        if self.verdict is not Verdict.HOLDS_IF:
+            return self.finding.explanation
+        graded = [(case.assumption, grade(self.claim.printed, case)) for case in self.finding.cases]
+        remark = {Verdict.IMPRECISE: " (imprecise)", Verdict.NOT_CHECKABLE: " (no public figure)"}
+        when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
+        other = [name + remark.get(verdict, "") for name, verdict in graded if verdict is not Verdict.HOLDS]
+        return f"Holds for {'; '.join(when)}. Not for {'; '.join(other)}. {self.finding.explanation}"
+
+
+AUDITS: dict[str, Audit] = {}
+
+
+def audit_of(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFunction]:
+    """Register a function as the audit of a claim; its keyword-only arguments are its assumptions.
+
+    Raises: ValueError for a second audit of one claim, or an argument that is no known assumption.
+    """
+
+    def register(function: AuditFunction) -> AuditFunction:
+        names = [p.name for p in inspect.signature(function).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        if claim_id in AUDITS:
+            raise ValueError(f"{claim_id} has two audits")
+        if stray := set(names) - set(ASSUMPTIONS):
+            raise ValueError(f"{claim_id}: not in the list of assumptions: {', '.join(sorted(stray))}")
+        AUDITS[claim_id] = Audit(function, notebook, tuple(names))
+        return function
+
+    return register
+
+
+def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> Result:
+    """Audit one claim under the given assumptions, the others at their defaults.
+
+    Args: claim_id: such as "A46". facts: all facts, by default those of the package. overrides: assumptions by
+        name, in their units.
+    Raises: InputError for an unknown claim, an assumption that the audit does not take, or a value outside its
+        domain.
+    """
+    claim = load_register().claim(claim_id)
+    facts = facts if facts is not None else load()
+    audit = AUDITS.get(claim.id)
+    if audit is None:
+        if overrides:
+            raise InputError(f"{claim.id} is not audited yet and takes no assumptions")
+        return Result(claim, Verdict.NOT_AUDITED)
+    for name in overrides:
+        if name not in audit.assumptions:
+            raise _not_taken(claim.id, name, audit)
+    ledger = Ledger(facts)
+    values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
+    finding = audit.function(ledger, **values)
+    return Result(
+        claim,
+        judge(claim.printed, finding.cases),
+        finding,
+        values,
+        tuple(overrides),
+        tuple(ledger.read),
+        audit.notebook,
+    )
+
+
+def run_all(facts: Facts | None = None, **overrides: Value) -> list[Result]:
+    """Audit every claim in the order of the register, each under those of the assumptions that it takes.
+
+    Raises: InputError for a name that is no assumption at all, or a value outside its domain.
+    """
+    for name in overrides:
+        assumption(name)
+    results = []
+    for claim in load_register().claims:
+        taken = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
+        mine = {name: value for name, value in overrides.items() if name in taken}
+        results.append(run_audit(claim.id, facts, **mine))
+    return results
+
+
+def as_json(result: Result, facts: Facts | None = None) -> dict[str, Any]:
+    """Return a result as plain data, with every assumption's unit and every source's locator and standing."""
+    facts = facts if facts is not None else load()
+    claim, finding = result.claim, result.finding
+    return {
+        "id": claim.id,
+        "document": claim.document,
+        "section": claim.section,
+        "kind": claim.kind,
+        "statement": claim.statement,
+        "printed": [figure.model_dump() for figure in claim.printed],
+        "verdict": str(result.verdict),
+        "value": finding.value if finding else None,
+        "unit": finding.unit if finding else None,
+        "low": finding.low if finding else None,
+        "high": finding.high if finding else None,
+        "explanation": result.explanation,
+        "cases": [_case_as_json(claim, case) for case in finding.cases] if finding else [],
+        "assumptions": {
+            name: {
+                "value": value,
+                "unit": ASSUMPTIONS[name].parameter(facts).unit,
+                "set_by_user": name in result.overridden,
+            }
+            for name, value in (result.assumptions or {}).items()
+        },
+        "sources": [
+            facts[key].model_dump(include={"key", "value", "unit", "source", "locator", "standing"})
+            for key in result.sources
+        ],
+        "notebook": result.notebook,
+    }
+
+
+def _case_as_json(claim: Claim, case: Case) -> dict[str, Any]:
+    return {
+        "assumption": case.assumption,
+        "value": case.value,
+        "figures": dict(case.figures),
+        "true": case.true,
+        "verdict": str(grade(claim.printed, case)),
+    }
+
+
+def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Facts) -> Value:
+    parameter = ASSUMPTIONS[name].parameter(facts)
+    if name in overrides:
+        return parameter.check(overrides[name])
+    if ASSUMPTIONS[name].fact:
+        ledger[ASSUMPTIONS[name].fact]
+    return parameter.default
+
+
+def _not_taken(claim_id: str, name: str, audit: Audit) -> InputError:
+    taken = list(audit.assumptions)
+    if not taken:
+        return InputError(f"{claim_id} takes no assumptions, so {name!r} cannot be set")
+    if name in ASSUMPTIONS:
+        return InputError(f"{claim_id} does not depend on {name}; it takes: {', '.join(taken)}")
+    near = nearest(name, taken)
+    hint = f"did you mean {near}?" if near else f"{claim_id} takes: {', '.join(taken)}"
+    return InputError(f"unknown assumption {name!r}; {hint}")

@@ -1,0 +1,1 @@
+"""One audit function per claim, grouped as the notebooks are."""

@@ -1,0 +1,115 @@
+"""The 67 claims, in our own words, with the figures as the documents print them."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from repro.errors import InputError, unknown
+from repro.tomlfile import read_toml
+
+REGISTER = Path(__file__).parent / "register.toml"
+
+Text = Annotated[str, Field(min_length=1)]
+Kind = Literal[
+    "balance", "benchmark", "context", "cost", "data", "efficiency", "flops", "fp8", "framework", "hardware",
+    "interpretation", "kv cache", "memory", "moe", "mtp", "network", "pipeline", "serving", "time",
+]  # fmt: skip
+
+
+class Printed(BaseModel):
+    """One figure as a document prints it.
+
+    text: the figure with its sign and unit as printed. value: as a number in `unit`, the lower end of a range.
+    high: the upper end of a range. place: what one unit of the last printed digit is worth.
+    relation: "=" for a figure, "<" for a bound, "range" from value to high.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: Text
+    text: Text
+    value: float
+    unit: Text
+    place: float = Field(gt=0)
+    high: float | None = None
+    relation: Literal["=", "<", "range"] = "="
+
+    @model_validator(mode="after")
+    def _range_has_two_ends(self) -> "Printed":
+        if (self.relation == "range") != (self.high is not None):
+            raise ValueError("a range needs value and high, and nothing else has high")
+        return self
+
+
+class Claim(BaseModel):
+    """One claim of a document."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    id: Annotated[str, Field(pattern=r"^[AB]\d\d$")]
+    document: Text
+    section: Text
+    kind: Kind
+    statement: Text
+    printed: tuple[Printed, ...] = ()
+
+    def figure(self, name: str) -> Printed:
+        """Return a printed figure by its name; raises KeyError where the claim prints none of that name."""
+        return {figure.name: figure for figure in self.printed}[name]
+
+
+class Document(BaseModel):
+    """One of the two documents under audit."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    file: Text
+    title: Text
+
+
+class Register(BaseModel):
+    """Both documents and all claims."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    documents: dict[str, Document]
+    claims: tuple[Claim, ...]
+
+    def claim(self, claim_id: str) -> Claim:
+        """Return a claim by its id, in either case of letters; raises InputError with the nearest id."""
+        by_id = {claim.id: claim for claim in self.claims}
+        if claim_id.upper() not in by_id:
+            raise unknown("claim", claim_id, by_id)
+        return by_id[claim_id.upper()]
+
+
+@cache
+def load_register(path: Path = REGISTER) -> Register:
+    """Return the register of a TOML file, checked.
+
+    Raises: InputError naming the file and the claim for a missing or wrong field, an id that is there twice, an
+    unknown document, or a file that is not TOML.
+    """
+    raw = read_toml(path)
+    try:
+        register = Register(documents=raw.get("documents", {}), claims=raw.get("claim", ()))
+    except ValidationError as error:
+        raise InputError(f"{path.name}: {_place(raw, error)}") from None
+    seen: set[str] = set()
+    for claim in register.claims:
+        if claim.document not in register.documents:
+            raise InputError(f"{path.name}: {claim.id}: {unknown('document', claim.document, register.documents)}")
+        if claim.id in seen:
+            raise InputError(f"{path.name}: {claim.id}: the id is there twice")
+        seen.add(claim.id)
+    return register
+
+
+def _place(raw: dict, error: ValidationError) -> str:
+    first = error.errors()[0]
+    where = [str(part) for part in first["loc"]]
+    if where[0] == "claims" and len(where) > 1:
+        where[:2] = [str(raw["claim"][int(where[1])].get("id", f"claim {where[1]}"))]
+    return f"{'.'.join(where)}: {first['msg'].lower()}"

@@ -1,0 +1,44 @@
+"""Numbers as an explanation says them: short, with the digits that they deserve."""
+
+from math import floor, log10
+
+from repro.calc.rounding import to_digits
+
+
+def short(value: float, digits: int = 4) -> str:
+    """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
+
+    Args: value: in any unit. digits: significant digits kept, trailing zeros dropped.
+    """
+    if value and not 1e-4 <= abs(value) < 1e15:
+        return scientific(value, digits)
+    rounded = to_digits(value, digits)
+    for size, least, suffix in ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e3, 1e4, "K")):
+        if abs(rounded) >= least:
+            return f"{_plain(rounded / size, digits)}{suffix}"
+    return _plain(rounded, digits)
+
+
+def scientific(value: float, digits: int = 4) -> str:
+    """Return a number as 8.338e8, trailing zeros dropped."""
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{_drop_zeros(mantissa)}e{int(exponent)}"
+
+
+def usd(value: float, digits: int = 4) -> str:
+    """Return a sum in US dollars, such as $5.576M."""
+    return f"${short(value, digits)}"
+
+
+def percent(share: float, digits: int = 3) -> str:
+    """Return a share as a percentage, such as 33.1%."""
+    return f"{_plain(100 * share, digits)}%"
+
+
+def _plain(value: float, digits: int) -> str:
+    decimals = max(0, digits - 1 - floor(log10(abs(value)))) if value else 0
+    return _drop_zeros(f"{value:,.{decimals}f}")
+
+
+def _drop_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

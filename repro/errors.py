@@ -1,0 +1,27 @@
+"""What goes wrong by a user's hand: one line that names the thing, the value and what would be right."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class InputError(ValueError):
+    """A mistake in what was given, told in one line."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
+    """Return the error for a name that does not exist, with the nearest one that does.
+
+    Args: kind: what the name should name, such as "claim". name: as given. known: the names that exist.
+    """
+    names = list(known)
+    near = nearest(name, names)
+    hint = f"did you mean {near}?" if near else f"there are: {', '.join(names)}"
+    return InputError(f"unknown {kind} {name!r}; {hint}")
+
+
+def nearest(name: str, names: list[str]) -> str | None:
+    """Return the name closest to the one given, by spelling or as a part of it, or None."""
+    folded = {known.lower(): known for known in names}
+    close = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
+    parts = [known for low, known in folded.items() if len(name) > 2 and name.lower() in low]
+    return folded[close[0]] if close else (parts[0] if parts else None)
