@@ -1,13 +1,15 @@
 """Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from repro.claims.assumptions import ASSUMPTIONS, assumption
 from repro.claims.register import Claim, load_register
 from repro.claims.verdict import Case, Verdict, grade, judge
+from repro.claims.words import quantity
 from repro.errors import InputError, nearest
 from repro.facts import Facts, Ledger, load
 from repro.parameters import Value
@@ -18,11 +20,13 @@ class Finding:
     """What an audit found. The first case is the one that `value` speaks of.
 
     unit: of every case's value. cases: the readings of the claim. explanation: one or two sentences with numbers.
+    digits: significant ones that the claim deserves, where a reader sees the value.
     """
 
     unit: str
     cases: tuple[Case, ...]
     explanation: str
+    digits: int = 4
 
     @property
     def value(self) -> float | None:
@@ -79,6 +83,18 @@ class Result:
         other = [name + remark.get(verdict, "") for name, verdict in graded if verdict is not Verdict.HOLDS]
         return f"Holds for {'; '.join(when)}. Not for {'; '.join(other)}. {self.finding.explanation}"
 
+    @property
+    def printed(self) -> str:
+        """The figures of the claim, as its document prints them."""
+        return ", ".join(figure.text for figure in self.claim.printed)
+
+    @property
+    def recomputed(self) -> str:
+        """The value that the audit found, with its unit; empty where there is none yet."""
+        if self.finding is None:
+            return ""
+        return quantity(self.finding.value, self.finding.unit, self.finding.digits)
+
 
 AUDITS: dict[str, Audit] = {}
 
@@ -133,19 +149,35 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     )
 
 
-def run_all(facts: Facts | None = None, **overrides: Value) -> list[Result]:
+def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], Result]:
+    """Return a function that audits a claim by id under these assumptions, each claim under those that it takes.
+
+    Raises: InputError for a name that is no assumption at all, or a value outside its domain.
+    """
+    known = facts if facts is not None else load()
+    checked = {name: assumption(name).parameter(known).check(value) for name, value in assumptions.items()}
+
+    def audit(claim_id: str) -> Result:
+        claim = load_register().claim(claim_id)
+        taken = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
+        return run_audit(claim.id, known, **{name: checked[name] for name in taken if name in checked})
+
+    return audit
+
+
+def run_all(facts: Facts | None = None, **assumptions: Value) -> list[Result]:
     """Audit every claim in the order of the register, each under those of the assumptions that it takes.
 
     Raises: InputError for a name that is no assumption at all, or a value outside its domain.
     """
-    for name in overrides:
-        assumption(name)
-    results = []
-    for claim in load_register().claims:
-        taken = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
-        mine = {name: value for name, value in overrides.items() if name in taken}
-        results.append(run_audit(claim.id, facts, **mine))
-    return results
+    audit = under(facts, **assumptions)
+    return [audit(claim.id) for claim in load_register().claims]
+
+
+def counts(results: Iterable[Result]) -> dict[str, int]:
+    """Return how often each verdict occurs, in the order of the rule, those that do not occur left out."""
+    found = Counter(result.verdict for result in results)
+    return {str(verdict): found[verdict] for verdict in Verdict if found[verdict]}
 
 
 def as_json(result: Result, facts: Facts | None = None) -> dict[str, Any]:

@@ -35,6 +35,17 @@ def percent(share: float, digits: int = 3) -> str:
     return f"{_plain(100 * share, digits)}%"
 
 
+def quantity(value: float | None, unit: str, digits: int = 4) -> str:
+    """Return a recomputed value with its unit, such as $5.576M, 11.1× or 9.5%; a dash where there is none."""
+    if value is None:
+        return "—"
+    if unit == "USD":
+        return usd(value, digits)
+    if unit == "ratio":
+        return percent(value, digits) if value < 1 else f"{short(value, digits)}×"
+    return f"{scientific(value, digits) if unit == 'GPU seconds' else short(value, digits)} {unit}"
+
+
 def _plain(value: float, digits: int) -> str:
     decimals = max(0, digits - 1 - floor(log10(abs(value)))) if value else 0
     return _drop_zeros(f"{value:,.{decimals}f}")

@@ -43,6 +43,7 @@ def fraction_of_the_cost(
         f"{usd(r1, 3)} in all: "
         + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in known.items())
         + ". List prices are not costs, and what o1 took to train has not been published.",
+        digits=3,
     )
 
 
@@ -107,6 +108,7 @@ def forty_five_times(
         + "; ".join(f"{what}: {short(ratio, 3)}" for what, ratio in ratios.items())
         + f". {short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
         f"{usd(printed * cost, 3)}.",
+        digits=3,
     )
 
 
@@ -133,8 +135,8 @@ def total_cost(facts: Ledger, *, total_gpu_hours: float, price_usd_per_gpu_hour:
     return Finding(
         "USD",
         (Case("the stated rent", total, {"price": price_usd_per_gpu_hour, "cost": total}),),
-        f"{short(total_gpu_hours)} GPU hours × ${short(price_usd_per_gpu_hour)} = {usd(total)}. The rent is assumed by "
-        "the report; DeepSeek publishes no invoice.",
+        f"{short(total_gpu_hours)} GPU hours × ${short(price_usd_per_gpu_hour)} = {usd(total)}. The report "
+        f"assumes ${short(facts['price.h800_v3_report'])}; DeepSeek publishes no invoice.",
     )
 
 
@@ -154,6 +156,7 @@ def far_below_500_million(
         tuple(Case(words, cost, {"cost": cost}) for words, cost in costs.items()),
         f"{short(gpu_hours, 3)} GPU hours cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
         f"{usd(bound)} would need a rent of ${short(break_even, 3)} per hour, or costs beyond the run.",
+        digits=3,
     )
 
 
@@ -174,6 +177,7 @@ def v2_two_to_five_million(
         f"V2's report gives no cost. Its rate and tokens come to {short(gpu_hours, 3)} GPU hours, "
         f"{' or '.join(usd(cost, 3) for cost in costs.values())}; the printed range means a rent of "
         f"${short(low, 3)} to ${short(high, 3)} per GPU hour.",
+        digits=3,
     )
 
 
@@ -194,6 +198,7 @@ def others_cost_tens_or_hundreds_of_millions(
         tuple(Case(what, cost, {"cost": cost}) for what, cost in costs.items()),
         "; ".join(f"{what}: {usd(cost, 3)}" for what, cost in costs.items())
         + f". Llama 3 70B took {short(gpu_hours)} GPU hours; nobody has published those of GPT-4.",
+        digits=3,
     )
 
 
@@ -214,4 +219,5 @@ def v2_five_million(
         f"{short(gpu_hours, 3)} GPU hours cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
         f"{usd(printed)} would mean a rent of ${short(needed, 3)}. V3's total at $2 is "
         f"{usd(facts['deepseek_v3.total_usd'])}.",
+        digits=3,
     )

@@ -138,8 +138,9 @@ def ideal_hours(
     return Finding(
         "GPU hours",
         (Case("3,600 seconds an hour", gpu_hours, {"gpu_hours": gpu_hours}),),
-        f"{scientific(seconds)} s / 3600 = {short(gpu_hours, 3)} GPU hours, printed {short(printed)}: the printed hours "
-        f"are {short(printed / gpu_hours, 3)} times the printed seconds. Ideal hours at each peak: {others}.",
+        f"{scientific(seconds)} s / 3600 = {short(gpu_hours, 3)} GPU hours, printed {short(printed)}: the printed "
+        f"hours are {short(printed / gpu_hours, 3)} times the printed seconds. Ideal hours at each peak: {others}.",
+        digits=3,
     )
 
 
@@ -162,6 +163,7 @@ def ideal_is_a_lower_bound(
         tuple(cases),
         f"Pre-training took {short(pre_training_gpu_hours)} GPU hours. The ideal hours are {shares}. "
         "What the rule of thumb leaves out would raise the ideal hours, not the real ones.",
+        digits=3,
     )
 
 
@@ -244,6 +246,7 @@ def summary_of_the_estimate(
         (Case("the estimate of section 2", gpu_hours, {"gpu_hours": gpu_hours}),),
         f"Printed {claim.text}, recomputed {short(gpu_hours, 3)}: a factor {short(gpu_hours / claim.value, 2)}. "
         f"Section 2 of the same article prints {load_register().claim('A39').figure('gpu_hours').text}.",
+        digits=3,
     )
 
 
@@ -286,4 +289,5 @@ def estimate_supports_the_report(
         f"{percent(RIGHT_SIZE)}. Per GPU hour both runs did the same work, {percent(llama)} (Llama) and "
         f"{percent(v3)} (V3) of the dense BF16 peak: the estimate returns the reported hours exactly when these two "
         "shares are equal, and says nothing of the price.",
+        digits=3,
     )

@@ -32,7 +32,7 @@ def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours:
         for months in [months_on(facts, gpu_hours, gpus)]
     )
     days = ", ".join(f"{short(training.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
-    return Finding("months", cases, f"{short(gpus)} GPUs, always at work: {days}.")
+    return Finding("months", cases, f"{short(gpus)} GPUs, always at work: {days}.", digits=3)
 
 
 @audits("A30")
@@ -54,6 +54,7 @@ def llama_against_v3(
         f"{short(reference_gpu_hours)} / {short(total_gpu_hours)} = {short(ratio)} times the GPU hours. "
         f"The model has {short(reference_parameters)} parameters; the paper puts its tokens at "
         f"{short(facts['llama_3_1_405b.tokens_in_paper'])}.",
+        digits=3,
     )
 
 
@@ -91,6 +92,7 @@ def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: 
         (Case("every GPU at work all the time", months, {"months": months, "gpus": gpus}),),
         f"{short(pre_training_gpu_hours)} GPU hours / {short(gpus)} GPUs = {short(days, 3)} days or {short(months, 3)} "
         f"months. The report tells of no rollback; each per cent of idle time would add {short(days / 100, 2)} days.",
+        digits=3,
     )
 
 
@@ -147,7 +149,8 @@ def sum_of_stages(
 
 @audits("B06")
 def whose_hours(
-    facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float,
+    facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, v2_tokens: float,
+    v2_gpu_hours_per_trillion_tokens: float,
 ) -> Finding:  # fmt: skip
     """The printed range against V3, V2 and both together."""
     v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
@@ -163,6 +166,7 @@ def whose_hours(
         "; ".join(f"{what} {short(gpu_hours, 3)}" for what, gpu_hours in readings.items())
         + f". V2's report states no total; {short(v2_gpu_hours_per_trillion_tokens)} per trillion tokens × "
         f"{short(v2_tokens)} give {short(v2, 3)}.",
+        digits=3,
     )
 
 
@@ -181,7 +185,8 @@ def v2_hours(
     return Finding(
         "GPU hours",
         (Case("V2's reported rate", v2, {"gpu_hours": v2}),),
-        f"{short(v2_gpu_hours_per_trillion_tokens)} per trillion × {short(v2_tokens)} tokens = {short(v2, 3)} GPU hours. "
-        f"V3 took {short(v3)}, {short(v3 / v2, 3)} times as many; V2's FLOP at V3's pace would take "
+        f"{short(v2_gpu_hours_per_trillion_tokens)} per trillion × {short(v2_tokens)} tokens = {short(v2, 3)} GPU "
+        f"hours. V3 took {short(v3)}, {short(v3 / v2, 3)} times as many; V2's FLOP at V3's pace would take "
         f"{short(at_v3_pace, 2)}.",
+        digits=3,
     )

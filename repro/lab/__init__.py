@@ -1,0 +1,1 @@
+"""Runs, checks and shows the notebooks, and the command line; no science."""

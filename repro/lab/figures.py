@@ -1,0 +1,104 @@
+"""One look for all figures, saved as SVG for reading and PNG for slides, and their data read back as numbers."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from repro.calc.rounding import to_digits
+from repro.lab.run import FIGURES
+
+# The palette of Okabe and Ito, told apart with every common colour blindness.
+BLUE, ORANGE, GREEN, RED, GREY, YELLOW = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#B8B8B8", "#F0E442"
+VERDICT_COLOURS = {
+    "holds": GREEN,
+    "holds if": "#56B4E9",
+    "imprecise": YELLOW,
+    "wrong": RED,
+    "not checkable": "#CC79A7",
+    "context": "#DDDDDD",
+    "not audited yet": "#FFFFFF",
+}
+
+
+def use_style() -> None:
+    """Set matplotlib to the project's look, and to files that are equal from run to run."""
+    plt.rcdefaults()
+    mpl.rcParams.update(
+        {
+            "figure.figsize": (8.5, 4.2),
+            "figure.dpi": 110,
+            "figure.constrained_layout.use": True,
+            "font.size": 11,
+            "axes.spines.top": False,
+            "axes.spines.right": False,
+            "axes.titleweight": "bold",
+            "axes.titlelocation": "left",
+            "axes.axisbelow": True,
+            "svg.hashsalt": "repro",
+            "svg.fonttype": "none",
+        }
+    )
+
+
+def save(figure: Figure, name: str) -> None:
+    """Write a figure as NAME.svg and NAME.png where a run collects them, and nowhere outside a run.
+
+    Args: figure: finished. name: without ending, beginning with the notebook's number.
+    """
+    if not (where := os.environ.get(FIGURES)):
+        return
+    figure.savefig(Path(where) / f"{name}.svg", metadata={"Date": None, "Creator": None})
+    figure.savefig(Path(where) / f"{name}.png", dpi=200, metadata={"Software": None})
+
+
+def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
+    """Return the lengths of the bars that an axes shows, in the order drawn, read from the drawing itself.
+
+    Args: axes: with bars. digits: significant digits kept.
+    """
+    boxes = [patch for group in axes.containers for patch in group]
+    across = len({box.get_y() for box in boxes}) > 1
+    return [to_digits(box.get_width() if across else box.get_height(), digits) for box in boxes]
+
+
+def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:
+    """Write a text at the end of each bar."""
+    axes.bar_label(bars, labels=texts, padding=4)
+
+
+def draw_tiles(axes: Axes, verdicts: dict[str, str], columns: int = 12) -> None:
+    """Draw one tile per claim, coloured by verdict and labelled by id, document A above document B.
+
+    Args: axes: empty. verdicts: verdict by claim id, in the order of the register. columns: tiles in a row.
+    """
+    row = 0
+    for document in sorted({claim_id[0] for claim_id in verdicts}):
+        ids = [claim_id for claim_id in verdicts if claim_id.startswith(document)]
+        for place, claim_id in enumerate(ids):
+            x, y = place % columns, row + place // columns
+            tile = Rectangle((x, y), 0.92, 0.86, facecolor=VERDICT_COLOURS[verdicts[claim_id]], edgecolor="#555555")
+            tile.set_gid(claim_id)
+            axes.add_patch(tile)
+            axes.text(x + 0.46, y + 0.43, claim_id, ha="center", va="center", fontsize=10)
+        row += -(-len(ids) // columns) + 0.4
+    counts = {verdict: list(verdicts.values()).count(verdict) for verdict in VERDICT_COLOURS}
+    handles = [
+        Rectangle((0, 0), 1, 1, facecolor=VERDICT_COLOURS[verdict], edgecolor="#555555", label=f"{verdict}: {count}")
+        for verdict, count in counts.items()
+        if count
+    ]
+    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
+    axes.set(xlim=(-0.1, columns), ylim=(row - 0.3, -0.1))
+    axes.axis("off")
+
+
+def tile_verdicts(axes: Axes) -> dict[str, str]:
+    """Return the verdict that each tile's colour stands for, by claim id, read from the drawing itself."""
+    verdict_of = {mpl.colors.to_hex(colour): verdict for verdict, colour in VERDICT_COLOURS.items()}
+    return {tile.get_gid(): verdict_of[mpl.colors.to_hex(tile.get_facecolor())] for tile in axes.patches}

@@ -1,0 +1,93 @@
+"""Finds the committed notebooks and reads what their parameter cells say of themselves."""
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+
+import repro
+from repro.errors import InputError, unknown
+from repro.parameters import Parameter, Value
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A committed notebook: its name without the ending, its file, its first heading and its parameters by name."""
+
+    name: str
+    path: Path
+    title: str
+    parameters: dict[str, Parameter]
+
+
+def folder() -> Path:
+    """Return the folder of the committed notebooks.
+
+    Raises: InputError where the package runs apart from its checkout.
+    """
+    path = Path(repro.__file__).resolve().parents[1] / "notebooks"
+    if not path.is_dir():
+        raise InputError("no notebooks/ beside the package; run from a checkout, installed with make setup")
+    return path
+
+
+def find(names: list[str]) -> list[Path]:
+    """Return the files of the named notebooks, or of all where none is named.
+
+    Args: names: such as "01", "01_flops_to_gpu_hours" or a path to it.
+    Raises: InputError with the nearest name where there is none.
+    """
+    paths = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
+    found = []
+    for name in names:
+        stem = Path(name).name.removesuffix(".ipynb")
+        matches = [known for known in paths if known == stem or known.split("_")[0] == stem]
+        if not matches:
+            raise unknown("notebook", name, paths)
+        found += [paths[match] for match in matches if paths[match] not in found]
+    return found or list(paths.values())
+
+
+def read(path: Path) -> Notebook:
+    """Return a notebook with its parameters.
+
+    A parameter is one line of the cell tagged "parameters": `name: type = default  # unit; domain; help`.
+    Raises: InputError naming the notebook and the parameter where a line says less, or the file is damaged.
+    """
+    import nbformat
+    from papermill import inspect_notebook
+
+    try:
+        node = nbformat.read(path, as_version=4)
+        inferred = inspect_notebook(path)
+    except Exception as error:
+        raise InputError(f"{path.name}: is not a notebook: {str(error).splitlines()[0]}") from None
+    first = node.cells[0].source if node.cells else ""
+    title = first.splitlines()[0].lstrip("# ") if first else path.stem
+    parameters = {name: _parameter(path, **fields) for name, fields in inferred.items()}
+    return Notebook(path.stem, path, title, parameters)
+
+
+def _parameter(path: Path, name: str, inferred_type_name: str, default: str, help: str) -> Parameter:
+    parts = [part.strip() for part in help.split(";", 2)]
+    try:
+        value: Value = ast.literal_eval(default)
+    except (ValueError, SyntaxError):
+        raise InputError(f"{path.name}: {name}: the default {default} is not a plain value") from None
+    if len(parts) != 3 or inferred_type_name != type(value).__name__:
+        raise InputError(f"{path.name}: {name}: must read `{name}: type = default  # unit; domain; help`")
+    return Parameter(name, value, *parts)
+
+
+def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, Value]:
+    """Return parameter values from a command line's texts, each of the type its notebooks give it.
+
+    Args: notebooks: those to run. texts: value by parameter name.
+    Raises: InputError for a parameter that none of the notebooks has, or a value outside its domain.
+    """
+    known = {name: one for notebook in notebooks for name, one in notebook.parameters.items()}
+    values = {}
+    for name, text in texts.items():
+        if name not in known:
+            raise unknown("parameter", name, known)
+        values[name] = known[name].parse(text)
+    return values
