@@ -60,7 +60,7 @@ $(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info 
     f"Python 3.11 or newer is needed, $(PYTHON) is {v}: name another, as in make PYTHON=python3.12 setup")' && \
 rm -rf $(1) && $(PYTHON) -m venv $(1) && \
 if uv --version >/dev/null 2>&1; then \
-    uv pip install -q --python $(1)/bin/python --require-hashes -r $(2) && \
+    uv pip install -q --compile-bytecode --python $(1)/bin/python --require-hashes -r $(2) && \
     uv pip install -q --python $(1)/bin/python --no-deps --no-build-isolation -e .; \
 else \
     $(1)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(2) && \
