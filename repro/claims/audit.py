@@ -77,11 +77,19 @@ class Result:
             return ""
         if self.verdict is not Verdict.HOLDS_IF:
             return self.finding.explanation
-        graded = [(case.assumption, grade(self.claim.printed, case)) for case in self.finding.cases]
+        when, other = self.readings
+        return f"Holds for {'; '.join(when)}. Not for {'; '.join(other)}. {self.finding.explanation}"
+
+    @property
+    def readings(self) -> tuple[list[str], list[str]]:
+        """The assumptions of the cases that hold, and those of the others with what keeps them from it."""
         remark = {Verdict.IMPRECISE: " (imprecise)", Verdict.NOT_CHECKABLE: " (no public figure)"}
+        graded = [
+            (one.assumption, grade(self.claim.printed, one)) for one in (self.finding.cases if self.finding else ())
+        ]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
         other = [name + remark.get(verdict, "") for name, verdict in graded if verdict is not Verdict.HOLDS]
-        return f"Holds for {'; '.join(when)}. Not for {'; '.join(other)}. {self.finding.explanation}"
+        return when, other
 
     @property
     def printed(self) -> str:

@@ -40,8 +40,8 @@ def use_style() -> None:
             "axes.titleweight": "bold",
             "axes.titlelocation": "left",
             "axes.axisbelow": True,
+            "text.parse_math": False,  # a dollar is a dollar
             "svg.hashsalt": "repro",
-            "svg.fonttype": "none",
         }
     )
 

@@ -11,14 +11,23 @@ from repro.claims import Result
 from repro.claims.verdict import grade
 from repro.claims.words import quantity
 from repro.facts import Facts
+from repro.lab.figures import VERDICT_COLOURS
 from repro.lab.run import FINDING
 
+LEFT = 'style="text-align: left"'
 DIGITS = 6  # kept of a value in a notebook's output: more than any claim deserves, fewer than machines differ in
 
 
-def show_tables_whole() -> None:
-    """Let pandas show every row and the whole text of each cell."""
-    pd.set_option("display.max_rows", 100, "display.max_colwidth", None, "display.width", 200)
+def show_table(frame: pd.DataFrame, name: str = "") -> None:
+    """Display a table with every row, texts on the left, and verdicts in their colours.
+
+    Args: frame: of short texts and numbers. name: heading of the index, where it has none of its own.
+    """
+    body = frame.rename_axis(index=frame.index.name or name).reset_index()
+    head = "".join(f"<th {LEFT}>{_html(name)}</th>" for name in body.columns)
+    rows = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in body.itertuples(index=False))
+    rich = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
+    display({"text/html": rich, "text/plain": body.to_string(index=False)}, raw=True)
 
 
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
@@ -57,7 +66,7 @@ def cases_table(result: Result) -> pd.DataFrame:
     return pd.DataFrame(
         {
             "value": [quantity(case.value, result.finding.unit, result.finding.digits) for case in cases],
-            "alone": [str(grade(result.claim.printed, case)) for case in cases],
+            "this case alone": [str(grade(result.claim.printed, case)) for case in cases],
         },
         index=pd.Index([case.assumption for case in cases], name="case"),
     )
@@ -75,7 +84,17 @@ def show(result: Result) -> None:
     }
     plain = f"{claim.id} {result.verdict}: {claim.statement}.\n{result.explanation}"
     rich = (
-        f"<p><b>{claim.id}: {escape(str(result.verdict))}</b> — {escape(claim.statement)}"
-        f"<br>{escape(result.explanation)}</p>"
+        f"<p><b>{claim.id}: {_html(result.verdict)}</b> — {_html(claim.statement)}<br>{_html(result.explanation)}</p>"
     )
     display({FINDING: data, "text/html": rich, "text/plain": plain}, raw=True)
+
+
+def _cell(value: object) -> str:
+    colour = VERDICT_COLOURS.get(str(value))
+    style = f'style="text-align: left; background-color: {colour}80"' if colour else LEFT
+    return f"<td {style}>{_html(value)}</td>"
+
+
+def _html(value: object) -> str:
+    """Return text for a page; a dollar in its own element, or a browser would take two for the ends of a formula."""
+    return escape(str(value)).replace("$", "<span>$</span>")

@@ -92,7 +92,7 @@ def forty_five_times(
     per_parameter = by_hours * (facts["deepseek_v3.parameters"] * tokens) / (reference_parameters * reference_tokens)
     ratios = {
         "Llama 3.1 405B, GPU hours": by_hours,
-        "Llama 3.1 405B, GPU hours per parameter (active or not) and token": per_parameter,
+        "Llama 3.1 405B, GPU hours per parameter and token": per_parameter,
         "DeepSeek 67B, GPU hours per token": (
             facts["deepseek_67b.gpu_hours_per_trillion_tokens"] / gpu_hours_per_trillion_tokens
         ),
@@ -107,7 +107,7 @@ def forty_five_times(
         "No baseline is named. "
         + "; ".join(f"{what}: {short(ratio, 3)}" for what, ratio in ratios.items())
         + f". {short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
-        f"{usd(printed * cost, 3)}.",
+        f"{usd(printed * cost, 3)}. Parameters count whether active or not.",
         digits=3,
     )
 
