@@ -27,6 +27,21 @@ def train_flop(active_parameters: float, tokens: float, *, flop_per_parameter_pe
     return tokens * train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
 
 
+def attention_flop_per_token(
+    n_layers: int, n_heads: int, d_query: int, d_value: int, sequence_length: int, *, causal: bool
+) -> float:
+    """Return the training cost of one token's attention over its context, which the rule of 6 per parameter leaves out.
+
+    Args: n_layers, n_heads: of the model. d_query, d_value: elements of one head's query and value.
+        sequence_length: tokens. causal: whether a token attends to itself and those before it alone, on average
+        (sequence_length + 1) / 2 of them.
+    Returns: FLOP per token, forward and backward: 3 x 2 for each multiplied pair.
+    Source: Kaplan et al. (arXiv 2001.08361), equation 2.2, with the context averaged over a causal sequence.
+    """
+    context = (sequence_length + 1) / 2 if causal else sequence_length
+    return 3 * 2 * n_layers * n_heads * (d_query + d_value) * context
+
+
 def ideal_gpu_seconds(flop: float, peak_flop_per_s: float) -> float:
     """Return the time at the peak rate, every cycle used.
 
