@@ -115,11 +115,11 @@ def _writable(*folders: Path) -> Iterator[None]:
                 raise PermissionError(13, "permission denied", str(path))
         yield
     except BaseException as error:
-        for path in made:
+        for path in sorted(made, key=lambda one: len(one.parts), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
         if isinstance(error, OSError):
-            raise InputError(f"cannot write to {error.filename or path}: {error.strerror.lower()}") from None
+            raise InputError(f"cannot write to {error.filename}: {str(error.strerror).lower()}") from None
         raise
 
 

@@ -1,0 +1,187 @@
+"""Every audited claim: its value worked by hand, its verdict, and what changes it."""
+
+import pytest
+
+from repro.claims import Verdict, as_json, load_register, run_all, run_audit, under
+from repro.claims.audit import AUDITS
+from repro.errors import InputError
+
+HOLDS, HOLDS_IF, IMPRECISE, WRONG = Verdict.HOLDS, Verdict.HOLDS_IF, Verdict.IMPRECISE, Verdict.WRONG
+
+# claim, value of the first reading worked by hand, verdict by the rule on paper
+WORKED = [
+    # (2.788M x 2 + 0.294M) / (30.84M x 2) = 5.87 / 61.68; o1's training is not public
+    ("A02", 5.87 / 61.68, HOLDS_IF),
+    # 2,664,000 / 2048 / 24 = 54.199 days / 30.4375 = 1.7807, rounds to 2
+    ("A07", 1.7807, HOLDS),
+    # 5.576 rounds to 5.6, not 5.5; 1.4% off
+    ("A08", 5_576_000, IMPRECISE),
+    # 5,576,000 - 2,788,000 x 2
+    ("A09", 0, HOLDS),
+    # 30.84 / 2.788 = 11.06; the highest baseline, 191 / 5.576 = 34.3, is 31% of itself away from 45
+    ("A10", 30.84 / 2.788, WRONG),
+    # 5.576 rounds to 6
+    ("A29", 5_576_000, HOLDS),
+    # the ratio rounds to 11, but the model has 405B parameters, not 403B
+    ("A30", 30.84 / 2.788, IMPRECISE),
+    ("A31", 222e9, HOLDS),
+    ("A32", 3.2856e24, HOLDS),
+    # 3957.8e12 is the sparse FP8 peak; the other three peaks are half or a quarter of it
+    ("A33", 3.9578e15, HOLDS_IF),
+    # 3.3e24 / 3.958e15 = 8.3375e8, rounds to 8.34e8
+    ("A34", 8.3375e8, IMPRECISE),
+    # 8.34e8 / 3600 = 231,667, against 400,000
+    ("A35", 231_667, WRONG),
+    # 3.2856e24 / 3.9578e15 / 3600 = 230,599 < 2,664,000
+    ("A36", 230_599, HOLDS),
+    # 15T by the model card, 15.6T by the paper, which rounds to 16
+    ("A37", 30_840_000, HOLDS_IF),
+    # 6 x 405e9 x 15e12, a tie between 3.64 and 3.65
+    ("A38", 3.645e25, HOLDS),
+    # 30.84e6 x 3.3 / 36.4 = 2,795,934, rounds to 2.80; unrounded 2,779,915, to 2.78
+    ("A39", 2_795_934, IMPRECISE),
+    ("A40", 180_000, HOLDS),
+    ("A41", 2_664_000, HOLDS),
+    ("A42", 1.7807, HOLDS),
+    ("A43", 119_000, HOLDS),
+    ("A44", 5_000, HOLDS),
+    ("A45", 2_788_000, HOLDS),
+    ("A46", 5_576_000, HOLDS),
+    ("A47", 2_779_915, WRONG),
+    # 2,779,915 x 2; at the same share of its own peak half of it, 50% below the report
+    ("A48", 5_559_830, HOLDS_IF),
+    # 172,800 x 8.1 = 1,399,680 hours, x 2 = 2,799,360
+    ("B01", 2_799_360, HOLDS),
+    # in the range at $2; at $4.916 it is 6.88M
+    ("B03", 2_799_360, HOLDS_IF),
+    # 6.4M x 2 = 12.8M, and 78M and 100M for GPT-4
+    ("B04", 12_800_000, HOLDS),
+    ("B06", 2_788_000, HOLDS_IF),
+    ("B16", 2_799_360, WRONG),
+    ("B17", 1_399_680, WRONG),
+]
+
+
+@pytest.mark.parametrize(("claim_id", "value", "verdict"), WORKED)
+def test_value_and_verdict(claim_id, value, verdict):
+    result = run_audit(claim_id)
+    assert result.finding.value == pytest.approx(value, rel=5e-5, abs=1e-9)
+    assert result.verdict is verdict
+
+
+def test_every_claim_of_the_four_kinds_and_of_the_paragraphs_is_audited():
+    claims = load_register().claims
+    wanted = {claim.id for claim in claims if claim.kind in ("cost", "flops", "time", "efficiency")}
+    wanted |= {f"A{number}" for number in range(29, 49)} | {"B03", "B06", "B16", "B17"}
+    assert wanted <= set(AUDITS)
+    assert {claim_id for claim_id, _, _ in WORKED} == set(AUDITS)
+
+
+def test_the_others_are_counted_not_hidden():
+    results = run_all()
+    assert len(results) == 67
+    assert sum(result.verdict is Verdict.NOT_AUDITED for result in results) == 67 - len(AUDITS)
+
+
+@pytest.mark.parametrize("claim_id", sorted(AUDITS))
+def test_a_finding_can_be_traced(claim_id):
+    data = as_json(run_audit(claim_id))
+    assert list(data) == [
+        "id", "document", "section", "kind", "statement", "printed", "verdict", "value", "unit", "low", "high",
+        "explanation", "cases", "assumptions", "sources", "notebook",
+    ]  # fmt: skip
+    assert data["sources"]
+    assert data["explanation"].endswith(".")
+    assert data["notebook"] in ("01_flops_to_gpu_hours", "02_gpu_hours_to_dollars")
+    if len(data["cases"]) > 1:
+        assert data["low"] <= data["value"] <= data["high"]
+
+
+def test_an_explanation_types_no_verdict():
+    # it must stay true when a parameter changes the verdict
+    for result in run_all():
+        if result.finding:
+            words = result.finding.explanation.lower().replace(".", " ").split()
+            assert not {"wrong", "imprecise", "holds", "correct", "false"} & set(words), result.claim.id
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "assumptions", "value", "verdict"),
+    [
+        ("A46", {"price_usd_per_gpu_hour": 3.0}, 8_364_000, WRONG),
+        ("A08", {"price_usd_per_gpu_hour": 1.98}, 5_520_240, HOLDS_IF),
+        # 1,399,680 x 3.57 = 4,996,858: one of the two prices gives 5M
+        ("B16", {"price_usd_per_gpu_hour": 3.57}, 4_996_857.6, HOLDS_IF),
+        ("B03", {"list_price_usd_per_gpu_hour": 3.0}, 2_799_360, HOLDS),
+        ("A42", {"gpus": 1024}, 3.5613, WRONG),
+        ("A32", {"tokens": 10e12}, 2.22e24, WRONG),
+        # 3.3e24 / 1.979e15
+        ("A34", {"peak": "fp8_dense"}, 1.66751e9, WRONG),
+        ("A33", {"gpu": "h100_pcie"}, 3.026e15, WRONG),
+        # twice the sparse FP8 hours, still printed 0.4: 0.463 rounds to 0.5
+        ("A35", {"peak": "fp8_dense"}, 463_333, WRONG),
+        ("A37", {"reference_tokens": 15.6e12}, 30_840_000, IMPRECISE),
+        # at 33% of the BF16 peak the hours are 2.795M, within 10%: two of three readings
+        ("A48", {"utilisation": 0.33}, 5_559_830, HOLDS_IF),
+        ("B06", {"v2_gpu_hours_per_trillion_tokens": 340_000.0}, 2_788_000, HOLDS_IF),
+        ("A31", {"flop_per_parameter_per_token": 2.0}, 74e9, WRONG),
+        ("A36", {"pre_training_gpu_hours": 1000.0}, 230_599, WRONG),
+        ("B17", {"v2_tokens": 16.2e12}, 2_799_360, HOLDS),
+    ],
+)
+def test_another_assumption_moves_value_and_verdict(claim_id, assumptions, value, verdict):
+    result = run_audit(claim_id, **assumptions)
+    assert result.finding.value == pytest.approx(value, rel=5e-5)
+    assert result.verdict is verdict
+    assert set(result.overridden) == set(assumptions)
+
+
+def test_which_hours_are_whose():
+    cases = {case.assumption: case.value for case in run_audit("B06").finding.cases}
+    assert cases == pytest.approx(
+        {
+            "V3, all stages": 2_788_000,
+            "V3, pre-training alone": 2_664_000,
+            "V2": 1_399_680,
+            "V2 and V3 together": 4_187_680,
+        }
+    )
+
+
+def test_an_assumption_set_by_the_user_cites_no_source():
+    assert "price.h800_v3_report" in run_audit("A08").sources
+    assert "price.h800_v3_report" not in run_audit("A08", price_usd_per_gpu_hour=2.0).sources
+
+
+def test_a_gpu_without_fp8_says_so():
+    with pytest.raises(InputError, match="a100_sxm has no fp8_sparse rate; it has: bf16_sparse, bf16_dense"):
+        run_audit("A34", gpu="a100_sxm")
+    assert run_audit("A33", gpu="a100_sxm").finding.low == 312e12
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "assumptions", "message"),
+    [
+        ("A46", {"price": 3.0}, "unknown assumption 'price'; did you mean price_usd_per_gpu_hour?"),
+        ("A46", {"tokens": 1e12}, "A46 does not depend on tokens; it takes: total_gpu_hours, price_usd_per_gpu_hour"),
+        ("A46", {"zzz": 1.0}, "unknown assumption 'zzz'; A46 takes: total_gpu_hours, price_usd_per_gpu_hour"),
+        ("A12", {"tokens": 1e12}, "A12 is not audited yet and takes no assumptions"),
+        ("A46", {"price_usd_per_gpu_hour": 0.0}, "price_usd_per_gpu_hour = 0.0: must be a float in (0, 1e6]"),
+        ("A48", {"utilisation": 1.5}, "utilisation = 1.5: must be a float in (0, 1]"),
+    ],
+)
+def test_what_an_audit_refuses(claim_id, assumptions, message):
+    with pytest.raises(InputError) as refused:
+        run_audit(claim_id, **assumptions)
+    assert str(refused.value).startswith(message)
+
+
+def test_shared_assumptions_reach_the_audits_that_take_them():
+    audit = under(price_usd_per_gpu_hour=3.0, tokens=10e12)
+    assert audit("A46").overridden == ("price_usd_per_gpu_hour",)
+    assert audit("A32").overridden == ("tokens",)
+    assert audit("A12").verdict is Verdict.NOT_AUDITED
+    with pytest.raises(InputError, match="unknown assumption 'prices'"):
+        under(prices=3.0)
+    with pytest.raises(InputError, match=r"tokens = -1\.0"):
+        run_all(tokens=-1.0)

@@ -1,0 +1,41 @@
+"""Units: each formula gets quantities with units and must return the dimension that its name says."""
+
+import pint
+import pytest
+
+from repro.calc import training
+
+units = pint.UnitRegistry()
+units.define("flop = [work]")
+units.define("gpu = [device]")
+units.define("parameter = [weight]")
+units.define("token = [text]")
+units.define("usd = [money]")
+
+FLOP = 3.3e24 * units.flop
+GPU_HOURS = 2.788e6 * units.gpu * units.hour
+RATE = 1e15 * units.flop / units.second / units.gpu
+RULE = {"flop_per_parameter_per_token": 6 * units.flop / units.parameter / units.token}
+TOKENS = 14.8e12 * units.token
+ACTIVE = 37e9 * units.parameter
+
+
+@pytest.mark.parametrize(
+    ("quantity", "unit"),
+    [
+        (training.train_flop_per_token(ACTIVE, **RULE), "flop / token"),
+        (training.train_flop(ACTIVE, TOKENS, **RULE), "flop"),
+        (training.ideal_gpu_seconds(FLOP, RATE), "gpu * second"),
+        (training.gpu_hours_at(FLOP, RATE, utilisation=0.4), "gpu * second"),
+        (training.flop_per_gpu_second(FLOP, GPU_HOURS), "flop / gpu / second"),
+        (training.mfu(FLOP, GPU_HOURS, RATE), ""),
+        (training.scaled_gpu_hours(GPU_HOURS, FLOP, FLOP), "gpu * hour"),
+        (training.gpu_hours_from_rate(GPU_HOURS / TOKENS, TOKENS), "gpu * hour"),
+        (training.rate_from_gpu_hours(GPU_HOURS, TOKENS), "gpu * hour / token"),
+        (training.wall_days(GPU_HOURS, 2048 * units.gpu), "hour"),
+        (training.rental_usd(GPU_HOURS, 2 * units.usd / units.gpu / units.hour), "usd"),
+        (training.implied_price_usd_per_gpu_hour(5e6 * units.usd, GPU_HOURS), "usd / gpu / hour"),
+    ],
+)
+def test_dimension(quantity, unit):
+    assert quantity.check(units.Unit(unit).dimensionality)

@@ -1,0 +1,69 @@
+"""pyproject.toml, both locks and environment.yml name the same packages and versions; nothing names a package host."""
+
+import re
+import subprocess
+import tomllib
+
+from packaging.requirements import Requirement
+
+from repro.lab.environment import LOCK, ROOT, environment, pins
+
+LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "requirements-lab.lock")}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def versions(lock):
+    found = {}
+    for pin in pins(lock):
+        requirement = Requirement(pin)
+        found.setdefault(requirement.name.lower().replace("_", "-"), []).append(str(requirement.specifier)[2:])
+    return found
+
+
+def test_environment_yml_is_made_from_the_lock():
+    assert (ROOT / "environment.yml").read_text() == environment(LOCK.read_text())
+
+
+def test_every_dependency_is_locked_at_a_version_that_it_allows():
+    test = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
+    wanted = {"requirements.lock": test, "requirements-lab.lock": test + PROJECT["optional-dependencies"]["lab"]}
+    for name, dependencies in wanted.items():
+        locked = versions(LOCKS[name])
+        for text in dependencies:
+            requirement = Requirement(text)
+            for version in locked[requirement.name.lower().replace("_", "-")]:
+                assert requirement.specifier.contains(version), (name, text, version)
+
+
+def test_the_lab_lock_is_the_lock_and_more():
+    lock, lab = versions(LOCKS["requirements.lock"]), versions(LOCKS["requirements-lab.lock"])
+    assert set(lock) < set(lab)
+    assert all(lab[name] == lock[name] for name in lock)
+
+
+def test_every_pin_has_hashes():
+    for text in LOCKS.values():
+        blocks = re.split(r"(?m)^(?=[A-Za-z0-9])", text)[1:]
+        assert len(blocks) == len(pins(text))
+        assert all("--hash=sha256:" in block for block in blocks)
+
+
+def test_the_interpreter_is_one_that_the_project_takes():
+    assert "  - python=3.12\n" in (ROOT / "environment.yml").read_text()
+    assert PROJECT["requires-python"] == ">=3.11"
+
+
+def test_every_direct_dependency_says_why_it_is_there():
+    lines = (ROOT / "pyproject.toml").read_text().splitlines()
+    block = [line for line in lines if re.match(r'    "[a-zA-Z_-]+>=', line)]
+    assert len(block) == len(PROJECT["dependencies"]) + sum(map(len, PROJECT["optional-dependencies"].values()))
+    assert all("# " in line for line in block)
+
+
+def test_no_tracked_file_names_a_package_host_or_a_path_of_a_machine():
+    done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True)
+    host = re.compile(rb"pypi\.org|pythonhosted|index-url|/root/|/home/[a-z]")
+    for name in filter(None, done.stdout.decode().split("\0")):
+        path = ROOT / name
+        if path.is_file() and path.suffix not in (".png",) and path != ROOT / "tests/test_environment.py":
+            assert not (found := host.search(path.read_bytes())), (name, found)

@@ -1,0 +1,121 @@
+"""Facts load with their sources, and not without."""
+
+import pytest
+
+from repro.errors import InputError
+from repro.facts import Ledger, load
+from repro.facts.loader import DATA
+
+REFERENCE = """
+[paper]
+title = "A paper"
+by = "Its authors"
+date = "2024"
+where = "arXiv:0000.00000"
+"""
+FACT = """
+[model.tokens]
+value = 100
+unit = "tokens"
+source = "paper"
+locator = "section 1"
+standing = "reported"
+"""
+
+
+def folder(tmp_path, facts, references=REFERENCE):
+    (tmp_path / "references.toml").write_text(references)
+    (tmp_path / "runs.toml").write_text(facts)
+    return tmp_path
+
+
+def test_every_shipped_fact_says_where_it_stands():
+    facts = load()
+    assert len(facts) > 50
+    for fact in facts.values():
+        assert fact.unit
+        assert fact.locator
+        assert facts.references[fact.source].where
+
+
+def test_every_reference_is_cited():
+    facts = load()
+    assert {fact.source for fact in facts.values()} == set(facts.references)
+
+
+def test_conflicts_are_named_from_both_sides():
+    facts = load()
+    for key, fact in facts.items():
+        if fact.conflicts_with:
+            assert facts[fact.conflicts_with].conflicts_with == key
+
+
+def test_a_good_folder(tmp_path):
+    facts = load(folder(tmp_path, FACT))
+    assert facts["model.tokens"].value == 100
+    assert [fact.key for fact in facts.under("model")] == ["model.tokens"]
+
+
+@pytest.mark.parametrize("field", ["value", "unit", "source", "locator", "standing"])
+def test_a_fact_without_one_of_its_fields_names_file_and_key(tmp_path, field):
+    lines = [line for line in FACT.splitlines() if not line.startswith(field)]
+    with pytest.raises(InputError, match=rf"^runs.toml: model.tokens: has no {field}$"):
+        load(folder(tmp_path, "\n".join(lines)))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("value = 100", "value = nan", "value = nan"),
+        ("value = 100", 'value = "many"', "value = 'many'"),
+        ("value = 100", "value = true", "value = True"),
+        ('unit = "tokens"', 'unit = ""', "unit = ''"),
+        ('standing = "reported"', 'standing = "guess"', "standing = 'guess'"),
+        ('source = "paper"', 'source = "papr"', "unknown source 'papr'; did you mean paper?"),
+        ("value = 100", "value = 100\ncolour = 1", "colour = 1"),
+        ("value = 100", "value = ", "is not valid TOML"),
+        ("[model.tokens]\nvalue = 100", "tokens = 100\n[model.tokens]\nvalue = 100", "tokens: must be a table"),
+        ('locator = "section 1"', 'locator = "section 1"\nconflicts_with = "model.token"', "did you mean model.tokens"),
+    ],
+)
+def test_damaged_files_name_what_is_wrong(tmp_path, old, new, message):
+    with pytest.raises(InputError) as refused:
+        load(folder(tmp_path, FACT.replace(old, new)))
+    assert message in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_key_in_two_files_is_refused(tmp_path):
+    folder(tmp_path, FACT)
+    (tmp_path / "more.toml").write_text(FACT)
+    with pytest.raises(InputError, match=r"runs.toml: model.tokens: the key exists in another file too"):
+        load(tmp_path)
+
+
+def test_a_missing_folder_is_one_line(tmp_path):
+    with pytest.raises(InputError, match=r"references.toml: cannot be read"):
+        load(tmp_path / "nowhere")
+
+
+def test_an_unknown_key_suggests_the_nearest():
+    with pytest.raises(InputError, match=r"did you mean deepseek_v3.tokens\?"):
+        load()["deepseek_v3.token"]
+    with pytest.raises(InputError, match=r"did you mean deepseek_v3\?"):
+        load().under("deepseek_3")
+
+
+def test_a_ledger_remembers_what_was_read_once_each():
+    ledger = Ledger(load())
+    assert ledger["deepseek_v3.gpus"] + ledger["deepseek_v3.gpus"] == 4096
+    assert ledger.read == ["deepseek_v3.gpus"]
+
+
+def test_the_data_ships_with_the_package():
+    assert sorted(path.name for path in DATA.glob("*.toml")) == [
+        "conventions.toml",
+        "gpus.toml",
+        "models.toml",
+        "prices.toml",
+        "references.toml",
+        "training_runs.toml",
+    ]

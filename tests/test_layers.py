@@ -1,0 +1,54 @@
+"""Data flows one way: facts, then calc, then claims, then lab; and the arithmetic needs nothing installed."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import repro
+
+PACKAGE = Path(repro.__file__).parent
+SHARED = {"repro", "repro.errors", "repro.parameters", "repro.tomlfile"}
+MAY_IMPORT = {
+    "facts": {"repro.facts"},
+    "calc": {"repro.calc"},
+    "claims": {"repro.claims", "repro.calc", "repro.facts"},
+    "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts"},
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_nothing_imports_upward(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        for name in imported(path):
+            if name.split(".")[0] == "repro":
+                assert name in SHARED or ".".join(name.split(".")[:2]) in MAY_IMPORT[room], (path.name, name)
+
+
+def test_every_folder_is_a_room_of_the_house():
+    assert {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("room", ["calc", "claims/audits"])
+def test_arithmetic_and_audits_import_the_standard_library_and_each_other_only(room):
+    for path in (PACKAGE / room).rglob("*.py"):
+        for name in imported(path):
+            top = name.split(".")[0]
+            assert top == "repro" or top in sys.stdlib_module_names, (path.name, name)
+
+
+def test_the_claims_need_neither_numpy_nor_pandas_nor_a_notebook():
+    heavy = ("numpy", "pandas", "matplotlib", "papermill", "nbformat")
+    code = f"import sys, repro.claims; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

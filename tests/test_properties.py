@@ -1,0 +1,81 @@
+"""What must be so for all prices, tokens and rates, not for some."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.calc import training
+from repro.calc.rounding import to_place, within_place
+from repro.claims import Verdict, run_audit
+from repro.claims.words import short
+
+price = st.floats(0.01, 100)
+tokens = st.floats(1e9, 1e15)
+factor = st.floats(0.1, 10)
+
+
+def close(a, b):
+    return math.isclose(a, b, rel_tol=1e-12)
+
+
+def cost_of(claim_id, **assumptions):
+    return run_audit(claim_id, **assumptions).finding.value
+
+
+@given(price, factor)
+def test_cost_is_linear_in_the_price(usd, times):
+    assert close(cost_of("A46", price_usd_per_gpu_hour=usd * times), times * cost_of("A46", price_usd_per_gpu_hour=usd))
+
+
+@given(price, price)
+def test_costs_at_two_prices_add_up(one, other):
+    together = cost_of("A46", price_usd_per_gpu_hour=one + other)
+    assert close(together, cost_of("A46", price_usd_per_gpu_hour=one) + cost_of("A46", price_usd_per_gpu_hour=other))
+
+
+@given(tokens, factor)
+def test_v2s_cost_is_linear_in_the_tokens(count, times):
+    assert close(cost_of("B03", v2_tokens=count * times), times * cost_of("B03", v2_tokens=count))
+
+
+@given(tokens, factor)
+def test_flop_and_scaled_hours_are_linear_in_the_tokens(count, times):
+    assert close(cost_of("A32", tokens=count * times), times * cost_of("A32", tokens=count))
+    unrounded = [run_audit("A39", tokens=n).finding.cases[1].value for n in (count, count * times)]
+    assert close(unrounded[1], times * unrounded[0])
+
+
+@given(st.floats(1e20, 1e27), st.floats(1e12, 1e17), st.floats(0.001, 1))
+def test_utilisation_survives_the_way_there_and_back(flop, peak, share):
+    assert close(training.mfu(flop, training.gpu_hours_at(flop, peak, utilisation=share), peak), share)
+
+
+@given(st.floats(1e20, 1e27), st.floats(1e20, 1e27), st.floats(1e3, 1e9), st.floats(1e3, 1e9))
+def test_the_estimate_over_the_report_is_the_ratio_of_rates(flop, reference_flop, gpu_hours, reference_gpu_hours):
+    # why agreement is equality of work per GPU second, and nothing else
+    estimate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference_flop)
+    rates = (
+        training.flop_per_gpu_second(flop, gpu_hours),
+        training.flop_per_gpu_second(reference_flop, reference_gpu_hours),
+    )
+    assert close(estimate / gpu_hours, rates[0] / rates[1])
+
+
+@given(st.floats(-1e30, 1e30), st.sampled_from([1e-3, 0.1, 1, 10, 1e3, 1e6, 1e23]))
+def test_a_rounded_value_agrees_with_what_it_was_rounded_from(value, place):
+    assert within_place(value, to_place(value, place), place)
+
+
+@given(st.floats(1e-3, 1e14))
+def test_a_short_number_says_the_value_to_its_digits(value):
+    text = short(value).replace(",", "")
+    scale = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}.get(text[-1], 1)
+    assert math.isclose(float(text.rstrip("KMBT")) * scale, value, rel_tol=5.1e-4)
+
+
+@given(price)
+def test_a_printed_price_and_total_hold_only_near_two_dollars(usd):
+    # $2 is printed to the dollar and $5.576M to the thousand: half a thousand over 2.788M hours is 0.018 cents
+    verdict = run_audit("A46", price_usd_per_gpu_hour=usd).verdict
+    assert (verdict is Verdict.HOLDS) == (abs(usd - 2) * 2_788_000 <= 500)
