@@ -25,6 +25,13 @@ ACTIVE = 37e9 * units.parameter
     [
         (training.train_flop_per_token(ACTIVE, **RULE), "flop / token"),
         (training.train_flop(ACTIVE, TOKENS, **RULE), "flop"),
+        (
+            training.attention_flop_per_token(
+                61, 128, 192 * units.parameter, 128 * units.parameter, 4096, causal=True, **RULE
+            ),
+            "flop / token",
+        ),
+        (training.rental_gpu_hours(5e6 * units.usd, 2 * units.usd / units.gpu / units.hour), "gpu * hour"),
         (training.ideal_gpu_seconds(FLOP, RATE), "gpu * second"),
         (training.gpu_hours_at(FLOP, RATE, utilisation=0.4), "gpu * second"),
         (training.flop_per_gpu_second(FLOP, GPU_HOURS), "flop / gpu / second"),

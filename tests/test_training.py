@@ -4,6 +4,8 @@ import pytest
 
 from repro.calc import training
 
+RULE = {"flop_per_parameter_per_token": 6}
+
 
 def test_six_flop_per_parameter_and_token():
     # 6 x 37e9 = 222e9
@@ -16,19 +18,18 @@ def test_flop_of_a_run():
 
 
 def test_attention_over_a_full_context():
-    # 2 layers x 3 heads x (4 + 5) elements x 7 tokens = 378 pairs; 2 FLOP each, three times over = 2268
-    assert training.attention_flop_per_token(2, 3, 4, 5, 7, causal=False) == 2268
+    # 2 layers x 3 heads x (4 + 5) elements x 7 tokens = 378 pairs, 6 FLOP each = 2268
+    assert training.attention_flop_per_token(2, 3, 4, 5, 7, causal=False, **RULE) == 2268
 
 
 def test_causal_attention_sees_half_the_context_and_itself():
     # 7 tokens see 1 + 2 + ... + 7 = 28, on average 4; 2 x 3 x 9 x 4 = 216 pairs, x 6 = 1296
-    assert training.attention_flop_per_token(2, 3, 4, 5, 7, causal=True) == 1296
+    assert training.attention_flop_per_token(2, 3, 4, 5, 7, causal=True, **RULE) == 1296
 
 
 def test_attention_of_one_token_is_the_same_either_way():
-    assert training.attention_flop_per_token(2, 3, 4, 5, 1, causal=True) == training.attention_flop_per_token(
-        2, 3, 4, 5, 1, causal=False
-    )
+    half, full = (training.attention_flop_per_token(2, 3, 4, 5, 1, causal=causal, **RULE) for causal in (True, False))
+    assert half == full
 
 
 def test_ideal_seconds():
@@ -86,6 +87,7 @@ def test_days_on_a_cluster():
 
 def test_rent_and_the_rent_that_a_sum_implies():
     assert training.rental_usd(2_788_000, 2) == 5_576_000
+    assert training.rental_gpu_hours(294_000, 2) == 147_000
     # 5e6 / 1,399,680 = 3.5722
     assert training.implied_price_usd_per_gpu_hour(5e6, 1_399_680) == pytest.approx(3.5722, abs=5e-5)
 

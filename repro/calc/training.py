@@ -28,18 +28,26 @@ def train_flop(active_parameters: float, tokens: float, *, flop_per_parameter_pe
 
 
 def attention_flop_per_token(
-    n_layers: int, n_heads: int, d_query: int, d_value: int, sequence_length: int, *, causal: bool
+    n_layers: int,
+    n_heads: int,
+    d_query: int,
+    d_value: int,
+    sequence_length: int,
+    *,
+    causal: bool,
+    flop_per_parameter_per_token: float,
 ) -> float:
-    """Return the training cost of one token's attention over its context, which the rule of 6 per parameter leaves out.
+    """Return the training cost of one token's attention over its context, which a rule per parameter leaves out.
 
     Args: n_layers, n_heads: of the model. d_query, d_value: elements of one head's query and value.
         sequence_length: tokens. causal: whether a token attends to itself and those before it alone, on average
-        (sequence_length + 1) / 2 of them.
-    Returns: FLOP per token, forward and backward: 3 x 2 for each multiplied pair.
+        (sequence_length + 1) / 2 of them. flop_per_parameter_per_token: 6 for forward and backward; a key or value
+        element costs what a parameter does.
+    Returns: FLOP per token.
     Source: Kaplan et al. (arXiv 2001.08361), equation 2.2, with the context averaged over a causal sequence.
     """
     context = (sequence_length + 1) / 2 if causal else sequence_length
-    return 3 * 2 * n_layers * n_heads * (d_query + d_value) * context
+    return flop_per_parameter_per_token * n_layers * n_heads * (d_query + d_value) * context
 
 
 def ideal_gpu_seconds(flop: float, peak_flop_per_s: float) -> float:
@@ -134,6 +142,16 @@ def rental_usd(gpu_hours: float, price_usd_per_gpu_hour: float) -> float:
     Returns: USD.
     """
     return gpu_hours * price_usd_per_gpu_hour
+
+
+def rental_gpu_hours(usd: float, price_usd_per_gpu_hour: float) -> float:
+    """Return the hours that a sum rents.
+
+    Args: usd: the sum. price_usd_per_gpu_hour: USD.
+    Returns: GPU hours.
+    Raises: ZeroDivisionError at a rent of 0.
+    """
+    return usd / price_usd_per_gpu_hour
 
 
 def implied_price_usd_per_gpu_hour(usd: float, gpu_hours: float) -> float:

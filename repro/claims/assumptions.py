@@ -6,8 +6,9 @@ from repro.errors import unknown
 from repro.facts import Facts
 from repro.parameters import Parameter
 
-PEAKS = ("bf16_dense", "bf16_sparse", "fp8_dense", "fp8_sparse")
-GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
+# The fastest first.
+PEAKS = ("fp8_sparse", "fp8_dense", "bf16_sparse", "bf16_dense")
+GPUS = ("h100_sxm", "h100_pcie", "h800_sxm")
 
 
 @dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Assumption:
             return Parameter(self.name, self.default, self.unit, self.domain, self.help)
         fact = facts[self.fact]
         default = fact.value if self.name == "gpus" else float(fact.value)
-        return Parameter(self.name, default, fact.unit, self.domain, self.help)
+        return Parameter(self.name, default, self.unit or fact.unit, self.domain, self.help)
 
 
 ASSUMPTIONS = {
@@ -66,6 +67,7 @@ ASSUMPTIONS = {
             "share of utilisation_peak that a run keeps up, by default what Llama 3.1 405B reports in its run",
             "in (0, 1]",
             "llama_3_1_405b.utilisation_in_run",
+            unit="share of utilisation_peak",
         ),
         Assumption(
             "reference_parameters",

@@ -77,19 +77,20 @@ class Result:
             return ""
         if self.verdict is not Verdict.HOLDS_IF:
             return self.finding.explanation
-        when, other = self.readings
-        return f"Holds for {'; '.join(when)}. Not for {'; '.join(other)}. {self.finding.explanation}"
+        when, not_when, unknown = self.readings
+        parts = [f"Holds for {'; '.join(when)}."]
+        parts += [f"Not for {'; '.join(not_when)}."] if not_when else []
+        parts += [f"No figure is public for {'; '.join(unknown)}."] if unknown else []
+        return " ".join([*parts, self.finding.explanation])
 
     @property
-    def readings(self) -> tuple[list[str], list[str]]:
-        """The assumptions of the cases that hold, and those of the others with what keeps them from it."""
-        remark = {Verdict.IMPRECISE: " (imprecise)", Verdict.NOT_CHECKABLE: " (no public figure)"}
-        graded = [
-            (one.assumption, grade(self.claim.printed, one)) for one in (self.finding.cases if self.finding else ())
-        ]
+    def readings(self) -> tuple[list[str], list[str], list[str]]:
+        """What is assumed in the cases that hold, in those that do not, and in those without a public figure."""
+        cases = self.finding.cases if self.finding else ()
+        graded = [(case.assumption, grade(self.claim.printed, case)) for case in cases]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
-        other = [name + remark.get(verdict, "") for name, verdict in graded if verdict is not Verdict.HOLDS]
-        return when, other
+        unknown = [name for name, verdict in graded if verdict is Verdict.NOT_CHECKABLE]
+        return when, [name for name, _ in graded if name not in when + unknown], unknown
 
     @property
     def printed(self) -> str:

@@ -48,6 +48,14 @@ class Case:
     true: bool | None = None
 
 
+def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:
+    """Return one case per reading of a claim that prints a single figure.
+
+    Args: figure: name of the printed figure. values: recomputed value by what is assumed.
+    """
+    return tuple(Case(assumption, value, {figure: value}) for assumption, value in values.items())
+
+
 def judge(figures: Sequence[Figure], cases: Sequence[Case]) -> Verdict:
     """Return the verdict on a claim.
 

@@ -4,6 +4,9 @@ from math import floor, log10
 
 from repro.calc.rounding import to_digits
 
+# Units whose values readers compare by their powers of ten.
+PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")
+
 
 def short(value: float, digits: int = 4) -> str:
     """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
@@ -27,7 +30,7 @@ def scientific(value: float, digits: int = 4) -> str:
 
 def usd(value: float, digits: int = 4) -> str:
     """Return a sum in US dollars, such as $5.576M."""
-    return f"${short(value, digits)}"
+    return f"{'-' if value < 0 else ''}${short(abs(value), digits)}"
 
 
 def percent(share: float, digits: int = 3) -> str:
@@ -43,7 +46,7 @@ def quantity(value: float | None, unit: str, digits: int = 4) -> str:
         return usd(value, digits)
     if unit == "ratio":
         return percent(value, digits) if value < 1 else f"{short(value, digits)}×"
-    return f"{scientific(value, digits) if unit == 'GPU seconds' else short(value, digits)} {unit}"
+    return f"{scientific(value, digits) if unit in PLAIN_POWERS else short(value, digits)} {unit}"
 
 
 def _plain(value: float, digits: int) -> str:

@@ -21,7 +21,7 @@ Standing = Literal["reported", "vendor", "press", "estimate", "recalled"]
 
 
 class Fact(BaseModel):
-    """One published figure."""
+    """One published figure; `via` says where it was read, if not in the source itself."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -32,6 +32,7 @@ class Fact(BaseModel):
     locator: Text
     standing: Standing
     note: str = ""
+    via: str = ""
     conflicts_with: str = ""
 
 

@@ -4,7 +4,7 @@ from repro.calc import training
 from repro.claims.audit import Finding
 from repro.claims.audits.hours import audits
 from repro.claims.register import load_register
-from repro.claims.verdict import Case
+from repro.claims.verdict import Case, readings
 from repro.claims.words import percent, short, usd
 from repro.facts import Ledger
 
@@ -21,28 +21,34 @@ def v2_costs(
     return gpu_hours, {words: training.rental_usd(gpu_hours, rent) for words, rent in prices.items()}
 
 
+def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
+    """Return the least and the greatest rent, in USD per hour, at which the hours round to a claim's printed cost."""
+    printed = load_register().claim(claim_id).figure("cost")
+    ends = printed.value - printed.place / 2, (printed.high or printed.value) + printed.place / 2
+    low, high = (training.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
+    return low, high
+
+
 @audits("A02")
 def fraction_of_the_cost(
     facts: Ledger, *, total_gpu_hours: float, reference_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Finding:
     """R1's training and list price over those of others, as far as theirs are public."""
-    v3 = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
-    r1 = v3 + facts["deepseek_r1.reinforcement_learning_usd"]
+    own_gpu_hours = training.rental_gpu_hours(facts["deepseek_r1.own_training_usd"], facts["price.h800_v3_report"])
+    r1 = training.rental_usd(total_gpu_hours + own_gpu_hours, price_usd_per_gpu_hour)
     llama = training.rental_usd(reference_gpu_hours, price_usd_per_gpu_hour)
     ratios = {
         "training against Llama 3.1 405B at the same rent": r1 / llama,
-        "training against the published estimate for GPT-4": r1 / facts["gpt_4.training_usd"],
+        "training against a third party's estimate for GPT-4": r1 / facts["gpt_4.training_usd"],
         "inference by list price against o1": facts["price.r1_output"] / facts["price.o1_output"],
-        "training against o1": None,
     }
-    known = {what: ratio for what, ratio in ratios.items() if ratio is not None}
     return Finding(
         "ratio",
-        tuple(Case(what, ratio, {} if ratio is None else {"ratio": ratio}) for what, ratio in ratios.items()),
-        f"R1 is V3 plus {usd(facts['deepseek_r1.reinforcement_learning_usd'])} of reinforcement learning, "
-        f"{usd(r1, 3)} in all: "
-        + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in known.items())
-        + ". List prices are not costs, and what o1 took to train has not been published.",
+        (*readings("ratio", ratios), Case("training against o1, the model that R1 is set beside", None)),
+        f"R1 is V3 and {short(own_gpu_hours)} GPU hours of its own, {usd(r1, 3)} at "
+        f"${short(price_usd_per_gpu_hour)}: "
+        + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in ratios.items())
+        + ". A fraction is read as less than the whole. List prices are not costs.",
         digits=3,
     )
 
@@ -52,62 +58,65 @@ def final_run_cost(
     facts: Ledger, *, total_gpu_hours: float, pre_training_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Finding:
     """The rent of all three stages, and of the first alone, to the two digits that the claim prints."""
-    total = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
-    alone = training.rental_usd(pre_training_gpu_hours, price_usd_per_gpu_hour)
+    total, alone = (
+        training.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
+    )
     return Finding(
         "USD",
-        (
-            Case("all three stages", total, {"cost": total}),
-            Case("pre-training alone", alone, {"cost": alone}),
-        ),
+        readings("cost", {"all three stages": total, "pre-training alone": alone}),
         f"{short(total_gpu_hours)} GPU hours × ${short(price_usd_per_gpu_hour)} = {usd(total)}, which rounds to "
         f"{usd(total, 2)}; pre-training alone costs {usd(alone)}, which rounds to {usd(alone, 2)}.",
     )
 
 
 @audits("A09")
-def nothing_but_rent(facts: Ledger, *, total_gpu_hours: float, price_usd_per_gpu_hour: float) -> Finding:
-    """What is left of the reported total after the rent of the GPU hours."""
-    rent = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
-    total = facts["deepseek_v3.total_usd"]
-    left = total - rent
+def nothing_but_rent(facts: Ledger) -> Finding:
+    """What is left of the reported total after the reported rent of the reported GPU hours."""
+    price, total = facts["price.h800_v3_report"], facts["deepseek_v3.total_usd"]
+    rent = training.rental_usd(facts["deepseek_v3.total_gpu_hours"], price)
     half_a_place = load_register().claim("A46").figure("cost").place / 2
     return Finding(
         "USD",
-        (Case("the reported total", left, true=abs(left) <= half_a_place),),
-        f"{usd(total)} reported less {usd(rent)} of rent leaves {usd(left)} for anything else, so neither ownership "
-        "nor earlier work is in it. Section 1 of the report says the same of research and ablations.",
+        (Case("the report's own total, hours and rent", total - rent, true=abs(total - rent) <= half_a_place),),
+        f"{usd(total)} less {usd(rent)}, the rent of all GPU hours at ${short(price)}, leaves {usd(total - rent)} for "
+        "machines or earlier work; section 1 of the report excludes research and ablations in words.",
     )
 
 
 @audits("A10")
 def forty_five_times(
     facts: Ledger, *, total_gpu_hours: float, reference_parameters: float, reference_tokens: float,
-    reference_gpu_hours: float, tokens: float, gpu_hours_per_trillion_tokens: float,
+    reference_gpu_hours: float, active_parameters: float, tokens: float, gpu_hours_per_trillion_tokens: float,
     price_usd_per_gpu_hour: float,
 ) -> Finding:  # fmt: skip
     """V3 against every baseline for which a figure is public; the claim names none."""
     cost = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
     by_hours = reference_gpu_hours / total_gpu_hours
-    per_parameter = by_hours * (facts["deepseek_v3.parameters"] * tokens) / (reference_parameters * reference_tokens)
+    reference_size = reference_parameters * reference_tokens
     ratios = {
         "Llama 3.1 405B, GPU hours": by_hours,
-        "Llama 3.1 405B, GPU hours per parameter and token": per_parameter,
+        "Llama 3.1 405B, GPU hours per active parameter and token": (
+            by_hours * active_parameters * tokens / reference_size
+        ),
+        "Llama 3.1 405B, GPU hours per parameter and token": (
+            by_hours * facts["deepseek_v3.parameters"] * tokens / reference_size
+        ),
         "DeepSeek 67B, GPU hours per token": (
             facts["deepseek_67b.gpu_hours_per_trillion_tokens"] / gpu_hours_per_trillion_tokens
         ),
         "GPT-4, a third party's estimate in dollars": facts["gpt_4.training_usd"] / cost,
-        "GPT-4, more than $100M by OpenAI's word": facts["gpt_4.training_usd_by_openai"] / cost,
         "Gemini Ultra, a third party's estimate in dollars": facts["gemini_ultra.training_usd"] / cost,
-    }  # fmt: skip
+    }
+    at_least = facts["gpt_4.training_usd_by_openai"]
     printed = load_register().claim("A10").figure("ratio").value
     return Finding(
         "ratio",
-        tuple(Case(what, ratio, {"ratio": ratio}) for what, ratio in ratios.items()),
+        readings("ratio", ratios),
         "No baseline is named. "
         + "; ".join(f"{what}: {short(ratio, 3)}" for what, ratio in ratios.items())
-        + f". {short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
-        f"{usd(printed * cost, 3)}. Parameters count whether active or not.",
+        + f". OpenAI's word for GPT-4, more than {usd(at_least)}, only gives at least {short(at_least / cost, 3)}. "
+        f"{short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
+        f"{usd(printed * cost, 3)}.",
         digits=3,
     )
 
@@ -117,14 +126,21 @@ def tokens_hours_and_dollars(
     facts: Ledger, *, tokens: float, total_gpu_hours: float, pre_training_gpu_hours: float,
     price_usd_per_gpu_hour: float,
 ) -> Finding:  # fmt: skip
-    """The three figures of one sentence."""
-    cost = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
-    figures = {"tokens": tokens, "gpu_hours": total_gpu_hours, "cost": cost}
+    """The three figures of one sentence, for the stage that it names and for all."""
+
+    def case(what: str, gpu_hours: float) -> Case:
+        cost = training.rental_usd(gpu_hours, price_usd_per_gpu_hour)
+        return Case(what, cost, {"tokens": tokens, "gpu_hours": gpu_hours, "cost": cost})
+
+    cases = (
+        case("all three stages", total_gpu_hours),
+        case("pre-training, as the sentence says", pre_training_gpu_hours),
+    )
     return Finding(
         "USD",
-        (Case("all three stages", cost, figures),),
-        f"{short(tokens)} tokens, {short(total_gpu_hours)} GPU hours, {usd(cost)}. The article ties the hours to "
-        f"pre-training, which took {short(pre_training_gpu_hours)} of them.",
+        cases,
+        f"On {short(tokens)} tokens, all stages took {short(total_gpu_hours)} GPU hours, {usd(cases[0].value)}; "
+        f"pre-training, which saw these tokens, {short(pre_training_gpu_hours)}, {usd(cases[1].value)}.",
     )
 
 
@@ -151,11 +167,12 @@ def far_below_500_million(
     )
     bound = load_register().claim("B01").figure("cost").value
     break_even = training.implied_price_usd_per_gpu_hour(bound, gpu_hours)
+    below = " or ".join(short(bound / cost, 2) for cost in costs.values())
     return Finding(
         "USD",
-        tuple(Case(words, cost, {"cost": cost}) for words, cost in costs.items()),
-        f"{short(gpu_hours, 3)} GPU hours cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
-        f"{usd(bound)} would need a rent of ${short(break_even, 3)} per hour, or costs beyond the run.",
+        readings("cost", costs),
+        f"{short(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(usd(cost, 3) for cost in costs.values())}, "
+        f"{below} times less than {usd(bound)}, which would need a rent of ${short(break_even, 3)} per hour.",
         digits=3,
     )
 
@@ -169,14 +186,13 @@ def v2_two_to_five_million(
     gpu_hours, costs = v2_costs(
         v2_tokens, v2_gpu_hours_per_trillion_tokens, price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     )
-    printed = load_register().claim("B03").figure("cost")
-    low, high = (training.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in (printed.value, printed.high))
+    low, high = rents_that_print("B03", gpu_hours)
     return Finding(
         "USD",
-        tuple(Case(words, cost, {"cost": cost}) for words, cost in costs.items()),
-        f"V2's report gives no cost. Its rate and tokens come to {short(gpu_hours, 3)} GPU hours, "
-        f"{' or '.join(usd(cost, 3) for cost in costs.values())}; the printed range means a rent of "
-        f"${short(low, 3)} to ${short(high, 3)} per GPU hour.",
+        readings("cost", costs),
+        f"V2's report gives no cost. Its rate and tokens come to {short(gpu_hours, 3)} GPU hours of pre-training, "
+        f"{' or '.join(usd(cost, 3) for cost in costs.values())}; rents of ${short(low, 3)} to ${short(high, 3)} per "
+        "hour round into the printed range.",
         digits=3,
     )
 
@@ -192,12 +208,12 @@ def others_cost_tens_or_hundreds_of_millions(
         for price in (price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
     }
     costs["GPT-4, a third party's estimate"] = facts["gpt_4.training_usd"]
-    costs["GPT-4, more than $100M by OpenAI's word"] = facts["gpt_4.training_usd_by_openai"]
+    costs["GPT-4, by OpenAI's word at the least"] = facts["gpt_4.training_usd_by_openai"]
     return Finding(
         "USD",
-        tuple(Case(what, cost, {"cost": cost}) for what, cost in costs.items()),
+        readings("cost", costs),
         "; ".join(f"{what}: {usd(cost, 3)}" for what, cost in costs.items())
-        + f". Llama 3 70B took {short(gpu_hours)} GPU hours; nobody has published those of GPT-4.",
+        + f". Llama 3 70B took {short(gpu_hours)} GPU hours; OpenAI has not published those of GPT-4.",
         digits=3,
     )
 
@@ -211,13 +227,12 @@ def v2_five_million(
     gpu_hours, costs = v2_costs(
         v2_tokens, v2_gpu_hours_per_trillion_tokens, price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     )
-    printed = load_register().claim("B16").figure("cost").value
-    needed = training.implied_price_usd_per_gpu_hour(printed, gpu_hours)
+    low, high = rents_that_print("B16", gpu_hours)
     return Finding(
         "USD",
-        tuple(Case(words, cost, {"cost": cost}) for words, cost in costs.items()),
-        f"{short(gpu_hours, 3)} GPU hours cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
-        f"{usd(printed)} would mean a rent of ${short(needed, 3)}. V3's total at $2 is "
-        f"{usd(facts['deepseek_v3.total_usd'])}.",
+        readings("cost", costs),
+        f"{short(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
+        f"only rents of ${short(low, 3)} to ${short(high, 3)} per hour round to the printed figure. All stages of V3 "
+        f"cost {usd(facts['deepseek_v3.total_usd'])} by its report.",
         digits=3,
     )

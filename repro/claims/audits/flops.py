@@ -7,9 +7,8 @@ from repro.calc.rounding import to_place
 from repro.claims.assumptions import PEAKS
 from repro.claims.audit import AuditFunction, Finding, audit_of
 from repro.claims.register import load_register
-from repro.claims.verdict import RIGHT_SIZE, Case
-from repro.claims.words import percent, scientific, short
-from repro.errors import InputError
+from repro.claims.verdict import RIGHT_SIZE, Case, readings
+from repro.claims.words import percent, scientific, short, usd
 from repro.facts import Ledger
 
 NOTEBOOK = "01_flops_to_gpu_hours"
@@ -28,15 +27,8 @@ def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
 
 
 def peak_flop_per_s(facts: Ledger, gpu: str, peak: str) -> float:
-    """Return a GPU's peak rate by name, in FLOP/s; raises InputError where the GPU has no such rate."""
-    if peak not in peaks_of(gpu):
-        raise InputError(f"{gpu} has no {peak} rate; it has: {', '.join(peaks_of(gpu))}")
+    """Return a GPU's peak rate by name, in FLOP/s."""
     return facts[f"{gpu}.{peak}_flop_per_s"]
-
-
-def peaks_of(gpu: str) -> list[str]:
-    """Return the names of a GPU's peak rates, the fastest first."""
-    return [peak for peak in reversed(PEAKS) if gpu != "a100_sxm" or peak.startswith("bf16")]
 
 
 def last_place(claim_id: str, figure: str) -> float:
@@ -54,16 +46,57 @@ def run_flop(active_parameters: float, tokens: float, flop_per_parameter_per_tok
     return training.train_flop(active_parameters, tokens, flop_per_parameter_per_token=flop_per_parameter_per_token)
 
 
+def v3_counted_flop_per_token(facts: Ledger, active_parameters: float, flop_per_parameter_per_token: float) -> float:
+    """Return V3's FLOP per token with causal attention and the MTP module, embeddings looked up and not multiplied.
+
+    Source: V3 report, section 4.2; README_WEIGHTS.md of its repository for the MTP module, one layer more.
+    """
+    v3 = "deepseek_v3"
+    embedding = facts[f"{v3}.vocabulary"] * facts[f"{v3}.d_model"]
+    multiplied = (active_parameters - embedding) + (facts[f"{v3}.mtp_active_parameters"] - embedding)
+    attention = training.attention_flop_per_token(
+        facts[f"{v3}.layers"] + 1,
+        facts[f"{v3}.n_heads"],
+        facts[f"{v3}.d_head"] + facts[f"{v3}.d_head_rope"],
+        facts[f"{v3}.d_head"],
+        facts[f"{v3}.sequence_length"],
+        causal=True,
+        flop_per_parameter_per_token=flop_per_parameter_per_token,
+    )
+    return flop_per_parameter_per_token * multiplied + attention
+
+
+def llama_counted_flop_per_token(facts: Ledger, parameters: float, flop_per_parameter_per_token: float) -> float:
+    """Return Llama 3.1 405B's FLOP per token with causal attention counted, its embedding looked up, not multiplied.
+
+    Source: The Llama 3 Herd of Models, section 3.2, table 3.
+    """
+    llama = "llama_3_1_405b"
+    attention = training.attention_flop_per_token(
+        facts[f"{llama}.layers"],
+        facts[f"{llama}.n_heads"],
+        facts[f"{llama}.d_head"],
+        facts[f"{llama}.d_head"],
+        facts[f"{llama}.sequence_length"],
+        causal=True,
+        flop_per_parameter_per_token=flop_per_parameter_per_token,
+    )
+    embedding = facts[f"{llama}.vocabulary"] * facts[f"{llama}.d_model"]
+    return flop_per_parameter_per_token * (parameters - embedding) + attention
+
+
 @audits("A31")
 def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_parameter_per_token: float) -> Finding:
     """Six FLOP for each active parameter."""
     flop = training.train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
+    counted = v3_counted_flop_per_token(facts, active_parameters, flop_per_parameter_per_token)
     case = Case("the rule of thumb", flop, {"active_parameters": active_parameters, "flop_per_token": flop})
     return Finding(
         "FLOP per token",
         (case,),
-        f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} = {short(flop)} FLOP per token. "
-        "The rule counts the matrix products of the weights; attention over the context comes on top.",
+        f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} = {short(flop)} FLOP per token. The rule "
+        "leaves attention over the context and the module for multi-token prediction out, and multiplies the "
+        f"embedding; counted, they come to {short(counted, 3)}.",
     )
 
 
@@ -77,26 +110,20 @@ def total_flop(
         "FLOP",
         (Case("the rule of thumb", flop, {"flop": flop}),),
         f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} × {short(tokens)} tokens = "
-        f"{short(flop)} FLOP; the article carries on with {short(document_flop(flop))}.",
+        f"{short(flop)} FLOP, to the article's two digits {short(document_flop(flop))}.",
     )
 
 
 @audits("A33")
 def peak_rate(facts: Ledger, *, gpu: str) -> Finding:
     """The printed rate against each peak rate of the GPU, named by precision and sparsity."""
-    peaks = peaks_of(gpu)
-    cases = tuple(
-        Case(f"the {PEAK_WORDS[peak]} peak", rate, {"rate": rate})
-        for peak in peaks
-        for rate in [peak_flop_per_s(facts, gpu, peak)]
-    )
-    listed = ", ".join(f"{PEAK_WORDS[peak]} {short(case.value)}" for peak, case in zip(peaks, cases, strict=True))
+    rates = {f"the {PEAK_WORDS[peak]} peak": peak_flop_per_s(facts, gpu, peak) for peak in PEAKS}
+    listed = ", ".join(f"{name.removeprefix('the ')} {scientific(rate)}" for name, rate in rates.items())
     return Finding(
         "FLOP/s",
-        cases,
-        f"Peaks of {gpu} in FLOP/s: {listed}. Training multiplies dense matrices, which cannot use the sparse "
-        f"rate; the best dense FP8 product published for an H800 reaches "
-        f"{short(facts['h800_sxm.fp8_measured_flop_per_s'])}.",
+        readings("rate", rates),
+        f"Rates of {gpu} in FLOP/s: {listed}. Training multiplies dense matrices, which cannot use a sparse peak; "
+        f"DeepSeek's own FP8 kernels reach up to {scientific(facts['h800_sxm.fp8_measured_flop_per_s'])} on an H800.",
     )
 
 
@@ -105,7 +132,7 @@ def ideal_seconds(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     gpu: str, peak: str,
 ) -> Finding:  # fmt: skip
-    """Total FLOP over the peak rate, from the article's own rounded inputs."""
+    """Total FLOP over the peak rate, both rounded as the article rounds them."""
     exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     exact_rate = peak_flop_per_s(facts, gpu, peak)
     rate = to_place(exact_rate, last_place("A33", "rate"))
@@ -113,7 +140,7 @@ def ideal_seconds(
     exact = training.ideal_gpu_seconds(exact_flop, exact_rate)
     return Finding(
         "GPU seconds",
-        (Case("the figures carried on as printed", seconds, {"seconds": seconds}),),
+        readings("seconds", {"FLOP and rate rounded as the article rounds them": seconds}),
         f"{short(document_flop(exact_flop))} FLOP / {short(rate)} FLOP/s = {scientific(seconds)} s; without rounding "
         f"on the way {scientific(exact)} s. The rate is the {PEAK_WORDS[peak]} peak of {gpu}.",
     )
@@ -121,25 +148,20 @@ def ideal_seconds(
 
 @audits("A35")
 def ideal_hours(
-    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    gpu: str, peak: str,
-) -> Finding:  # fmt: skip
-    """The seconds of the line before, as hours; and the hours at each other peak rate."""
-    exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    rate = to_place(peak_flop_per_s(facts, gpu, peak), last_place("A33", "rate"))
-    seconds = to_place(training.ideal_gpu_seconds(document_flop(exact_flop), rate), last_place("A34", "seconds"))
-    gpu_hours = training.hours(seconds)
+    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str
+) -> Finding:
+    """The printed seconds as hours; and the ideal hours at each peak rate."""
+    seconds = load_register().claim("A34").figure("seconds").value
     printed = load_register().claim("A35").figure("gpu_hours").value
-    others = ", ".join(
-        f"{PEAK_WORDS[name]} {short(training.gpu_hours_at(exact_flop, rate_, utilisation=1), 3)}"
-        for name in peaks_of(gpu)
-        for rate_ in [peak_flop_per_s(facts, gpu, name)]
-    )
+    gpu_hours = training.hours(seconds)
+    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
+    ideal = {peak: training.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
+    listed = ", ".join(f"{PEAK_WORDS[peak]} {short(hours, 3)}" for peak, hours in ideal.items())
     return Finding(
         "GPU hours",
-        (Case("3,600 seconds an hour", gpu_hours, {"gpu_hours": gpu_hours}),),
-        f"{scientific(seconds)} s / 3600 = {short(gpu_hours, 3)} GPU hours, printed {short(printed)}: the printed "
-        f"hours are {short(printed / gpu_hours, 3)} times the printed seconds. Ideal hours at each peak: {others}.",
+        readings("gpu_hours", {"the printed seconds, 3,600 to the hour": gpu_hours}),
+        f"The printed {scientific(seconds)} s / 3600 = {short(gpu_hours, 3)} GPU hours; the printed {short(printed)} "
+        f"are {short(printed / gpu_hours, 3)} times as many. Ideal hours on {gpu} by peak rate: {listed}.",
         digits=3,
     )
 
@@ -151,18 +173,16 @@ def ideal_is_a_lower_bound(
 ) -> Finding:  # fmt: skip
     """The ideal hours at every peak rate, against the hours that pre-training took."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    peaks = peaks_of(gpu)
-    cases = []
-    for peak in peaks:
-        rate = peak_flop_per_s(facts, gpu, peak)
-        ideal = training.gpu_hours_at(flop, rate, utilisation=1)
-        cases.append(Case(f"the {PEAK_WORDS[peak]} peak", ideal, true=ideal < pre_training_gpu_hours))
-    shares = ", ".join(f"{percent(case.value / pre_training_gpu_hours)} at {case.assumption}" for case in cases)
+    ideal = {peak: training.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
+    shares = ", ".join(f"{percent(ideal[peak] / pre_training_gpu_hours)} ({PEAK_WORDS[peak]})" for peak in PEAKS)
     return Finding(
         "GPU hours",
-        tuple(cases),
-        f"Pre-training took {short(pre_training_gpu_hours)} GPU hours. The ideal hours are {shares}. "
-        "What the rule of thumb leaves out would raise the ideal hours, not the real ones.",
+        tuple(
+            Case(f"the {PEAK_WORDS[peak]} peak", hours, true=hours < pre_training_gpu_hours)
+            for peak, hours in ideal.items()
+        ),
+        f"Pre-training took {short(pre_training_gpu_hours)} GPU hours. The ideal hours are these shares of it, by peak "
+        f"rate: {shares}.",
         digits=3,
     )
 
@@ -172,38 +192,32 @@ def llama_as_reported(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, reference_gpu_hours: float
 ) -> Finding:
     """Parameters, tokens and hours of Llama 3.1 405B, by the model card and by the paper."""
-    paper_tokens = facts["llama_3_1_405b.tokens_in_paper"]
+    card, paper = facts["llama_3_1_405b.tokens"], facts["llama_3_1_405b.tokens_in_paper"]
+    sources = {card: "by the model card", paper: "by the paper"}
 
-    def case(assumption: str, tokens: float) -> Case:
-        figures = {
-            "parameters": reference_parameters,
-            "tokens": tokens,
-            "gpu_hours": reference_gpu_hours,
-        }
-        return Case(assumption, reference_gpu_hours, figures)
+    def case(tokens: float) -> Case:
+        figures = {"parameters": reference_parameters, "tokens": tokens, "gpu_hours": reference_gpu_hours}
+        return Case(f"{short(tokens)} tokens, {sources.get(tokens, 'as given')}", reference_gpu_hours, figures)
 
     return Finding(
         "GPU hours",
-        (
-            case(f"the model card's {short(reference_tokens)} tokens", reference_tokens),
-            case(f"the paper's {short(paper_tokens)} tokens", paper_tokens),
-        ),
-        f"The model card gives {short(reference_gpu_hours)} H100 hours and about {short(reference_tokens)} tokens; "
-        f"the paper gives {short(paper_tokens)}.",
+        tuple(case(tokens) for tokens in dict.fromkeys((reference_tokens, paper))),
+        f"The model card gives {short(facts['llama_3_1_405b.gpu_hours'])} H100 hours and about {short(card)} tokens; "
+        f"the paper gives {short(paper)} tokens.",
     )
 
 
 @audits("A38")
 def llama_flop(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, flop_per_parameter_per_token: float
-) -> Finding:  # fmt: skip
+) -> Finding:
     """The same arithmetic for the model compared with."""
     flop = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
     return Finding(
         "FLOP",
-        (Case("the rule of thumb", flop, {"flop": flop}),),
+        readings("flop", {"the rule of thumb": flop}),
         f"{short(flop_per_parameter_per_token)} × {short(reference_parameters)} × {short(reference_tokens)} = "
-        f"{short(flop)} FLOP. The paper, on {short(facts['llama_3_1_405b.tokens_in_paper'])} tokens, states "
+        f"{short(flop)} FLOP. Llama's paper, on {short(facts['llama_3_1_405b.tokens_in_paper'])} tokens, states "
         f"{short(facts['llama_3_1_405b.train_flop_in_paper'])}.",
     )
 
@@ -213,20 +227,23 @@ def scaled_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
 ) -> Finding:  # fmt: skip
-    """Llama's hours times the ratio of FLOP, from the article's rounded figures and from unrounded ones."""
+    """Llama's hours times the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    rounded_reference = to_place(reference, last_place("A38", "flop"))
-    step = training.scaled_gpu_hours(reference_gpu_hours, document_flop(flop), rounded_reference)
-    exact = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)
+    rounded, rounded_reference = document_flop(flop), to_place(reference, last_place("A38", "flop"))
+    values = {
+        what: training.scaled_gpu_hours(reference_gpu_hours, above, below)
+        for what, above, below in (
+            ("both FLOP rounded as the article rounds them", rounded, rounded_reference),
+            ("V3's FLOP alone so rounded", rounded, reference),
+            ("nothing rounded on the way", flop, reference),
+        )
+    }
+    listed = ", ".join(f"{short(value)} ({what})" for what, value in values.items())
     return Finding(
         "GPU hours",
-        (
-            Case("the figures carried on as printed", step, {"gpu_hours": step}),
-            Case("nothing rounded on the way", exact, {"gpu_hours": exact}),
-        ),
-        f"{short(reference_gpu_hours)} h × {short(document_flop(flop))} / {short(rounded_reference)} = "
-        f"{short(step)} GPU hours; without rounding on the way {short(exact)}. "
+        readings("gpu_hours", values),
+        f"{short(reference_gpu_hours)} h times the ratio of FLOP, {short(flop)} to {short(reference)}: {listed}. "
         "Equal FLOP/s per GPU in both runs is assumed, as the article says.",
     )
 
@@ -243,9 +260,10 @@ def summary_of_the_estimate(
     claim = load_register().claim("A47").figure("gpu_hours")
     return Finding(
         "GPU hours",
-        (Case("the estimate of section 2", gpu_hours, {"gpu_hours": gpu_hours}),),
-        f"Printed {claim.text}, recomputed {short(gpu_hours, 3)}: a factor {short(gpu_hours / claim.value, 2)}. "
-        f"Section 2 of the same article prints {load_register().claim('A39').figure('gpu_hours').text}.",
+        readings("gpu_hours", {"the estimate of section 2": gpu_hours}),
+        f"The summary prints {claim.text}; the estimate is {short(gpu_hours, 3)}, {short(gpu_hours / claim.value, 2)} "
+        f"times that. Section 2 of the same article prints {load_register().claim('A39').figure('gpu_hours').text}: "
+        "the summary has lost the M.",
         digits=3,
     )
 
@@ -254,40 +272,43 @@ def summary_of_the_estimate(
 def estimate_supports_the_report(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
-    gpu: str, utilisation_peak: str, utilisation: float,
-    total_gpu_hours: float, price_usd_per_gpu_hour: float,
+    gpu: str, utilisation_peak: str, utilisation: float, total_gpu_hours: float, price_usd_per_gpu_hour: float,
 ) -> Finding:  # fmt: skip
-    """Three estimates of the cost against the reported one, each with what it assumes of efficiency."""
-    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    same_rate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)
+    """Four estimates of the hours against the reported ones, each with what it assumes of efficiency."""
+    rule = flop_per_parameter_per_token
+    flop, reference = (
+        run_flop(*run, rule) for run in ((active_parameters, tokens), (reference_parameters, reference_tokens))
+    )
+    counted = tokens * v3_counted_flop_per_token(facts, active_parameters, rule)
+    counted_reference = reference_tokens * llama_counted_flop_per_token(facts, reference_parameters, rule)
     bf16, fp8 = (peak_flop_per_s(facts, gpu, name) for name in ("bf16_dense", "fp8_dense"))
     rate = peak_flop_per_s(facts, gpu, utilisation_peak)
+    same_rate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)
     estimates = {
-        "both runs keeping up the same FLOP/s per GPU": same_rate,
-        "both keeping up the same share of the peak of the precision they multiply in": same_rate * bf16 / fp8,
-        f"V3 keeping up {percent(utilisation)} of the {PEAK_WORDS[utilisation_peak]} peak": (
+        f"the same FLOP/s per GPU in both runs, by the rule of {short(rule)}": same_rate,
+        "the same, with attention and V3's module for multi-token prediction counted": (
+            training.scaled_gpu_hours(reference_gpu_hours, counted, counted_reference)
+        ),
+        "the same share of the peak of the format that each run multiplies in": same_rate * bf16 / fp8,
+        f"{percent(utilisation)} of the {PEAK_WORDS[utilisation_peak]} peak": (
             training.gpu_hours_at(flop, rate, utilisation=utilisation)
         ),
     }
     cases = tuple(
-        Case(
-            assumption,
-            training.rental_usd(gpu_hours, price_usd_per_gpu_hour),
-            true=abs(gpu_hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours,
-        )
+        Case(assumption, gpu_hours, true=abs(gpu_hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours)
         for assumption, gpu_hours in estimates.items()
     )
-    listed = ", ".join(f"{short(gpu_hours, 3)}" for gpu_hours in estimates.values())
+    cost = training.rental_usd(same_rate, price_usd_per_gpu_hour)
     llama, v3 = (
-        training.mfu(work, taken, bf16) for work, taken in ((reference, reference_gpu_hours), (flop, total_gpu_hours))
+        training.flop_per_gpu_second(work, taken) / 1e12
+        for work, taken in ((reference, reference_gpu_hours), (flop, total_gpu_hours))
     )
     return Finding(
-        "USD",
+        "GPU hours",
         cases,
-        f"These assumptions give {listed} GPU hours against {short(total_gpu_hours)} reported; support means within "
-        f"{percent(RIGHT_SIZE)}. Per GPU hour both runs did the same work, {percent(llama)} (Llama) and "
-        f"{percent(v3)} (V3) of the dense BF16 peak: the estimate returns the reported hours exactly when these two "
-        "shares are equal, and says nothing of the price.",
+        f"Estimates of {', '.join(short(gpu_hours, 3) for gpu_hours in estimates.values())} GPU hours against "
+        f"{short(total_gpu_hours)} that the run took; support means within {percent(RIGHT_SIZE)}. The first, "
+        f"{usd(cost, 3)} at ${short(price_usd_per_gpu_hour)}, is to the hours taken as V3's {short(v3)} TFLOP/s per GPU are to Llama's "
+        f"{short(llama)}: it tests whether these agree, and neither the hours nor the price apart from that.",
         digits=3,
     )

@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 from repro.calc import training
 from repro.claims.audit import AuditFunction, Finding, audit_of
-from repro.claims.audits.flops import run_flop
-from repro.claims.verdict import Case
+from repro.claims.verdict import Case, readings
 from repro.claims.words import percent, short
 from repro.facts import Ledger
 
@@ -26,12 +25,8 @@ def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:
 def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, gpus: int) -> Finding:
     """Pre-training alone, and all stages, on the cluster."""
     spans = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
-    cases = tuple(
-        Case(what, months, {"months": months})
-        for what, gpu_hours in spans.items()
-        for months in [months_on(facts, gpu_hours, gpus)]
-    )
     days = ", ".join(f"{short(training.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
+    cases = readings("months", {what: months_on(facts, gpu_hours, gpus) for what, gpu_hours in spans.items()})
     return Finding("months", cases, f"{short(gpus)} GPUs, always at work: {days}.", digits=3)
 
 
@@ -52,7 +47,7 @@ def llama_against_v3(
         "ratio",
         (Case("the model card's figures", ratio, figures),),
         f"{short(reference_gpu_hours)} / {short(total_gpu_hours)} = {short(ratio)} times the GPU hours. "
-        f"The model has {short(reference_parameters)} parameters; the paper puts its tokens at "
+        f"The model has {short(reference_parameters)} parameters; Llama's paper puts its tokens at "
         f"{short(facts['llama_3_1_405b.tokens_in_paper'])}.",
         digits=3,
     )
@@ -91,44 +86,37 @@ def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: 
         "months",
         (Case("every GPU at work all the time", months, {"months": months, "gpus": gpus}),),
         f"{short(pre_training_gpu_hours)} GPU hours / {short(gpus)} GPUs = {short(days, 3)} days or {short(months, 3)} "
-        f"months. The report tells of no rollback; each per cent of idle time would add {short(days / 100, 2)} days.",
+        f"months. The report says that no rollback was needed; each per cent of idle time would add "
+        f"{short(days / 100, 2)} days.",
         digits=3,
+    )
+
+
+def stage_finding(facts: Ledger, stage: str, gpu_hours: float, remark: str = "") -> Finding:
+    """Return the finding on one of V3's three stages: its hours, and what the other two leave of the total."""
+    stages = {
+        name: facts[f"deepseek_v3.{name}_gpu_hours"] for name in ("pre_training", "context_extension", "post_training")
+    }
+    rest = facts["deepseek_v3.total_gpu_hours"] - sum(hours for name, hours in stages.items() if name != stage)
+    return Finding(
+        "GPU hours",
+        readings("gpu_hours", {"the stage": gpu_hours, "the total less the other stages": rest}),
+        f"Table 1 of the report states {short(stages[stage])}; its total less the other two stages is "
+        f"{short(rest)}.{remark}",
     )
 
 
 @audits("A43")
 def context_extension_hours(facts: Ledger, *, context_extension_gpu_hours: float) -> Finding:
     """The stage as reported, and as what the others leave of the total."""
-    stage = context_extension_gpu_hours
-    rest = facts["deepseek_v3.total_gpu_hours"] - (
-        facts["deepseek_v3.pre_training_gpu_hours"] + facts["deepseek_v3.post_training_gpu_hours"]
-    )
-    return Finding(
-        "GPU hours",
-        (
-            Case("the table's own line", stage, {"gpu_hours": stage}),
-            Case("the total less the other stages", rest, {"gpu_hours": rest}),
-        ),
-        f"Table 1 of the report: {short(stage)}; its total less the other two stages: {short(rest)}.",
-    )
+    return stage_finding(facts, "context_extension", context_extension_gpu_hours)
 
 
 @audits("A44")
 def post_training_hours(facts: Ledger, *, post_training_gpu_hours: float) -> Finding:
     """The stage as reported, and as what the others leave of the total."""
-    stage = post_training_gpu_hours
-    rest = facts["deepseek_v3.total_gpu_hours"] - (
-        facts["deepseek_v3.pre_training_gpu_hours"] + facts["deepseek_v3.context_extension_gpu_hours"]
-    )
-    return Finding(
-        "GPU hours",
-        (
-            Case("the table's own line", stage, {"gpu_hours": stage}),
-            Case("the total less the other stages", rest, {"gpu_hours": rest}),
-        ),
-        f"Table 1 of the report: {short(stage)}; its total less the other two stages: {short(rest)}. The "
-        "training of R1, from whose answers this stage learns, has no line in the table.",
-    )
+    remark = " The training of R1, from whose answers this stage learns, has no line in the table."
+    return stage_finding(facts, "post_training", post_training_gpu_hours, remark)
 
 
 @audits("A45")
@@ -154,39 +142,35 @@ def whose_hours(
 ) -> Finding:  # fmt: skip
     """The printed range against V3, V2 and both together."""
     v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
-    readings = {
+    values = {
         "V3, all stages": total_gpu_hours,
         "V3, pre-training alone": pre_training_gpu_hours,
-        "V2": v2,
-        "V2 and V3 together": v2 + total_gpu_hours,
+        "V2, pre-training by its reported rate": v2,
+        "V2's pre-training and all of V3": v2 + total_gpu_hours,
     }
     return Finding(
         "GPU hours",
-        tuple(Case(what, gpu_hours, {"gpu_hours": gpu_hours}) for what, gpu_hours in readings.items()),
-        "; ".join(f"{what} {short(gpu_hours, 3)}" for what, gpu_hours in readings.items())
-        + f". V2's report states no total; {short(v2_gpu_hours_per_trillion_tokens)} per trillion tokens × "
-        f"{short(v2_tokens)} give {short(v2, 3)}.",
+        readings("gpu_hours", values),
+        "; ".join(f"{what}: {short(gpu_hours, 3)}" for what, gpu_hours in values.items())
+        + f". V2's report states no total, and nothing of later stages; {short(v2_gpu_hours_per_trillion_tokens)} per "
+        f"trillion × {short(v2_tokens)} tokens give its pre-training.",
         digits=3,
     )
 
 
 @audits("B17")
 def v2_hours(
-    facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float, active_parameters: float,
-    tokens: float, flop_per_parameter_per_token: float,
+    facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float, pre_training_gpu_hours: float,
+    total_gpu_hours: float,
 ) -> Finding:  # fmt: skip
-    """V2's reported rate times its tokens, beside V3's total and V2's FLOP at V3's pace."""
+    """V2's reported rate times its tokens, beside V3's hours."""
     v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
-    v3 = facts["deepseek_v3.total_gpu_hours"]
-    v2_flop = run_flop(facts["deepseek_v2.active_parameters"], v2_tokens, flop_per_parameter_per_token)
-    at_v3_pace = training.scaled_gpu_hours(
-        v3, v2_flop, run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    )
     return Finding(
         "GPU hours",
-        (Case("V2's reported rate", v2, {"gpu_hours": v2}),),
+        readings("gpu_hours", {"V2's pre-training by its reported rate": v2}),
         f"{short(v2_gpu_hours_per_trillion_tokens)} per trillion × {short(v2_tokens)} tokens = {short(v2, 3)} GPU "
-        f"hours. V3 took {short(v3)}, {short(v3 / v2, 3)} times as many; V2's FLOP at V3's pace would take "
-        f"{short(at_v3_pace, 2)}.",
+        f"hours of pre-training; what V2's later stages took is not published. V3's pre-training took "
+        f"{short(pre_training_gpu_hours)}, {short(pre_training_gpu_hours / v2, 3)} times as many, and all its stages "
+        f"{short(total_gpu_hours)}.",
         digits=3,
     )
