@@ -308,7 +308,8 @@ def estimate_supports_the_report(
         cases,
         f"Estimates of {', '.join(short(gpu_hours, 3) for gpu_hours in estimates.values())} GPU hours against "
         f"{short(total_gpu_hours)} that the run took; support means within {percent(RIGHT_SIZE)}. The first, "
-        f"{usd(cost, 3)} at ${short(price_usd_per_gpu_hour)}, is to the hours taken as V3's {short(v3)} TFLOP/s per GPU are to Llama's "
-        f"{short(llama)}: it tests whether these agree, and neither the hours nor the price apart from that.",
+        f"{usd(cost, 3)} at ${short(price_usd_per_gpu_hour)}, is to the hours taken as V3's {short(v3)} TFLOP/s "
+        f"per GPU are to Llama's {short(llama)}: it tests whether these agree, and neither the hours nor the price "
+        "apart from that.",
         digits=3,
     )
