@@ -1,14 +1,19 @@
 """What must be so for all prices, tokens and rates, not for some."""
 
+import json
 import math
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from repro.calc import training
 from repro.calc.rounding import to_place, within_place
-from repro.claims import Verdict, run_audit
+from repro.claims import Verdict, as_json, run_audit
+from repro.claims.assumptions import ASSUMPTIONS
+from repro.claims.audit import AUDITS
 from repro.claims.words import short
+from repro.errors import InputError
+from repro.facts import load
 
 price = st.floats(0.01, 100)
 tokens = st.floats(1e9, 1e15)
@@ -79,3 +84,34 @@ def test_a_printed_price_and_total_hold_only_near_two_dollars(usd):
     # $2 is printed to the dollar and $5.576M to the thousand: half a thousand over 2.788M hours is 0.018 cents
     verdict = run_audit("A46", price_usd_per_gpu_hour=usd).verdict
     assert (verdict is Verdict.HOLDS) == (abs(usd - 2) * 2_788_000 <= 500)
+
+
+@st.composite
+def extreme_audits(draw):
+    """Draw a claim with some of its assumptions anywhere in their domains, edges above all."""
+    claim_id = draw(st.sampled_from(sorted(AUDITS)))
+    facts, assumptions = load(), {}
+    for name in AUDITS[claim_id].assumptions:
+        parameter = ASSUMPTIONS[name].parameter(facts)
+        if "|" in parameter.domain:
+            values = st.sampled_from(parameter.domain.split(" | "))
+        else:
+            high = float(parameter.domain.strip("])").split(", ")[1])
+            edges = [1, high] if parameter.type == "int" else [5e-324, 1e-300, 1e-9, 1.0, high]
+            values = st.sampled_from([parameter.default, *map(type(parameter.default), edges)])
+        assumptions[name] = draw(values)
+    return claim_id, assumptions
+
+
+@settings(max_examples=300, deadline=None)
+@given(extreme_audits())
+def test_extreme_assumptions_give_valid_json_or_one_line(case):
+    claim_id, assumptions = case
+    try:
+        result = run_audit(claim_id, **assumptions)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert json.loads(json.dumps(as_json(result), allow_nan=False))["verdict"] == str(result.verdict)
+        assert "nan" not in result.explanation
+        assert result.recomputed

@@ -1,6 +1,7 @@
 """Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read."""
 
 import inspect
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -146,7 +147,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
             raise _not_taken(claim.id, name, audit)
     ledger = Ledger(facts)
     values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
-    finding = audit.function(ledger, **values)
+    finding = _finite_finding(claim.id, audit, ledger, values)
     return Result(
         claim,
         judge(claim.printed, finding.cases),
@@ -240,6 +241,19 @@ def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Fac
     if ASSUMPTIONS[name].fact:
         ledger[ASSUMPTIONS[name].fact]
     return parameter.default
+
+
+def _finite_finding(claim_id: str, audit: Audit, ledger: Ledger, values: Mapping[str, Value]) -> Finding:
+    """Return what an audit finds; raises InputError where extreme assumptions leave the range of numbers."""
+    try:
+        finding = audit.function(ledger, **values)
+        numbers = [number for case in finding.cases for number in (case.value, *case.figures.values())]
+        if all(number is None or math.isfinite(number) for number in numbers):
+            return finding
+    except ArithmeticError:
+        pass
+    given = ", ".join(f"{name} = {value}" for name, value in values.items())
+    raise InputError(f"{claim_id}: these assumptions together lead out of the range of numbers: {given}")
 
 
 def _not_taken(claim_id: str, name: str, audit: Audit) -> InputError:

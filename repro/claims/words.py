@@ -1,6 +1,6 @@
 """Numbers as an explanation says them: short, with the digits that they deserve."""
 
-from math import floor, log10
+from math import floor, isfinite, log10
 
 from repro.calc.rounding import to_digits
 
@@ -13,6 +13,8 @@ def short(value: float, digits: int = 4) -> str:
 
     Args: value: in any unit. digits: significant digits kept, trailing zeros dropped.
     """
+    if not isfinite(value):
+        return str(value)
     if value and not 1e-4 <= abs(value) < 1e15:
         return scientific(value, digits)
     rounded = to_digits(value, digits)
@@ -24,6 +26,8 @@ def short(value: float, digits: int = 4) -> str:
 
 def scientific(value: float, digits: int = 4) -> str:
     """Return a number as 8.338e8, trailing zeros dropped."""
+    if not isfinite(value):
+        return str(value)
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{_drop_zeros(mantissa)}e{int(exponent)}"
 
@@ -35,7 +39,7 @@ def usd(value: float, digits: int = 4) -> str:
 
 def percent(share: float, digits: int = 3) -> str:
     """Return a share as a percentage, such as 33.1%."""
-    return f"{_plain(100 * share, digits)}%"
+    return f"{short(100 * share, digits)}%"
 
 
 def quantity(value: float | None, unit: str, digits: int = 4) -> str:
