@@ -8,6 +8,8 @@ BIN    := $(VENV)/bin
 # One thread per process: parallel checks do not fight over cores, and last digits stay the same.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
+# A user's own settings for these would change what notebooks draw and what pytest runs.
+unexport MPLBACKEND REPRO_FIGURES PYTEST_ADDOPTS
 
 .PHONY: help setup reproduce test check lab bench notebooks lock clean
 .DEFAULT_GOAL := help

@@ -3,6 +3,8 @@
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+SHOWN = 15  # names listed where none is near
+
 
 class InputError(ValueError):
     """A mistake in what was given, told in one line."""
@@ -15,7 +17,8 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """
     names = list(known)
     near = nearest(name, names)
-    hint = f"did you mean {near}?" if near else f"there are: {', '.join(names)}"
+    some = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+    hint = f"did you mean {near}?" if near else f"there are: {some}"
     return InputError(f"unknown {kind} {name!r}; {hint}")
 
 

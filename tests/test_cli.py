@@ -96,7 +96,7 @@ def test_help_and_version_are_no_errors(repro):
         (["audit", "A46", "--set", "price_usd_per_gpu_hour=0"], "price_usd_per_gpu_hour = 0: must be a float in (0,"),
         (["audit", "A46", "--set", "price_usd_per_gpu_hour=abc"], "price_usd_per_gpu_hour = abc: must be a float"),
         (["audit", "A48", "--set", "utilisation=1.2"], "utilisation = 1.2: must be a float in (0, 1]"),
-        (["audit", "A32", "--set", "tokens=nan"], "tokens = nan: must be a float in (0, 1e18] [tokens]"),
+        (["audit", "A32", "--set", "tokens=nan"], "tokens = nan: must be a float in [1e6, 1e18] [tokens]"),
         (["audit", "A07", "--set", "gpus=0"], "gpus = 0: must be an int in [1, 1e9] [H800 GPUs]"),
         (
             ["audit", "A34", "--set", "peak=fp16"],
@@ -116,7 +116,7 @@ def test_help_and_version_are_no_errors(repro):
         (["run", "02", "-p", "gpus=many"], "gpus = many: must be an int in [1, 1e9]"),
         (["run", "01", "-p", "utilisation=0"], "utilisation = 0: must be a float in (0, 1]"),
         (["run", "--in-place", "-p", "tokens=1e12"], "--in-place runs the committed notebooks as they are"),
-        (["run", "02", "-o", ROOT / "notebooks"], "would overwrite the committed notebooks"),
+        (["run", "02", "-o", ROOT / "notebooks"], "holds the committed notebooks; choose another folder"),
         (["check", "99"], "unknown notebook '99'"),
     ],
 )

@@ -2,28 +2,32 @@
 
 import pytest
 
-from repro.calc.rounding import to_digits, to_place, within_place
+from repro.calc.rounding import printed_digits, to_digits, within_place
 
 
 @pytest.mark.parametrize(
-    ("value", "place", "rounded"),
+    ("value", "digits", "rounded"),
     [
-        (3.2856e24, 1e23, 3.3e24),
-        (833_754_421, 1e6, 834e6),
-        (3.645e25, 1e23, 3.64e25),  # a tie goes to the even digit
-        (3.655e25, 1e23, 3.66e25),
-        (2.5, 1, 2),
-        (-1.26, 0.1, -1.3),
-        (0, 10, 0),
+        (3.2856e24, 2, 3.3e24),
+        (833_754_421, 3, 834e6),
+        (3.645e25, 3, 3.64e25),  # a tie goes to the even digit
+        (3.655e25, 3, 3.66e25),
+        (2_779_915, 3, 2.78e6),
+        (0.0996, 2, 0.1),
+        (-1.26, 2, -1.3),
+        (0, 3, 0),
     ],
 )
-def test_to_place(value, place, rounded):
-    assert to_place(value, place) == rounded
-
-
-@pytest.mark.parametrize(("value", "digits", "rounded"), [(2_779_915, 3, 2.78e6), (0.0996, 2, 0.1), (0, 3, 0)])
 def test_to_digits(value, digits, rounded):
     assert to_digits(value, digits) == rounded
+
+
+@pytest.mark.parametrize(
+    ("printed", "place", "digits"),
+    [(3.3e24, 1e23, 2), (3.958e15, 1e12, 4), (180e3, 1e3, 3), (2.79, 0.01, 3), (5, 1, 1)],
+)
+def test_printed_digits(printed, place, digits):
+    assert printed_digits(printed, place) == digits
 
 
 @pytest.mark.parametrize(

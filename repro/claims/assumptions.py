@@ -34,17 +34,17 @@ class Assumption:
 ASSUMPTIONS = {
     one.name: one
     for one in (
-        Assumption("tokens", "pre-training tokens of V3", "in (0, 1e18]", "deepseek_v3.tokens"),
+        Assumption("tokens", "pre-training tokens of V3", "in [1e6, 1e18]", "deepseek_v3.tokens"),
         Assumption(
             "active_parameters",
             "parameters of V3 that one token passes through",
-            "in (0, 1e18]",
+            "in [1e3, 1e18]",
             "deepseek_v3.active_parameters",
         ),
         Assumption(
             "flop_per_parameter_per_token",
             "6 for forward and backward, 2 for forward alone",
-            "in (0, 100]",
+            "in [0.1, 100]",
             "convention.flop_per_parameter_per_token",
         ),
         Assumption("gpu", "GPU whose peak rates are taken", " | ".join(GPUS), default="h100_sxm", unit="GPU"),
@@ -72,49 +72,49 @@ ASSUMPTIONS = {
         Assumption(
             "reference_parameters",
             "parameters of the model compared with, Llama 3.1 405B",
-            "in (0, 1e18]",
+            "in [1e3, 1e18]",
             "llama_3_1_405b.parameters",
         ),
         Assumption(
             "reference_tokens",
             "training tokens of the model compared with",
-            "in (0, 1e18]",
+            "in [1e6, 1e18]",
             "llama_3_1_405b.tokens",
         ),
         Assumption(
             "reference_gpu_hours",
             "GPU hours of the model compared with",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "llama_3_1_405b.gpu_hours",
         ),
         Assumption(
             "gpu_hours_per_trillion_tokens",
             "pre-training rate of V3",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "deepseek_v3.gpu_hours_per_trillion_tokens",
         ),
         Assumption(
             "pre_training_gpu_hours",
             "V3's pre-training",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "deepseek_v3.pre_training_gpu_hours",
         ),
         Assumption(
             "context_extension_gpu_hours",
             "V3's extension of the context to 128K",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "deepseek_v3.context_extension_gpu_hours",
         ),
         Assumption(
             "post_training_gpu_hours",
             "V3's fine-tuning and reinforcement learning",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "deepseek_v3.post_training_gpu_hours",
         ),
         Assumption(
             "total_gpu_hours",
             "all three stages of V3",
-            "in (0, 1e15]",
+            "in [1, 1e16]",
             "deepseek_v3.total_gpu_hours",
         ),
         Assumption("gpus", "GPUs of the cluster, all at work all the time", "in [1, 1e9]", "deepseek_v3.gpus"),
@@ -130,11 +130,11 @@ ASSUMPTIONS = {
             "in (0, 1e6]",
             "price.h100_capacity_block",
         ),
-        Assumption("v2_tokens", "pre-training tokens of V2", "in (0, 1e18]", "deepseek_v2.tokens"),
+        Assumption("v2_tokens", "pre-training tokens of V2", "in [1e6, 1e18]", "deepseek_v2.tokens"),
         Assumption(
             "v2_gpu_hours_per_trillion_tokens",
             "training rate of V2",
-            "in (0, 1e15]",
+            "in [1, 1e15]",
             "deepseek_v2.gpu_hours_per_trillion_tokens",
         ),
     )

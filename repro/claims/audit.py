@@ -148,9 +148,13 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     ledger = Ledger(facts)
     values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
     finding = _finite_finding(claim.id, audit, ledger, values)
+    try:
+        verdict = judge(claim.printed, finding.cases)
+    except InputError as error:
+        raise InputError(f"register.toml: {claim.id}: {error}") from None
     return Result(
         claim,
-        judge(claim.printed, finding.cases),
+        verdict,
         finding,
         values,
         tuple(overrides),
@@ -238,9 +242,13 @@ def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Fac
     parameter = ASSUMPTIONS[name].parameter(facts)
     if name in overrides:
         return parameter.check(overrides[name])
-    if ASSUMPTIONS[name].fact:
-        ledger[ASSUMPTIONS[name].fact]
-    return parameter.default
+    if not (key := ASSUMPTIONS[name].fact):
+        return parameter.default
+    ledger[key]
+    try:
+        return parameter.check(parameter.default)
+    except InputError as error:
+        raise InputError(f"fact {key}: {error}") from None
 
 
 def _finite_finding(claim_id: str, audit: Audit, ledger: Ledger, values: Mapping[str, Value]) -> Finding:

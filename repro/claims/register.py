@@ -12,6 +12,7 @@ from repro.tomlfile import read_toml
 REGISTER = Path(__file__).parent / "register.toml"
 
 Text = Annotated[str, Field(min_length=1)]
+Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
 Kind = Literal[
     "balance", "benchmark", "context", "cost", "data", "efficiency", "flops", "fp8", "framework", "hardware",
     "interpretation", "kv cache", "memory", "moe", "mtp", "network", "pipeline", "serving", "time",
@@ -30,10 +31,10 @@ class Printed(BaseModel):
 
     name: Text
     text: Text
-    value: float
+    value: Number
     unit: Text
-    place: float = Field(gt=0)
-    high: float | None = None
+    place: Annotated[Number, Field(gt=0)]
+    high: Number | None = None
     relation: Literal["=", "<", "range"] = "="
 
     @model_validator(mode="after")
@@ -56,8 +57,11 @@ class Claim(BaseModel):
     printed: tuple[Printed, ...] = ()
 
     def figure(self, name: str) -> Printed:
-        """Return a printed figure by its name; raises KeyError where the claim prints none of that name."""
-        return {figure.name: figure for figure in self.printed}[name]
+        """Return a printed figure by its name; raises InputError where the register has none of that name."""
+        figures = {figure.name: figure for figure in self.printed}
+        if name not in figures:
+            raise InputError(f"{REGISTER.name}: {self.id}: prints no figure named {name}")
+        return figures[name]
 
 
 class Document(BaseModel):
@@ -111,5 +115,6 @@ def _place(raw: dict, error: ValidationError) -> str:
     first = error.errors()[0]
     where = [str(part) for part in first["loc"]]
     if where[0] == "claims" and len(where) > 1:
-        where[:2] = [str(raw["claim"][int(where[1])].get("id", f"claim {where[1]}"))]
+        claim = raw["claim"][int(where[1])]
+        where[:2] = [str(claim.get("id", "claim")) if isinstance(claim, dict) else "claim"]
     return f"{'.'.join(where)}: {first['msg'].lower()}"

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from repro.calc.rounding import within_place
+from repro.errors import InputError
 
 # "Right size": the recomputed value lies within this share of itself of the printed one.
 RIGHT_SIZE = 0.10
@@ -63,7 +64,7 @@ def judge(figures: Sequence[Figure], cases: Sequence[Case]) -> Verdict:
     within RIGHT_SIZE, wrong where none does, and not checkable where no case has a value.
 
     Args: figures: the claim's printed figures. cases: at least one.
-    Raises: ValueError where there is no case, or a case recomputes a figure that the claim does not print.
+    Raises: ValueError where there is no case; InputError where one recomputes a figure that the claim does not print.
     """
     if not cases:
         raise ValueError("a finding needs at least one case")
@@ -81,13 +82,13 @@ def judge(figures: Sequence[Figure], cases: Sequence[Case]) -> Verdict:
 def grade(figures: Sequence[Figure], case: Case) -> Verdict:
     """Return how one case comes out: holds, imprecise, wrong or not checkable; its worst part decides.
 
-    Raises: ValueError where the case recomputes a figure that the claim does not print.
+    Raises: InputError where the case recomputes a figure that the claim does not print.
     """
     if case.value is None:
         return Verdict.NOT_CHECKABLE
     by_name = {figure.name: figure for figure in figures}
     if stray := set(case.figures) - set(by_name):
-        raise ValueError(f"the claim prints no figure named {', '.join(sorted(stray))}")
+        raise InputError(f"the claim prints no figure named {', '.join(sorted(stray))}")
     parts = [grade_figure(by_name[name], value) for name, value in case.figures.items()]
     if case.true is not None:
         parts.append(Verdict.HOLDS if case.true else Verdict.WRONG)

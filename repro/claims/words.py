@@ -12,9 +12,10 @@ def short(value: float, digits: int = 4) -> str:
     """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
 
     Args: value: in any unit. digits: significant digits kept, trailing zeros dropped.
+    Raises: OverflowError for what is not finite.
     """
     if not isfinite(value):
-        return str(value)
+        raise OverflowError(f"{value} cannot be told in digits")
     if value and not 1e-4 <= abs(value) < 1e15:
         return scientific(value, digits)
     rounded = to_digits(value, digits)
@@ -27,7 +28,7 @@ def short(value: float, digits: int = 4) -> str:
 def scientific(value: float, digits: int = 4) -> str:
     """Return a number as 8.338e8, trailing zeros dropped."""
     if not isfinite(value):
-        return str(value)
+        raise OverflowError(f"{value} cannot be told in digits")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{_drop_zeros(mantissa)}e{int(exponent)}"
 

@@ -14,7 +14,8 @@ DATA = Path(__file__).parent / "data"
 REFERENCES = "references.toml"
 
 Text = Annotated[str, Field(min_length=1)]
-Finite = Annotated[float, Field(allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(gt=0, lt=10**18)]
 # How far to trust a figure: published by those who ran it, by the maker of the hardware, by journalists,
 # worked out by a third party, or well known and not read again for this project.
 Standing = Literal["reported", "vendor", "press", "estimate", "recalled"]
@@ -26,7 +27,7 @@ class Fact(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     key: Text
-    value: int | Finite
+    value: Count | Positive
     unit: Text
     source: Text
     locator: Text
@@ -144,6 +145,8 @@ def _leaves(file: str, table: dict[str, Any], prefix: str = "") -> Iterator[tupl
 
 
 def _build(model: type[BaseModel], file: str, key: str, fields: dict[str, Any]) -> Any:
+    if "key" in fields:
+        raise InputError(f"{file}: {key}: key = {fields['key']!r}: the table's own name is the key")
     try:
         return model(key=key, **fields)
     except ValidationError as error:

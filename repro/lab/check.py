@@ -5,19 +5,32 @@ import subprocess
 import sys
 from pathlib import Path
 
-from repro.lab.notebooks import folder
+from repro.errors import InputError
+from repro.lab.notebooks import folder, read
+from repro.lab.run import FIGURES
 
 # A dead kernel is noticed only after the timeout, so it is far below nbval's default of 33 minutes. The cells of
 # one notebook share a kernel, so they must stay together: loadscope.
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
+# Variables of the user's that change what a notebook draws or what pytest runs.
+DISTURBING = ("MPLBACKEND", "PYTEST_ADDOPTS", FIGURES)
 PARALLEL = ["-n", "2", "--dist", "loadscope"]
 
 
-def check(paths: list[Path]) -> bool:
-    """Run nbval strictly over notebooks, its report on standard output, and tell whether all outputs are equal."""
+def check(paths: list[Path]) -> None:
+    """Run nbval strictly over notebooks, its report on standard output.
+
+    Raises: InputError where an output differs, or a notebook cannot be checked.
+    """
+    for path in paths:
+        read(path)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NBVAL]
     if len(paths) > 1:
         command += PARALLEL
+    outside = {name: value for name, value in os.environ.items() if name not in DISTURBING}
     threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *map(str, paths)], cwd=folder().parent, env={**os.environ, **threads}, check=False)
-    return done.returncode == 0
+    done = subprocess.run([*command, *map(str, paths)], cwd=folder().parent, env={**outside, **threads}, check=False)
+    if done.returncode == 1:
+        raise InputError("a notebook's committed outputs differ from a fresh run; see the report above")
+    if done.returncode:
+        raise InputError(f"the notebooks could not be checked: pytest ended with status {done.returncode}")

@@ -1,6 +1,7 @@
 """Finds the committed notebooks and reads what their parameter cells say of themselves."""
 
 import ast
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,13 +38,17 @@ def find(names: list[str]) -> list[Path]:
     Raises: InputError with the nearest name where there is none.
     """
     paths = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
+    if not paths:
+        raise InputError("notebooks/ holds no notebook")
     found = []
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
-        matches = [known for known in paths if known == stem or known.split("_")[0] == stem]
+        matches = [path for known, path in paths.items() if stem in (known, known.split("_")[0])]
         if not matches:
             raise unknown("notebook", name, paths)
-        found += [paths[match] for match in matches if paths[match] not in found]
+        if Path(name).name != name and not all(os.path.realpath(name) == str(path) for path in matches):
+            raise InputError(f"{name}: is not a notebook of this checkout; name one, such as {matches[0].stem}")
+        found += [path for path in matches if path not in found]
     return found or list(paths.values())
 
 
@@ -75,7 +80,12 @@ def _parameter(path: Path, name: str, inferred_type_name: str, default: str, hel
         raise InputError(f"{path.name}: {name}: the default {default} is not a plain value") from None
     if len(parts) != 3 or inferred_type_name != type(value).__name__:
         raise InputError(f"{path.name}: {name}: must read `{name}: type = default  # unit; domain; help`")
-    return Parameter(name, value, *parts)
+    parameter = Parameter(name, value, *parts)
+    try:
+        parameter.check(value)
+    except ValueError as error:
+        raise InputError(f"{path.name}: {error}") from None
+    return parameter
 
 
 def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, Value]:

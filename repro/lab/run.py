@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from repro.errors import InputError
 from repro.lab.notebooks import Notebook, folder
@@ -35,17 +35,36 @@ def run(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) 
     Raises: InputError where a folder cannot be written or a cell fails; nothing is left behind then.
     """
     mine = {name: value for name, value in values.items() if name in notebook.parameters}
+    target = out / notebook.path.name
     with _writable(out, figures), tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as staging:
+        _refuse_folder(target)
         partial, drawn = Path(staging) / notebook.path.name, Path(staging) / "figures"
         drawn.mkdir()
-        node = _execute(notebook, mine, partial, drawn)
-        _write(canonical(node), partial)
-        target = out / notebook.path.name
-        os.replace(partial, target)
-        saved = tuple(
-            Path(shutil.move(file, figures / file.name)).relative_to(figures) for file in sorted(drawn.iterdir())
-        )
-    return Run(target, tuple(figures / name for name in saved), tuple(findings(node)))
+        node = canonical(_execute(notebook, mine, partial, drawn))
+        _write(node, partial)
+        saved = {file: figures / file.name for file in sorted(drawn.iterdir())}
+        _publish({**saved, partial: target})
+    return Run(target, tuple(saved.values()), tuple(findings(node)))
+
+
+def _publish(files: dict[Path, Path]) -> None:
+    """Put files where they belong, each beside its target first, so that what can fail fails before any is there."""
+    for target in files.values():
+        _refuse_folder(target)
+    beside = {target.with_name(f".partial-{os.getpid()}-{target.name}"): target for target in files.values()}
+    try:
+        for source, copy in zip(files, beside, strict=True):
+            shutil.copyfile(source, copy)
+        for copy, target in beside.items():
+            os.replace(copy, target)
+    finally:
+        for copy in beside:
+            copy.unlink(missing_ok=True)
+
+
+def _refuse_folder(target: Path) -> None:
+    if target.is_dir():
+        raise InputError(f"cannot write {target}: a folder of that name is there")
 
 
 def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn: Path) -> Any:
@@ -53,7 +72,9 @@ def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    with _environment({FIGURES: str(drawn.resolve()), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}):
+    # A backend from outside would draw other figures than the committed ones.
+    changes = {FIGURES: str(drawn.resolve()), "MPLBACKEND": None, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    with _environment(changes), _kernel_silent() as bar:
         try:
             return papermill.execute_notebook(
                 notebook.path,
@@ -61,14 +82,39 @@ def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn:
                 values,
                 kernel_name=KERNEL,
                 cwd=folder(),
-                progress_bar={"desc": notebook.name, "leave": True},
+                progress_bar={"desc": notebook.name, "leave": True, "file": bar},
                 request_save_on_cell_execute=False,
                 # Without this, every kernel warns on standard error that its sockets are not encrypted.
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
         except PapermillExecutionError as error:
-            first = str(error.evalue).splitlines()[0] if str(error.evalue) else ""
-            raise InputError(f"{notebook.name}: cell [{error.exec_count}] failed: {error.ename}: {first}") from None
+            what = _first_line(error.evalue)
+            if error.ename != InputError.__name__:
+                what = f"cell [{error.exec_count}] failed: {error.ename}: {what}"
+            raise InputError(f"{notebook.name}: {what}") from None
+        except Exception as error:  # whatever a kernel that cannot start or dies may raise
+            raise InputError(
+                f"{notebook.name}: its kernel could not run it: {type(error).__name__}: {_first_line(error)}"
+            ) from None
+
+
+def _first_line(text: object) -> str:
+    return next((line.strip() for line in str(text).splitlines() if line.strip()), "no message")
+
+
+@contextmanager
+def _kernel_silent() -> Iterator[TextIO]:
+    """Keep what a dying kernel writes to standard error from the user, and yield a way past for the progress bar."""
+    real = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        with os.fdopen(os.dup(real), "w", encoding="utf-8") as bar:
+            yield bar
+    finally:
+        os.dup2(real, 2)
+        os.close(real)
+        os.close(nowhere)
 
 
 def canonical(node: Any) -> Any:
@@ -119,19 +165,25 @@ def _writable(*folders: Path) -> Iterator[None]:
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
         if isinstance(error, OSError):
-            raise InputError(f"cannot write to {error.filename}: {str(error.strerror).lower()}") from None
+            named = error.filename2 or error.filename or " and ".join(map(str, folders))
+            raise InputError(f"cannot write to {named}: {str(error.strerror).lower()}") from None
         raise
 
 
 @contextmanager
-def _environment(values: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
+def _environment(changes: dict[str, str | None]) -> Iterator[None]:
+    """Set variables, or remove those that are None, for as long as the work lasts."""
+
+    def put(values: dict[str, str | None]) -> None:
+        for name, value in values.items():
             if value is None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+    before = {name: os.environ.get(name) for name in changes}
+    put(changes)
+    try:
+        yield
+    finally:
+        put(before)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from repro.calc import training
-from repro.calc.rounding import to_place
+from repro.calc.rounding import printed_digits, to_digits
 from repro.claims.assumptions import PEAKS
 from repro.claims.audit import AuditFunction, Finding, audit_of
 from repro.claims.register import load_register
@@ -31,14 +31,10 @@ def peak_flop_per_s(facts: Ledger, gpu: str, peak: str) -> float:
     return facts[f"{gpu}.{peak}_flop_per_s"]
 
 
-def last_place(claim_id: str, figure: str) -> float:
-    """Return what one unit of the last digit is worth in which a claim prints a figure."""
-    return load_register().claim(claim_id).figure(figure).place
-
-
-def document_flop(exact_flop: float) -> float:
-    """Return V3's total FLOP as the article carries it on, rounded as A32 prints it."""
-    return to_place(exact_flop, last_place("A32", "flop"))
+def rounded_as(claim_id: str, figure: str, value: float) -> float:
+    """Return a value rounded to as many digits as a claim prints of a figure."""
+    printed = load_register().claim(claim_id).figure(figure)
+    return to_digits(value, printed_digits(printed.value, printed.place))
 
 
 def run_flop(active_parameters: float, tokens: float, flop_per_parameter_per_token: float) -> float:
@@ -110,7 +106,7 @@ def total_flop(
         "FLOP",
         (Case("the rule of thumb", flop, {"flop": flop}),),
         f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} × {short(tokens)} tokens = "
-        f"{short(flop)} FLOP, to the article's two digits {short(document_flop(flop))}.",
+        f"{short(flop)} FLOP, to the article's two digits {short(rounded_as('A32', 'flop', flop))}.",
     )
 
 
@@ -135,14 +131,13 @@ def ideal_seconds(
     """Total FLOP over the peak rate, both rounded as the article rounds them."""
     exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     exact_rate = peak_flop_per_s(facts, gpu, peak)
-    rate = to_place(exact_rate, last_place("A33", "rate"))
-    seconds = training.ideal_gpu_seconds(document_flop(exact_flop), rate)
-    exact = training.ideal_gpu_seconds(exact_flop, exact_rate)
+    flop, rate = rounded_as("A32", "flop", exact_flop), rounded_as("A33", "rate", exact_rate)
+    seconds, exact = training.ideal_gpu_seconds(flop, rate), training.ideal_gpu_seconds(exact_flop, exact_rate)
     return Finding(
         "GPU seconds",
         readings("seconds", {"FLOP and rate rounded as the article rounds them": seconds}),
-        f"{short(document_flop(exact_flop))} FLOP / {short(rate)} FLOP/s = {scientific(seconds)} s; without rounding "
-        f"on the way {scientific(exact)} s. The rate is the {PEAK_WORDS[peak]} peak of {gpu}.",
+        f"{short(flop)} FLOP / {short(rate)} FLOP/s = {scientific(seconds)} s; without rounding on the way "
+        f"{scientific(exact)} s. The rate is the {PEAK_WORDS[peak]} peak of {gpu}.",
     )
 
 
@@ -230,7 +225,7 @@ def scaled_hours(
     """Llama's hours times the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    rounded, rounded_reference = document_flop(flop), to_place(reference, last_place("A38", "flop"))
+    rounded, rounded_reference = rounded_as("A32", "flop", flop), rounded_as("A38", "flop", reference)
     values = {
         what: training.scaled_gpu_hours(reference_gpu_hours, above, below)
         for what, above, below in (
