@@ -22,9 +22,15 @@ REPRO = f"{sys.executable} -m repro"
 
 def shell(command, cwd, **variables):
     return subprocess.run(
-        ["bash", "-c", command], cwd=cwd, env={**os.environ, **variables}, capture_output=True, timeout=110, check=False,
-        encoding="utf-8", errors="replace",
-    )  # fmt: skip
+        ["bash", "-c", command],
+        cwd=cwd,
+        env={**os.environ, **variables},
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=110,
+        check=False,
+    )
 
 
 def copy_of_the_checkout(tmp_path, *sources):
