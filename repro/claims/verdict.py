@@ -60,8 +60,9 @@ def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:
 def judge(figures: Sequence[Figure], cases: Sequence[Case]) -> Verdict:
     """Return the verdict on a claim.
 
-    holds: true in every case. holds if: true in some case, not in all. Otherwise imprecise where some case comes
-    within RIGHT_SIZE, wrong where none does, and not checkable where no case has a value.
+    holds: true in every case. holds if: true in some case; in others not, or without a public figure to tell.
+    Otherwise imprecise where some case comes within RIGHT_SIZE, wrong where none does, and not checkable where no
+    case has a value.
 
     Args: figures: the claim's printed figures. cases: at least one.
     Raises: ValueError where there is no case; InputError where one recomputes a figure that the claim does not print.

@@ -1,6 +1,7 @@
 """The `repro` command: exit status 0, or 1 with one readable line on standard error."""
 
 import argparse
+import logging
 import os
 import signal
 import sys
@@ -33,9 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         drop_output()  # the reader of our output, such as `head`, has gone: that is no mistake
     except KeyboardInterrupt:
-        return _complain("interrupted")
+        return _complain("interrupted", last=True)
     except InputError as error:
-        return _complain("interrupted" if _stopped else str(error))
+        return _complain("interrupted" if _stopped else str(error), last=bool(_stopped))
     except ImportError as error:
         return _complain(f"{error}: install what requirements.lock names, with make setup")
     except OSError as error:
@@ -51,6 +52,7 @@ def _stop(number: int, frame: object) -> None:
     """End the work as Ctrl-C does, once; a second signal does not disturb the clearing up."""
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(one, signal.SIG_IGN)
+    logging.disable()  # what was under way has nothing more to say
     _stopped.append(number)
     raise KeyboardInterrupt
 
@@ -69,9 +71,12 @@ def _open_standard_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _complain(message: str) -> int:
+def _complain(message: str, *, last: bool = False) -> int:
+    """Print the one line, the last of all where work that was interrupted may still write; return the status."""
     line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
-    print(f"repro: error: {line}", file=sys.stderr)
+    print(f"repro: error: {line}", file=sys.stderr, flush=True)
+    if last:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     return 1
 
 

@@ -1,5 +1,7 @@
 """Claims about what the GPU hours cost, and against whom: notebook 02."""
 
+from math import ceil, floor
+
 from repro.calc import training
 from repro.claims.audit import Finding
 from repro.claims.audits.hours import audits
@@ -22,11 +24,11 @@ def v2_costs(
 
 
 def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
-    """Return the least and the greatest rent, in USD per hour, at which the hours round to a claim's printed cost."""
+    """Return the least and the greatest rent, in USD per hour to the cent, at which hours round to a printed cost."""
     printed = load_register().claim(claim_id).figure("cost")
     ends = printed.value - printed.place / 2, (printed.high or printed.value) + printed.place / 2
-    low, high = (training.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
-    return low, high
+    low, high = (100 * training.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
+    return ceil(low) / 100, floor(high) / 100
 
 
 @audits("A02")
@@ -114,7 +116,7 @@ def forty_five_times(
         readings("ratio", ratios),
         "No baseline is named. "
         + "; ".join(f"{what}: {short(ratio, 3)}" for what, ratio in ratios.items())
-        + f". OpenAI's word for GPT-4, more than {usd(at_least)}, only gives at least {short(at_least / cost, 3)}. "
+        + f". OpenAI's word for GPT-4, more than {usd(at_least)}, is a bound: more than {short(at_least / cost, 3)}. "
         f"{short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
         f"{usd(printed * cost, 3)}.",
         digits=3,

@@ -90,9 +90,9 @@ def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_paramete
     return Finding(
         "FLOP per token",
         (case,),
-        f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} = {short(flop)} FLOP per token. The rule "
-        "leaves attention over the context and the module for multi-token prediction out, and multiplies the "
-        f"embedding; counted, they come to {short(counted, 3)}.",
+        f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} = {short(flop)} FLOP per token. With "
+        "attention over the context and the module for multi-token prediction counted, and the embedding left out, it "
+        f"is {short(counted, 3)}.",
     )
 
 
@@ -239,7 +239,7 @@ def scaled_hours(
         "GPU hours",
         readings("gpu_hours", values),
         f"{short(reference_gpu_hours)} h times the ratio of FLOP, {short(flop)} to {short(reference)}: {listed}. "
-        "Equal FLOP/s per GPU in both runs is assumed, as the article says.",
+        "The article assumes similar inefficiency, read here as equal FLOP/s per GPU in both runs.",
     )
 
 
@@ -253,11 +253,12 @@ def summary_of_the_estimate(
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
     gpu_hours = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)
     claim = load_register().claim("A47").figure("gpu_hours")
+    times = to_digits(gpu_hours / claim.value, 1)
     return Finding(
         "GPU hours",
         readings("gpu_hours", {"the estimate of section 2": gpu_hours}),
-        f"The summary prints {claim.text}; the estimate is {short(gpu_hours, 3)}, {short(gpu_hours / claim.value, 2)} "
-        f"times that. Section 2 of the same article prints {load_register().claim('A39').figure('gpu_hours').text}: "
+        f"The summary prints {claim.text}; the estimate is {short(gpu_hours, 3)}, {times:,.0f} times "
+        f"that. Section 2 of the same article prints {load_register().claim('A39').figure('gpu_hours').text}: "
         "the summary has lost the M.",
         digits=3,
     )
@@ -269,7 +270,7 @@ def estimate_supports_the_report(
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
     gpu: str, utilisation_peak: str, utilisation: float, total_gpu_hours: float, price_usd_per_gpu_hour: float,
 ) -> Finding:  # fmt: skip
-    """Four estimates of the hours against the reported ones, each with what it assumes of efficiency."""
+    """Five estimates of the hours against the reported ones, each with what it assumes of efficiency."""
     rule = flop_per_parameter_per_token
     flop, reference = (
         run_flop(*run, rule) for run in ((active_parameters, tokens), (reference_parameters, reference_tokens))
@@ -279,15 +280,16 @@ def estimate_supports_the_report(
     bf16, fp8 = (peak_flop_per_s(facts, gpu, name) for name in ("bf16_dense", "fp8_dense"))
     rate = peak_flop_per_s(facts, gpu, utilisation_peak)
     same_rate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)
+    by_rule, as_counted = f"by the rule of {short(rule)}", "with attention and multi-token prediction counted"
+    share = f"{percent(utilisation)} of the {PEAK_WORDS[utilisation_peak]} peak"
     estimates = {
-        f"the same FLOP/s per GPU in both runs, by the rule of {short(rule)}": same_rate,
-        "the same, with attention and V3's module for multi-token prediction counted": (
+        f"the same FLOP/s per GPU in both runs, {by_rule}": same_rate,
+        f"the same FLOP/s per GPU in both runs, {as_counted}": (
             training.scaled_gpu_hours(reference_gpu_hours, counted, counted_reference)
         ),
         "the same share of the peak of the format that each run multiplies in": same_rate * bf16 / fp8,
-        f"{percent(utilisation)} of the {PEAK_WORDS[utilisation_peak]} peak": (
-            training.gpu_hours_at(flop, rate, utilisation=utilisation)
-        ),
+        f"{share}, {by_rule}": training.gpu_hours_at(flop, rate, utilisation=utilisation),
+        f"{share}, {as_counted}": training.gpu_hours_at(counted, rate, utilisation=utilisation),
     }
     cases = tuple(
         Case(assumption, gpu_hours, true=abs(gpu_hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours)
@@ -302,9 +304,9 @@ def estimate_supports_the_report(
         "GPU hours",
         cases,
         f"Estimates of {', '.join(short(gpu_hours, 3) for gpu_hours in estimates.values())} GPU hours against "
-        f"{short(total_gpu_hours)} that the run took; support means within {percent(RIGHT_SIZE)}. The first, "
-        f"{usd(cost, 3)} at ${short(price_usd_per_gpu_hour)}, is to the hours taken as V3's {short(v3)} TFLOP/s "
-        f"per GPU are to Llama's {short(llama)}: it tests whether these agree, and neither the hours nor the price "
-        "apart from that.",
+        f"{short(total_gpu_hours)} taken; support means within {percent(RIGHT_SIZE)} of these. The first, "
+        f"{usd(cost, 3)} at ${short(price_usd_per_gpu_hour)}, stands to the hours taken as V3's {short(v3)} TFLOP/s "
+        f"per GPU to Llama's {short(llama)}: it tests only whether these two rates agree, neither the hours nor the "
+        "price.",
         digits=3,
     )
