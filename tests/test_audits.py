@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from repro.claims import Verdict, as_json, dollars, flops, load_register, run_all, run_audit, under
+from repro.claims import Verdict, as_json, dollars, load_register, run_all, run_audit, under
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
+from repro.claims.audits import counted
 from repro.errors import InputError
 from repro.facts import Ledger, load
 
@@ -164,9 +165,9 @@ def test_what_the_rule_of_six_leaves_out():
     ledger = Ledger(load())
     # embedding 129,280 x 7168 = 0.92668e9; (37 - 0.92668 + 2.4 - 0.92668)e9 x 6 = 225.280e9
     # attention 6 x 62 layers x 128 heads x (192 + 128) x 2048.5 = 31.213e9
-    assert flops.v3_counted_flop_per_token(ledger, 37e9, 6) == pytest.approx(256.493e9, rel=1e-5)
+    assert counted.v3_counted_flop_per_token(ledger, 37e9, 6) == pytest.approx(256.493e9, rel=1e-5)
     # (405 - 128,000 x 16,384 / 1e9 = 402.9028)e9 x 6 = 2417.417e9; 6 x 126 x 128 x 256 x 4096.5 = 101.481e9
-    assert flops.llama_counted_flop_per_token(ledger, 405e9, 6) == pytest.approx(2518.898e9, rel=1e-5)
+    assert counted.llama_counted_flop_per_token(ledger, 405e9, 6) == pytest.approx(2518.898e9, rel=1e-5)
 
 
 def test_the_five_estimates_of_the_hours():

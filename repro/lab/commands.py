@@ -228,7 +228,7 @@ def _field(name: str, text: str) -> None:
 
 
 def _plain(value: Any) -> str:
-    """Return a number as a person writes it: 14.8e12, 2.0, 2,664,000."""
+    """Return a number as a person writes it: 1.48e13, 2, 2,664,000."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     if abs(value) >= 1e12:
