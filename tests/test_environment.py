@@ -3,6 +3,7 @@
 import re
 import subprocess
 import tomllib
+from pathlib import Path
 
 from packaging.requirements import Requirement
 
@@ -60,10 +61,16 @@ def test_every_direct_dependency_says_why_it_is_there():
     assert all("# " in line for line in block)
 
 
-def test_no_tracked_file_names_a_package_host_or_a_path_of_a_machine():
+def test_locks_name_no_address():
+    for name in (*LOCKS, "environment.yml"):
+        assert "://" not in (ROOT / name).read_text()
+        assert "index" not in re.sub(r"(?m)^ +# .*$", "", (ROOT / name).read_text()), name
+
+
+def test_no_tracked_file_names_this_machine():
+    here = re.compile(b"|".join(re.escape(f"{path}/".encode()) for path in (Path.home(), ROOT)))
     done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True)
-    host = re.compile(rb"pypi\.org|pythonhosted|index-url|/root/|/home/[a-z]")
-    for name in filter(None, done.stdout.decode().split("\0")):
-        path = ROOT / name
-        if path.is_file() and path.suffix not in (".png",) and path != ROOT / "tests/test_environment.py":
-            assert not (found := host.search(path.read_bytes())), (name, found)
+    names = [name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
+    assert names
+    for name in names:
+        assert not (found := here.search((ROOT / name).read_bytes())), (name, found)
