@@ -34,6 +34,13 @@ def test_an_audit_in_words(repro):
     assert "deepseek_v2.gpu_hours_per_trillion_tokens: v2_report, section 3.2.3 (reported)" in out
 
 
+def test_a_source_that_was_read_in_a_copy_says_so(repro):
+    out = " ".join(repro("audit", "A33").stdout.split())
+    assert "H100 SXM5 (vendor, read in: the table on glennklockwood.com)" in out
+    sources = json.loads(repro("audit", "A33", "--json").stdout)["sources"]
+    assert sources[0]["via"] == "the table on glennklockwood.com"
+
+
 def test_an_audit_under_another_assumption(repro):
     data = json.loads(repro("audit", "A46", "--set", "price_usd_per_gpu_hour=3", "--json").stdout)
     assert (data["verdict"], data["value"]) == ("wrong", 8_364_000)

@@ -77,7 +77,8 @@ def audit(given: argparse.Namespace) -> None:
         mark = "  (set by you)" if one["set_by_user"] else ""
         _field("" if place else "assuming", f"{name} = {_plain(one['value'])} {one['unit']}{mark}")
     for place, one in enumerate(data["sources"]):
-        _field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({one['standing']})")
+        standing = f"{one['standing']}, read in: {one['via']}" if one["via"] else one["standing"]
+        _field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({standing})")
     _field("notebook", f"notebooks/{result.notebook}.ipynb")
 
 
