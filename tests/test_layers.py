@@ -10,7 +10,7 @@ import pytest
 import repro
 
 PACKAGE = Path(repro.__file__).parent
-SHARED = {"repro", "repro.errors", "repro.parameters", "repro.tomlfile"}
+SHARED = {"repro", "repro.errors", "repro.parameters", "repro.files"}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "calc": {"repro.calc"},

@@ -9,6 +9,8 @@ from repro.parameters import Parameter
 # The fastest first.
 PEAKS = ("fp8_sparse", "fp8_dense", "bf16_sparse", "bf16_dense")
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm")
+# Counts that no reader sets to a fraction.
+WHOLE = ("gpus", "sequence_length", "tokens_per_micro_batch", "context_tokens")
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Assumption:
         if not self.fact:
             return Parameter(self.name, self.default, self.unit, self.domain, self.help)
         fact = facts[self.fact]
-        default = fact.value if self.name == "gpus" else float(fact.value)
+        default = fact.value if self.name in WHOLE else float(fact.value)
         return Parameter(self.name, default, self.unit or fact.unit, self.domain, self.help)
 
 
@@ -129,6 +131,12 @@ ASSUMPTIONS = {
             "the other case: a public list price of an H100, late 2024",
             "in (0, 1e6]",
             "price.h100_capacity_block",
+        ),
+        Assumption(
+            "sequence_length",
+            "tokens of a training sequence, over which attention runs",
+            "in [1, 1e9]",
+            "deepseek_v3.sequence_length",
         ),
         Assumption("v2_tokens", "pre-training tokens of V2", "in [1e6, 1e18]", "deepseek_v2.tokens"),
         Assumption(

@@ -221,7 +221,8 @@ def as_json(result: Result, facts: Facts | None = None) -> dict[str, Any]:
             for name, value in (result.assumptions or {}).items()
         },
         "sources": [
-            facts[key].model_dump(include={"key", "value", "unit", "source", "locator", "standing", "via"})
+            {"value": None, "unit": "file"}
+            | facts.source(key).model_dump(include={"key", "value", "unit", "source", "locator", "standing", "via"})
             for key in result.sources
         ],
         "notebook": result.notebook,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from repro.errors import InputError, unknown
-from repro.tomlfile import read_toml
+from repro.files import read_toml
 
 REGISTER = Path(__file__).parent / "register.toml"
 

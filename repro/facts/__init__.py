@@ -1,5 +1,6 @@
 """What others published: every value with its unit, source, locator and standing."""
 
-from repro.facts.loader import Fact, Facts, Ledger, Reference, load
+from repro.facts.loader import Facts, Ledger, load
+from repro.facts.schema import Fact, Published, Reference, Sourced
 
-__all__ = ["Fact", "Facts", "Ledger", "Reference", "load"]
+__all__ = ["Fact", "Facts", "Ledger", "Published", "Reference", "Sourced", "load"]

@@ -3,59 +3,27 @@
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from typing import Any
 
 from repro.errors import InputError, unknown
-from repro.tomlfile import read_toml
+from repro.facts.published import find_model, load_published
+from repro.facts.schema import Fact, Published, Reference, Sourced, build
+from repro.files import read_toml
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = "references.toml"
 
-Text = Annotated[str, Field(min_length=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(gt=0, lt=10**18)]
-# How far to trust a figure: published by those who ran it, by the maker of the hardware, by journalists,
-# worked out by a third party, or well known and not read again for this project.
-Standing = Literal["reported", "vendor", "press", "estimate", "recalled"]
-
-
-class Fact(BaseModel):
-    """One published figure; `via` says where it was read, if not in the source itself."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    key: Text
-    value: Count | Positive
-    unit: Text
-    source: Text
-    locator: Text
-    standing: Standing
-    note: str = ""
-    via: str = ""
-    conflicts_with: str = ""
-
-
-class Reference(BaseModel):
-    """One publication that facts come from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    key: Text
-    title: Text
-    by: Text
-    date: Text
-    where: Text
-
 
 class Facts(Mapping[str, Fact]):
-    """All facts by key, and the references they cite."""
+    """All facts by key, the published files, and the references that both cite."""
 
-    def __init__(self, facts: dict[str, Fact], references: dict[str, Reference]):
-        """Keep both; facts and references are keyed by their own keys."""
+    def __init__(
+        self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published] | None = None
+    ):
+        """Keep all, each keyed by its own key."""
         self._facts = facts
         self.references = references
+        self.published = published or {}
 
     def __getitem__(self, key: str) -> Fact:
         """Return the fact of that key; raises InputError with the nearest key where there is none."""
@@ -74,6 +42,14 @@ class Facts(Mapping[str, Fact]):
     def __len__(self) -> int:
         """Count the facts."""
         return len(self._facts)
+
+    def model(self, name: str) -> Published:
+        """Return a model's configuration by its name, however spelt; raises InputError with the nearest name."""
+        return find_model(self.published, name)
+
+    def source(self, key: str) -> Sourced:
+        """Return what stands behind a key that was read: a fact, or a published file."""
+        return self.published[key] if key in self.published else self[key]
 
     def under(self, prefix: str) -> list[Fact]:
         """Return the fact of that key, or all facts below it, such as every "deepseek_v3" one.
@@ -97,10 +73,34 @@ class Ledger:
 
     def __getitem__(self, key: str) -> float:
         """Return the value of a fact, in its own unit; raises InputError for an unknown key."""
-        fact = self._facts[key]
-        if key not in self.read:
-            self.read.append(key)
-        return fact.value
+        return self._note(self._facts[key]).value
+
+    def unit(self, key: str) -> str:
+        """Return the unit of a fact, which says what it counts; raises InputError for an unknown key."""
+        return self._note(self._facts[key]).unit
+
+    def date(self, key: str) -> str:
+        """Return when the source of a fact appeared; raises InputError for an unknown key."""
+        return self._facts.references[self._note(self._facts[key]).source].date
+
+    def under(self, prefix: str) -> dict[str, float]:
+        """Return the values of all facts below a key, by the last part of theirs; raises InputError where none is."""
+        return {fact.key.rsplit(".", 1)[-1]: self[fact.key] for fact in self._facts.under(prefix)}
+
+    def config(self, name: str) -> dict[str, Any]:
+        """Return the configuration of a model by its name; raises InputError with the nearest name."""
+        return self._note(self._facts.model(name)).content
+
+    def table(self, name: str) -> list[dict[str, str]]:
+        """Return the rows of a table of scores; raises InputError where there is none of that name."""
+        if f"scores.{name}" not in self._facts.published:
+            raise unknown("table", name, [key.split(".")[1] for key in self._facts.published if "scores" in key])
+        return self._note(self._facts.published[f"scores.{name}"]).content
+
+    def _note(self, entry: Any) -> Any:
+        if entry.key not in self.read:
+            self.read.append(entry.key)
+        return entry
 
 
 @cache
@@ -111,7 +111,7 @@ def load(folder: Path = DATA) -> Facts:
     finite, a source that is not in references.toml, or a file that is not TOML.
     """
     references = {
-        key: _build(Reference, REFERENCES, key, fields)
+        key: build(Reference, REFERENCES, key, fields)
         for key, fields in _leaves(REFERENCES, read_toml(folder / REFERENCES))
     }
     facts: dict[str, Fact] = {}
@@ -121,7 +121,7 @@ def load(folder: Path = DATA) -> Facts:
         for key, fields in _leaves(path.name, read_toml(path)):
             if key in facts:
                 raise InputError(f"{path.name}: {key}: the key exists in another file too")
-            facts[key] = _build(Fact, path.name, key, fields)
+            facts[key] = build(Fact, path.name, key, fields)
             if facts[key].source not in references:
                 raise InputError(
                     f"{path.name}: {key}: {unknown('source', facts[key].source, references)} ({REFERENCES})"
@@ -129,7 +129,13 @@ def load(folder: Path = DATA) -> Facts:
     for key, fact in facts.items():
         if fact.conflicts_with and fact.conflicts_with not in facts:
             raise InputError(f"{key}: conflicts_with: {unknown('fact', fact.conflicts_with, facts)}")
-    return Facts(facts, references)
+    published = load_published(folder / "published")
+    for entry in published.values():
+        if entry.source not in references:
+            raise InputError(f"index.toml: {entry.key}: {unknown('source', entry.source, references)} ({REFERENCES})")
+        if entry.tokens and entry.tokens not in facts:
+            raise InputError(f"index.toml: {entry.key}: tokens: {unknown('fact', entry.tokens, facts)}")
+    return Facts(facts, references, published)
 
 
 def _leaves(file: str, table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -142,16 +148,3 @@ def _leaves(file: str, table: dict[str, Any], prefix: str = "") -> Iterator[tupl
             yield from _leaves(file, entry, f"{key}.")
         else:
             yield key, entry
-
-
-def _build(model: type[BaseModel], file: str, key: str, fields: dict[str, Any]) -> Any:
-    if "key" in fields:
-        raise InputError(f"{file}: {key}: key = {fields['key']!r}: the table's own name is the key")
-    try:
-        return model(key=key, **fields)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = first["loc"][0]
-        if first["type"] == "missing":
-            raise InputError(f"{file}: {key}: has no {field}") from None
-        raise InputError(f"{file}: {key}: {field} = {first['input']!r}: {first['msg'].lower()}") from None

@@ -118,6 +118,20 @@ def _parser() -> Parser:
     facts.add_argument("key", metavar="KEY", nargs="?", help="a key, or a group such as deepseek_v3")
     facts.add_argument("--json", action="store_true", help=json_help)
 
+    model = command("model", commands.model, "count any model from its published configuration")
+    model.add_argument("model", metavar="NAME|config.json", help="a built-in model, such as deepseek_v3, or a file")
+    for option, metavar, meaning in (
+        ("--tokens", "T", "training tokens (default: the model's own, where published)"),
+        ("--gpu", "NAME", "GPU whose peak rate is taken (default: h100_sxm)"),
+        ("--peak", "NAME", "peak rate that utilisation is a share of (default: bf16_dense)"),
+        ("--utilisation", "SHARE", "of that peak (default: 0.41, as Llama 3.1 405B reports)"),
+        ("--price", "USD", "rent per GPU hour (default: 2, as the V3 report assumes)"),
+        ("--sequence-length", "T", "tokens in training, for attention over the context (default: 4096)"),
+        ("--cache-bits", "BITS", "per element of the KV cache (default: 16)"),
+    ):
+        model.add_argument(option, metavar=metavar, help=meaning)
+    model.add_argument("--json", action="store_true", help=json_help)
+
     notebooks = command("notebooks", commands.notebooks, "list the notebooks with their parameters")
     notebooks.add_argument("--json", action="store_true", help=json_help)
 

@@ -1,15 +1,13 @@
 """What each command of `repro` does; heavy imports wait for the command that needs them."""
 
 import argparse
-import json
 import os
-import shutil
 import sys
-import textwrap
 from pathlib import Path
 from typing import Any
 
 from repro.errors import InputError
+from repro.lab.printing import field, plain, print_json, print_table
 
 RUNS = Path("runs")
 
@@ -25,7 +23,7 @@ def claims(given: argparse.Namespace) -> None:
 
     results = run_all()
     if given.json:
-        return _print_json([as_json(result) for result in results])
+        return print_json([as_json(result) for result in results])
     rows = [
         (
             result.claim.id,
@@ -36,7 +34,7 @@ def claims(given: argparse.Namespace) -> None:
         )
         for result in results
     ]
-    _print_table(("id", "verdict", "printed", "recomputed", "claim"), rows)
+    print_table(("id", "verdict", "printed", "recomputed", "claim"), rows)
     print(
         f"\n{len(results)} claims: " + ", ".join(f"{number} {verdict}" for verdict, number in counts(results).items())
     )
@@ -59,27 +57,27 @@ def audit(given: argparse.Namespace) -> None:
     }
     result = run_audit(claim.id, facts, **overrides)
     if given.json:
-        return _print_json(as_json(result, facts))
+        return print_json(as_json(result, facts))
     data = as_json(result, facts)
     print(f"{claim.id}: {result.verdict}\n")
-    _field("claim", claim.statement)
-    _field("document", f"{load_register().documents[claim.document].title}, {claim.section}")
-    _field("printed", result.printed or "no figure")
+    field("claim", claim.statement)
+    field("document", f"{load_register().documents[claim.document].title}, {claim.section}")
+    field("printed", result.printed or "no figure")
     if result.finding is None:
         return
-    _field("recomputed", result.recomputed)
+    field("recomputed", result.recomputed)
     if len(result.finding.cases) > 1:
         for case in data["cases"]:
             value = quantity(case["value"], result.finding.unit, result.finding.digits)
-            _field("", f"{value}: {case['assumption']} ({case['verdict']})")
-    _field("why", result.explanation)
+            field("", f"{value}: {case['assumption']} ({case['verdict']})")
+    field("why", result.explanation)
     for place, (name, one) in enumerate(data["assumptions"].items()):
         mark = "  (set by you)" if one["set_by_user"] else ""
-        _field("" if place else "assuming", f"{name} = {_plain(one['value'])} {one['unit']}{mark}")
+        field("" if place else "assuming", f"{name} = {plain(one['value'])} {one['unit']}{mark}")
     for place, one in enumerate(data["sources"]):
         standing = f"{one['standing']}, read in: {one['via']}" if one["via"] else one["standing"]
-        _field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({standing})")
-    _field("notebook", f"notebooks/{result.notebook}.ipynb")
+        field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({standing})")
+    field("notebook", f"notebooks/{result.notebook}.ipynb")
 
 
 def facts(given: argparse.Namespace) -> None:
@@ -89,20 +87,20 @@ def facts(given: argparse.Namespace) -> None:
     known = load()
     chosen = list(known.values()) if given.key is None else known.under(given.key)
     if given.json:
-        return _print_json(
+        return print_json(
             [{**fact.model_dump(), "reference": known.references[fact.source].model_dump()} for fact in chosen]
         )
     if len(chosen) == 1:
         for name, value in chosen[0].model_dump().items():
             if value != "":
-                _field(name.replace("_", " "), _plain(value) if name == "value" else str(value))
+                field(name.replace("_", " "), plain(value) if name == "value" else str(value))
         reference = known.references[chosen[0].source]
-        _field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
+        field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
         return None
     rows = [
-        (fact.key, _plain(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}") for fact in chosen
+        (fact.key, plain(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}") for fact in chosen
     ]
-    return _print_table(("fact", "value", "unit", "standing", "source"), rows)
+    return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
 
 def notebooks(given: argparse.Namespace) -> None:
@@ -111,7 +109,7 @@ def notebooks(given: argparse.Namespace) -> None:
 
     all_of_them = [read(path) for path in find([])]
     if given.json:
-        return _print_json(
+        return print_json(
             [
                 {
                     "name": notebook.name,
@@ -135,9 +133,16 @@ def notebooks(given: argparse.Namespace) -> None:
     for notebook in all_of_them:
         print(f"{notebook.name}: {notebook.title}")
         for one in notebook.parameters.values():
-            print(f"  {one.name}: {one.type} = {_plain(one.default)}  [{one.unit}; {one.domain}]  {one.help}")
+            print(f"  {one.name}: {one.type} = {plain(one.default)}  [{one.unit}; {one.domain}]  {one.help}")
         print()
     return None
+
+
+def model(given: argparse.Namespace) -> None:
+    """Print what a configuration says of a model."""
+    from repro.lab.model import model as print_model
+
+    print_model(given)
 
 
 def run(given: argparse.Namespace) -> None:
@@ -205,33 +210,3 @@ def _assignments(pairs: list[str], option: str) -> dict[str, str]:
             raise InputError(f"{option} {pair}: {name.strip()} is given twice")
         values[name.strip()] = text.strip()
     return values
-
-
-def _print_json(data: Any) -> None:
-    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    print(json.dumps(data, indent=2, ensure_ascii=not unicode, allow_nan=False))
-
-
-def _print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print columns; the last is cut at the edge of a terminal, and left whole elsewhere."""
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
-    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    for row in (head, *rows):
-        line = "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
-        print(line if edge is None or len(line) <= edge else line[: edge - 1] + "…")
-
-
-def _field(name: str, text: str) -> None:
-    first, *rest = textwrap.wrap(text, 100, break_long_words=False) or [""]
-    print(f"{name:<14} {first}".rstrip())
-    for line in rest:
-        print(f"{'':<14} {line}")
-
-
-def _plain(value: Any) -> str:
-    """Return a number as a person writes it: 1.48e13, 2, 2,664,000."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return str(value)
-    if abs(value) >= 1e12:
-        return f"{value:.6g}".replace("e+", "e")
-    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:g}"

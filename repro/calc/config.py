@@ -1,0 +1,225 @@
+"""Reads a model's shape from its published Hugging Face configuration; what it does not know, it names and refuses."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from repro.calc.architecture import (
+    Architecture,
+    GatedFeedForward,
+    GroupedQueryAttention,
+    MixtureOfExperts,
+    MultiHeadLatentAttention,
+)
+from repro.errors import InputError, unknown
+from repro.files import read_json
+
+LARGEST = 10**9  # of any one field: no model comes near it
+# Families whose configurations carry a name of their own: class of the model, and the type it is read as.
+CLASSES = {
+    "DeepseekV2ForCausalLM": "deepseek_v2",
+    "DeepseekV3ForCausalLM": "deepseek_v3",
+    "LlamaForCausalLM": "llama",
+    "Qwen2ForCausalLM": "qwen2",
+    "MixtralForCausalLM": "mixtral",
+}
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the contents of a config.json.
+
+    Args: path: the file, or the folder that it lies in.
+    Raises: InputError naming the file where it cannot be read, or is not a JSON object.
+    """
+    return read_json(path / "config.json" if path.is_dir() else path)
+
+
+def architecture(config: Mapping[str, Any]) -> Architecture:
+    """Return the shape that a configuration describes.
+
+    Args: config: of model type deepseek_v2, deepseek_v3, llama, qwen2 or mixtral, or of a class that these have.
+    Raises: InputError for another type, a field that is missing or of a wrong kind, or fields that contradict.
+    """
+    return READERS[model_type(config)](Fields(config))
+
+
+def model_type(config: Mapping[str, Any]) -> str:
+    """Return the type that a configuration is read as, by its own name or by that of its class.
+
+    Raises: InputError naming a type and class that are not known.
+    """
+    name, classes = config.get("model_type"), config.get("architectures")
+    if isinstance(name, str) and name in READERS:
+        return name
+    first = classes[0] if isinstance(classes, list) and classes else None
+    if isinstance(first, str) and first in CLASSES:
+        return CLASSES[first]
+    if name is None:
+        raise InputError("model_type: is missing; the configuration must name one of: " + ", ".join(READERS))
+    raise unknown("model_type", str(name), READERS)
+
+
+@dataclass(frozen=True)
+class Fields:
+    """A configuration whose fields are checked as they are read."""
+
+    config: Mapping[str, Any]
+
+    def count(self, name: str, *, zero: bool = False) -> int:
+        """Return a whole number; raises InputError where it is missing, not whole, too small or absurd."""
+        if name not in self.config:
+            raise InputError(f"{name}: is missing")
+        value, least = self.config[name], 0 if zero else 1
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
+            raise InputError(f"{name} = {json.dumps(value)}: must be a whole number from {least} to {LARGEST:,}")
+        return value
+
+    def optional_count(self, name: str) -> int | None:
+        """Return a whole number, or None where the field is there and null; raises as `count` does."""
+        return None if name in self.config and self.config[name] is None else self.count(name)
+
+    def flag(self, name: str) -> bool:
+        """Return true or false, false where it is not given, as the library takes it; raises InputError else."""
+        value = self.config.get(name, False)
+        if not isinstance(value, bool):
+            raise InputError(f"{name} = {json.dumps(value)}: must be true or false")
+        return value
+
+    def refuse(self, name: str, *allowed: object) -> None:
+        """Raise InputError where a field is given with a value whose counts would differ."""
+        value = self.config.get(name, allowed[0])
+        if value not in allowed:
+            listed = " or ".join(json.dumps(one) for one in allowed)
+            raise InputError(f"{name} = {json.dumps(value)}: is not counted here; must be {listed}")
+
+
+def _divides(small_name: str, small: int, large_name: str, large: int) -> int:
+    """Return large / small; raises InputError naming both where it is no whole number."""
+    if large % small:
+        raise InputError(f"{large_name} = {large}: must be a multiple of {small_name} = {small}")
+    return large // small
+
+
+def _at_most(small_name: str, small: int, large_name: str, large: int) -> None:
+    if small > large:
+        raise InputError(f"{small_name} = {small}: must be at most {large_name} = {large}")
+
+
+def _grouped(fields: Fields, *, qkv_bias: bool, output_bias: bool) -> GroupedQueryAttention:
+    n_heads, n_kv_heads = fields.count("num_attention_heads"), fields.count("num_key_value_heads")
+    _divides("num_key_value_heads", n_kv_heads, "num_attention_heads", n_heads)
+    if fields.config.get("head_dim") is not None:
+        d_head = fields.count("head_dim")
+    else:
+        d_head = _divides("num_attention_heads", n_heads, "hidden_size", fields.count("hidden_size"))
+    return GroupedQueryAttention(n_heads, n_kv_heads, d_head, qkv_bias, output_bias)
+
+
+def _dense_model(fields: Fields, attention: GroupedQueryAttention, *, mlp_bias: bool) -> Architecture:
+    return Architecture(
+        d_model=fields.count("hidden_size"),
+        vocabulary=fields.count("vocab_size"),
+        n_dense=fields.count("num_hidden_layers"),
+        n_moe=0,
+        attention=attention,
+        dense=GatedFeedForward(fields.count("intermediate_size"), mlp_bias),
+        tied=fields.flag("tie_word_embeddings"),
+    )
+
+
+def _llama(fields: Fields) -> Architecture:
+    bias = fields.flag("attention_bias")
+    attention = _grouped(fields, qkv_bias=bias, output_bias=bias)
+    return _dense_model(fields, attention, mlp_bias=fields.flag("mlp_bias"))
+
+
+def _qwen2(fields: Fields) -> Architecture:
+    if fields.flag("use_sliding_window"):
+        raise InputError("use_sliding_window = true: is not counted here; must be false")
+    return _dense_model(fields, _grouped(fields, qkv_bias=True, output_bias=False), mlp_bias=False)
+
+
+def _mixtral(fields: Fields) -> Architecture:
+    fields.refuse("sliding_window", None)
+    n_routed, top_k = fields.count("num_local_experts"), fields.count("num_experts_per_tok")
+    _at_most("num_experts_per_tok", top_k, "num_local_experts", n_routed)
+    d_expert = fields.count("intermediate_size")
+    return Architecture(
+        d_model=fields.count("hidden_size"),
+        vocabulary=fields.count("vocab_size"),
+        n_dense=0,
+        n_moe=fields.count("num_hidden_layers"),
+        attention=_grouped(fields, qkv_bias=False, output_bias=False),
+        dense=GatedFeedForward(d_expert),
+        experts=MixtureOfExperts(n_routed, 0, top_k, d_expert),
+        tied=fields.flag("tie_word_embeddings"),
+    )
+
+
+def _latent(fields: Fields) -> MultiHeadLatentAttention:
+    n_heads = fields.count("num_attention_heads")
+    if "num_key_value_heads" in fields.config:  # of no use to MLA, but it must not contradict
+        _divides("num_key_value_heads", fields.count("num_key_value_heads"), "num_attention_heads", n_heads)
+    return MultiHeadLatentAttention(
+        n_heads=n_heads,
+        q_lora_rank=fields.optional_count("q_lora_rank"),
+        kv_lora_rank=fields.count("kv_lora_rank"),
+        d_nope=fields.count("qk_nope_head_dim"),
+        d_rope=fields.count("qk_rope_head_dim"),
+        d_value=fields.count("v_head_dim"),
+        bias=fields.flag("attention_bias"),
+    )
+
+
+def _experts(fields: Fields, *, correction_bias: bool) -> MixtureOfExperts:
+    n_routed, top_k = fields.count("n_routed_experts"), fields.count("num_experts_per_tok")
+    _at_most("num_experts_per_tok", top_k, "n_routed_experts", n_routed)
+    n_group, topk_group = (fields.config.get(name) for name in ("n_group", "topk_group"))
+    if n_group is not None and topk_group is not None:
+        n_group, topk_group = fields.count("n_group"), fields.count("topk_group")
+        per_group = _divides("n_group", n_group, "n_routed_experts", n_routed)
+        _at_most("topk_group", topk_group, "n_group", n_group)
+        reachable = topk_group * per_group
+        _at_most("num_experts_per_tok", top_k, "the experts of topk_group groups", reachable)
+    n_shared = fields.count("n_shared_experts", zero=True) if fields.config.get("n_shared_experts") is not None else 0
+    return MixtureOfExperts(n_routed, n_shared, top_k, fields.count("moe_intermediate_size"), correction_bias)
+
+
+def _deepseek(fields: Fields, *, correction_bias: bool) -> Architecture:
+    n_layers, first = fields.count("num_hidden_layers"), fields.count("first_k_dense_replace", zero=True)
+    _at_most("first_k_dense_replace", first, "num_hidden_layers", n_layers)
+    every = fields.count("moe_layer_freq") if "moe_layer_freq" in fields.config else 1
+    n_moe = sum(layer >= first and layer % every == 0 for layer in range(n_layers))
+    n_mtp = fields.count("num_nextn_predict_layers", zero=True) if "num_nextn_predict_layers" in fields.config else 0
+    return Architecture(
+        d_model=fields.count("hidden_size"),
+        vocabulary=fields.count("vocab_size"),
+        n_dense=n_layers - n_moe,
+        n_moe=n_moe,
+        attention=_latent(fields),
+        dense=GatedFeedForward(fields.count("intermediate_size")),
+        experts=_experts(fields, correction_bias=correction_bias),
+        n_mtp=n_mtp,
+        tied=fields.flag("tie_word_embeddings"),
+    )
+
+
+def _deepseek_v2(fields: Fields) -> Architecture:
+    fields.refuse("topk_method", "greedy", "group_limited_greedy")
+    return _deepseek(fields, correction_bias=False)
+
+
+def _deepseek_v3(fields: Fields) -> Architecture:
+    fields.refuse("topk_method", "noaux_tc")
+    return _deepseek(fields, correction_bias=True)
+
+
+READERS = {
+    "deepseek_v2": _deepseek_v2,
+    "deepseek_v3": _deepseek_v3,
+    "llama": _llama,
+    "qwen2": _qwen2,
+    "mixtral": _mixtral,
+}

@@ -1,0 +1,47 @@
+"""Published files kept whole: models' configurations and tables of scores, each with its source."""
+
+from pathlib import Path
+
+from repro.errors import InputError, nearest, unknown
+from repro.facts.schema import Published, build
+from repro.files import read_csv, read_json, read_toml
+
+INDEX = "index.toml"
+
+
+def load_published(folder: Path) -> dict[str, Published]:
+    """Return every file of a folder's index by its key, such as "config.deepseek_v3", with its content.
+
+    Args: folder: with index.toml and the files that it names; none at all where it does not exist.
+    Raises: InputError naming the file and the key for an entry without a source, or a damaged file.
+    """
+    if not folder.is_dir():
+        return {}
+    found = {}
+    for group, entries in read_toml(folder / INDEX).items():
+        for name, fields in entries.items():
+            key = f"{group}.{name}"
+            path = folder / str(fields.get("file", "none"))
+            content = read_csv(path) if path.suffix == ".csv" else read_json(path)
+            found[key] = build(Published, INDEX, key, {**fields, "content": content})
+    return found
+
+
+def find_model(published: dict[str, Published], name: str) -> Published:
+    """Return the configuration of a model by its name, however it is spelt.
+
+    Args: published: all files by key. name: such as "deepseek_v3", "DeepSeek-V3" or "deepseek-ai/DeepSeek-V3".
+    Raises: InputError with the nearest name where there is none.
+    """
+    models = {key.split(".")[1]: entry for key, entry in published.items() if key.startswith("config.")}
+    by_letters = {_letters(known): known for known in models}
+    wanted = _letters(name.rsplit("/", 1)[-1])
+    if wanted in by_letters:
+        return models[by_letters[wanted]]
+    if near := nearest(wanted, list(by_letters)):
+        raise InputError(f"unknown model {name!r}; did you mean {by_letters[near]}?")
+    raise unknown("model", name, models)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())

@@ -1,0 +1,145 @@
+"""The command `repro model`: any model from its published configuration."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from repro.calc.config import architecture, model_type, read_config
+from repro.calc.report import describe, training
+from repro.claims.assumptions import PEAKS, assumption
+from repro.claims.words import percent, short, usd
+from repro.errors import InputError
+from repro.facts import Facts, load
+from repro.lab.printing import field, print_json, print_table
+from repro.parameters import Parameter, Value
+
+GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
+# Ways of counting FLOP that make up a run's, each with its name for people.
+WAYS = {
+    "six_n_d": "6ND, N with embedding and head",
+    "causal": "counted, causal attention",
+    "full": "counted, full attention",
+    "causal_with_mtp": "counted, causal, MTP modules too",
+    "full_with_mtp": "counted, full, MTP modules too",
+}
+
+
+def options(facts: Facts) -> dict[str, Parameter]:
+    """Return the options that take a value, by name, with their defaults and the values that make sense."""
+    taken = {
+        "tokens": "tokens",
+        "price": "price_usd_per_gpu_hour",
+        "utilisation": "utilisation",
+        "sequence_length": "sequence_length",
+    }
+    found = {name: assumption(known).parameter(facts) for name, known in taken.items()}
+    return {name: Parameter(f"--{name.replace('_', '-')}", one.default, one.unit, one.domain)
+            for name, one in found.items()} | {
+        "gpu": Parameter("--gpu", "h100_sxm", "GPU", " | ".join(GPUS)),
+        "peak": Parameter("--peak", "bf16_dense", "rate", " | ".join(PEAKS)),
+        "cache_bits": Parameter("--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]"),
+    }  # fmt: skip
+
+
+def model(given: argparse.Namespace) -> None:
+    """Print what a configuration says of a model: parameters, cache, FLOP, memory of weights, GPU hours, dollars."""
+    facts = load()
+    values = {
+        name: one.default if (text := getattr(given, name)) is None else one.parse(text)
+        for name, one in options(facts).items()
+    }
+    name, config, source, tokens = _find(facts, given.model)
+    if given.tokens is None:
+        values["tokens"] = tokens
+    try:
+        data = {"model": name, "model_type": model_type(config), "source": source, **_data(facts, config, values)}
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+    if given.json:
+        return print_json(data)
+    return _print(data)
+
+
+def _find(facts: Facts, name: str) -> tuple[str, dict[str, Any], str, float | None]:
+    """Return title, configuration, source and training tokens of a built-in model, or of a file."""
+    path = Path(name) if name and "\0" not in name else None
+    if path is not None and (name.endswith(".json") or path.is_dir() or path.is_file()):
+        return str(path), read_config(path), str(path), None
+    entry = facts.model(name)
+    tokens = float(facts[entry.tokens].value) if entry.tokens else None
+    return entry.title, entry.content, f"{facts.references[entry.source].where}, {entry.locator}", tokens
+
+
+def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
+    sequence_length = values["sequence_length"]
+    data = describe(architecture(config), sequence_length=sequence_length, cache_bits=values["cache_bits"])
+    flop = {way: data["train_flop_per_token"][way] for way in WAYS if way in data["train_flop_per_token"]}
+    data["train_flop_per_token"]["sequence_length"] = sequence_length
+    key = f"{values['gpu']}.{values['peak']}_flop_per_s"
+    if key not in facts:
+        raise InputError(f"--peak {values['peak']}: {values['gpu']} multiplies in no FP8; choose bf16_dense or bf16_sparse")
+    assumed = {
+        "tokens": values["tokens"],
+        "gpu": values["gpu"],
+        "peak": values["peak"],
+        "peak_flop_per_s": float(facts[key].value),
+        "utilisation": values["utilisation"],
+        "price_usd_per_gpu_hour": values["price"],
+    }
+    data["training"] = assumed if values["tokens"] is None else assumed | training(
+        flop,
+        tokens=values["tokens"],
+        peak_flop_per_s=assumed["peak_flop_per_s"],
+        utilisation=values["utilisation"],
+        price_usd_per_gpu_hour=values["price"],
+    )  # fmt: skip
+    return data
+
+
+def _print(data: dict[str, Any]) -> None:
+    count, cache, flop = data["parameters"], data["kv_cache"], data["train_flop_per_token"]
+    print(f"{data['model']} ({data['model_type']})\n")
+    field("source", data["source"])
+    field("parameters", f"{count['total']:,} in all")
+    for name, words in (
+        ("active", "active, embedding and head counted"),
+        ("active_without_embedding", "active, head counted"),
+        ("active_without_embedding_and_head", "active, neither counted"),
+    ):
+        field("", f"{count[name]:,} {words}")
+    if count["mtp"]:
+        field("", f"{count['mtp']:,} more in modules for multi-token prediction")
+    print()
+    _print_parts(count["parts"])
+    if count["mtp_parts"]:
+        print()
+        _print_parts([{**row, "name": f"MTP {row['name']}"} for row in count["mtp_parts"]])
+    print()
+    field("kv cache", f"{cache['elements_per_token']:,} elements per token; {cache['bytes_per_token']:,.0f} bytes at "
+          f"{short(cache['bits_per_element'])} bits")  # fmt: skip
+    field("weights", ", ".join(f"{name.upper()} {short(size)}B" if size < 1e9 else f"{name.upper()} {short(size / 1e9)} GB"
+                               for name, size in data["weights_bytes"].items()))  # fmt: skip
+    field("FLOP per token", f"training, sequences of {flop['sequence_length']:,}")
+    for way, words in {"two_n_d": "2ND, forward alone", **WAYS}.items():
+        if way in flop:
+            field("", f"{short(flop[way] / 1e9)} GFLOP: {words}")
+    _print_training(data["training"])
+
+
+def _print_parts(rows: list[dict[str, Any]]) -> None:
+    table = [
+        (row["name"], f"{row['total']:,}", percent(row["share"]), f"{row['active']:,}", percent(row["active_share"]))
+        for row in rows
+    ]
+    print_table(("part", "parameters", "share", "active per token", "share of active"), table)
+
+
+def _print_training(run: dict[str, Any]) -> None:
+    if run["tokens"] is None:
+        field("training", "give --tokens for GPU hours and dollars")
+        return
+    field("training", f"{short(run['tokens'])} tokens on {run['gpu']} at {percent(run['utilisation'])} of its "
+          f"{run['peak']} peak of {short(run['peak_flop_per_s'] / 1e12)} TFLOP/s, "
+          f"${short(run['price_usd_per_gpu_hour'])} per GPU hour")  # fmt: skip
+    for way, hours in run["gpu_hours"].items():
+        field("", f"{short(hours)} GPU hours, {usd(run['usd'][way])}: {WAYS[way]}")

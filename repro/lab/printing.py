@@ -1,0 +1,39 @@
+"""Output of the command line: JSON, tables, fields."""
+
+import json
+import shutil
+import sys
+import textwrap
+from typing import Any
+
+
+def print_json(data: Any) -> None:
+    """Print data as JSON, letters beyond ASCII as they are where the output can show them."""
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    print(json.dumps(data, indent=2, ensure_ascii=not unicode, allow_nan=False))
+
+
+def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print columns; the last is cut at the edge of a terminal, and left whole elsewhere."""
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
+    edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    for row in (head, *rows):
+        line = "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[-1]]).rstrip()
+        print(line if edge is None or len(line) <= edge else line[: edge - 1] + "…")
+
+
+def field(name: str, text: str) -> None:
+    """Print a named text, wrapped, its name in a column of its own."""
+    first, *rest = textwrap.wrap(text, 100, break_long_words=False) or [""]
+    print(f"{name:<14} {first}".rstrip())
+    for line in rest:
+        print(f"{'':<14} {line}")
+
+
+def plain(value: Any) -> str:
+    """Return a number as a person writes it: 1.48e13, 2, 2,664,000."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    if abs(value) >= 1e12:
+        return f"{value:.6g}".replace("e+", "e")
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) >= 1000 else f"{value:g}"
