@@ -5,10 +5,6 @@ from dataclasses import dataclass
 
 from repro.errors import InputError
 
-# Scores this close count as the same level, by the report's own rule.
-# Source: DeepSeek-V3 report (arXiv 2412.19437), caption of table 3.
-TIE = 0.3
-
 
 @dataclass(frozen=True)
 class Comparison:
@@ -25,9 +21,9 @@ class Comparison:
         """By how much the first is ahead, in points, to the digit that tables print."""
         return round(self.score - self.other, 3)
 
-    def outcome(self, tie: float = TIE) -> str:
-        """Return "won", "tied" where the gap is at most `tie` points, or "lost", as the first model sees it."""
-        if abs(self.margin) <= tie:
+    def outcome(self, *, tie_points: float) -> str:
+        """Return "won", "tied" where the gap is at most so many points, or "lost", as the first model sees it."""
+        if abs(self.margin) <= tie_points:
             return "tied"
         return "won" if self.margin > 0 else "lost"
 
@@ -50,10 +46,10 @@ def compare(rows: Iterable[Mapping[str, str]], model: str, other: str, areas: It
     return found
 
 
-def tally(comparisons: Iterable[Comparison], tie: float = TIE) -> dict[str, int]:
+def tally(comparisons: Iterable[Comparison], *, tie_points: float) -> dict[str, int]:
     """Return how many benchmarks were won, tied and lost.
 
-    Args: comparisons: of one pair of models. tie: gap up to which scores count as the same, in points.
+    Args: comparisons: of one pair of models. tie_points: gap up to which scores count as the same.
     """
-    outcomes = [one.outcome(tie) for one in comparisons]
+    outcomes = [one.outcome(tie_points=tie_points) for one in comparisons]
     return {outcome: outcomes.count(outcome) for outcome in ("won", "tied", "lost")}

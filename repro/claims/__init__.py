@@ -1,11 +1,23 @@
 """The register of claims, one audit function per claim, and the rule that gives the verdict."""
 
 from repro.claims.audit import Finding, Result, as_json, counts, run_all, run_audit, under
-from repro.claims.audits import dollars, flops, hours
+from repro.claims.audits import (
+    benchmarks,
+    context,
+    dollars,
+    flops,
+    hardware,
+    hours,
+    kv_cache,
+    parameters,
+    precision,
+    serving,
+)
 from repro.claims.register import Claim, Printed, load_register
 from repro.claims.verdict import Case, Verdict, judge
 
 __all__ = [
     "Case", "Claim", "Finding", "Printed", "Result", "Verdict",
-    "as_json", "counts", "dollars", "flops", "hours", "judge", "load_register", "run_all", "run_audit", "under",
+    "as_json", "benchmarks", "context", "counts", "dollars", "flops", "hardware", "hours", "judge", "kv_cache",
+    "load_register", "parameters", "precision", "run_all", "run_audit", "serving", "under",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from repro.parameters import Parameter
 PEAKS = ("fp8_sparse", "fp8_dense", "bf16_sparse", "bf16_dense")
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm")
 # Counts that no reader sets to a fraction.
-WHOLE = ("gpus", "sequence_length", "tokens_per_micro_batch", "context_tokens")
+WHOLE = ("gpus", "sequence_length", "tokens_per_micro_batch", "pipeline_ranks")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,72 @@ ASSUMPTIONS = {
             "tokens of a training sequence, over which attention runs",
             "in [1, 1e9]",
             "deepseek_v3.sequence_length",
+        ),
+        Assumption(
+            "cache_bits",
+            "bits per cached element, as V2 is deployed",
+            "in (0, 64]",
+            "deepseek_v2.cache_bits",
+        ),
+        Assumption(
+            "baseline_cache_bits",
+            "bits per cached element of the model compared with",
+            "in (0, 64]",
+            "half_precision.bits",
+            unit="bits per element",
+        ),
+        Assumption(
+            "weight_bits",
+            "bits per stored weight, as V3 is released",
+            "in (0, 64]",
+            "fp8.bits",
+            unit="bits per parameter",
+        ),
+        Assumption(
+            "tokens_per_micro_batch",
+            "of one GPU in training, not published; by default one sequence",
+            "in [1, 1e9]",
+            "deepseek_v3.sequence_length",
+        ),
+        Assumption("pipeline_ranks", "stages of V3's pipeline", "in [2, 1e4]", "deepseek_v3.pipeline_ranks"),
+        Assumption(
+            "backward_over_forward",
+            "duration of a whole backward pass over that of a forward pass",
+            "in (0, 100]",
+            default=2.0,
+            unit="ratio",
+        ),
+        Assumption(
+            "weight_over_forward",
+            "duration of the backward pass for weights alone over that of a forward pass",
+            "in (0, 100]",
+            default=1.0,
+            unit="ratio",
+        ),
+        Assumption(
+            "overlapped_over_forward",
+            "duration of a forward and a backward pass run together over that of a forward pass",
+            "in (0, 100]",
+            default=3.0,
+            unit="ratio",
+        ),
+        Assumption("acceptance", "chance that the drafted token is kept", "in [0, 1]", "mtp.acceptance_low"),
+        Assumption("tie_points", "gap up to which scores count as equal", "in [0, 100]", "convention.tie_points"),
+        Assumption(
+            "capital_usd_per_gpu",
+            "price of a GPU with its share of the server",
+            "in (0, 1e7]",
+            "server.h100_usd_per_gpu",
+        ),
+        Assumption("lifetime_years", "over which a server is written off", "in (0, 100]", "server.lifetime_years"),
+        Assumption("electricity_usd_per_kwh", "price of electricity", "in (0, 100]", "server.electricity_usd_per_kwh"),
+        Assumption("pue", "power of the building over that of its machines", "in [1, 10]", "server.pue"),
+        Assumption(
+            "in_use",
+            "share of all hours that an owned GPU works",
+            "in (0, 1]",
+            default=0.8,
+            unit="share of hours",
         ),
         Assumption("v2_tokens", "pre-training tokens of V2", "in [1e6, 1e18]", "deepseek_v2.tokens"),
         Assumption(

@@ -31,8 +31,8 @@ class Finding:
 
     @property
     def value(self) -> float | None:
-        """The recomputed number under the first case."""
-        return self.cases[0].value
+        """The recomputed number under the first case, None where there is none."""
+        return self.cases[0].value if self.cases else None
 
     @property
     def low(self) -> float | None:
@@ -149,7 +149,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
     finding = _finite_finding(claim.id, audit, ledger, values)
     try:
-        verdict = judge(claim.printed, finding.cases)
+        verdict = Verdict.CONTEXT if claim.is_context else judge(claim.printed, finding.cases)
     except InputError as error:
         raise InputError(f"register.toml: {claim.id}: {error}") from None
     return Result(

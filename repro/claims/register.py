@@ -19,6 +19,10 @@ Kind = Literal[
 ]  # fmt: skip
 
 
+# Kinds of claims that no computation settles: news, background, readings of history.
+CONTEXT_KINDS = ("context", "framework", "interpretation")
+
+
 class Printed(BaseModel):
     """One figure as a document prints it.
 
@@ -55,6 +59,11 @@ class Claim(BaseModel):
     kind: Kind
     statement: Text
     printed: tuple[Printed, ...] = ()
+
+    @property
+    def is_context(self) -> bool:
+        """Whether the claim is news or background, to be cited and not computed."""
+        return self.kind in CONTEXT_KINDS
 
     def figure(self, name: str) -> Printed:
         """Return a printed figure by its name; raises InputError where the register has none of that name."""

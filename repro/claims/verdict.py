@@ -40,13 +40,15 @@ class Case:
 
     assumption: what is assumed, to stand behind "holds if". value: the recomputed number in the finding's unit,
     None where no public data gives it. figures: recomputed values by the name of the printed figure, in its unit.
-    true: whether the comparison that the claim makes is true, None where it makes none.
+    true: whether the comparison that the claim makes is true, None where it makes none. worded: whether the claim's word
+    for the thing is right; a wrong word for right figures makes it imprecise.
     """
 
     assumption: str
     value: float | None
     figures: Mapping[str, float] = field(default_factory=dict)
     true: bool | None = None
+    worded: bool = True
 
 
 def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:
@@ -93,6 +95,8 @@ def grade(figures: Sequence[Figure], case: Case) -> Verdict:
     parts = [grade_figure(by_name[name], value) for name, value in case.figures.items()]
     if case.true is not None:
         parts.append(Verdict.HOLDS if case.true else Verdict.WRONG)
+    if not case.worded:
+        parts.append(Verdict.IMPRECISE)
     for verdict in (Verdict.WRONG, Verdict.IMPRECISE, Verdict.HOLDS):
         if verdict in parts:
             return verdict

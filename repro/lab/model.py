@@ -77,7 +77,9 @@ def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dic
     data["train_flop_per_token"]["sequence_length"] = sequence_length
     key = f"{values['gpu']}.{values['peak']}_flop_per_s"
     if key not in facts:
-        raise InputError(f"--peak {values['peak']}: {values['gpu']} multiplies in no FP8; choose bf16_dense or bf16_sparse")
+        raise InputError(
+            f"--peak {values['peak']}: {values['gpu']} multiplies in no FP8; choose bf16_dense or bf16_sparse"
+        )
     assumed = {
         "tokens": values["tokens"],
         "gpu": values["gpu"],

@@ -6,7 +6,7 @@ from repro.calc import training
 from repro.calc.rounding import printed_digits, to_digits
 from repro.claims.assumptions import PEAKS
 from repro.claims.audit import AuditFunction, Finding, audit_of
-from repro.claims.audits.counted import llama_counted_flop_per_token, v3_counted_flop_per_token
+from repro.claims.models import training_flop_per_token
 from repro.claims.register import load_register
 from repro.claims.verdict import RIGHT_SIZE, Case, readings
 from repro.claims.words import percent, scientific, short, usd
@@ -47,14 +47,14 @@ def run_flop(active_parameters: float, tokens: float, flop_per_parameter_per_tok
 def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_parameter_per_token: float) -> Finding:
     """Six FLOP for each active parameter."""
     flop = training.train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
-    counted = v3_counted_flop_per_token(facts, active_parameters, flop_per_parameter_per_token)
+    counted = training_flop_per_token(facts, "deepseek_v3", flop_per_parameter_per_token)
     case = Case("the rule of thumb", flop, {"active_parameters": active_parameters, "flop_per_token": flop})
     return Finding(
         "FLOP per token",
         (case,),
         f"{short(flop_per_parameter_per_token)} × {short(active_parameters)} = {short(flop)} FLOP per token. With "
-        "attention over the context and the module for multi-token prediction counted, and the embedding left out, it "
-        f"is {short(counted, 3)}.",
+        "attention over the context and the module for multi-token prediction counted from V3's configuration, and the "
+        f"embedding left out, it is {short(counted, 3)}.",
     )
 
 
@@ -237,8 +237,8 @@ def estimate_supports_the_report(
     flop, reference = (
         run_flop(*run, rule) for run in ((active_parameters, tokens), (reference_parameters, reference_tokens))
     )
-    counted = tokens * v3_counted_flop_per_token(facts, active_parameters, rule)
-    counted_reference = reference_tokens * llama_counted_flop_per_token(facts, reference_parameters, rule)
+    counted = tokens * training_flop_per_token(facts, "deepseek_v3", rule)
+    counted_reference = reference_tokens * training_flop_per_token(facts, "llama_3_1_405b", rule)
     bf16, fp8 = (peak_flop_per_s(facts, gpu, name) for name in ("bf16_dense", "fp8_dense"))
     rate = peak_flop_per_s(facts, gpu, utilisation_peak)
     same_rate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference)

@@ -1,0 +1,144 @@
+"""Claims about benchmark scores: notebook 08."""
+
+from collections.abc import Callable, Iterable
+
+from repro.calc.scores import Comparison, compare, tally
+from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.verdict import Case
+from repro.claims.words import short
+from repro.facts import Ledger
+
+NOTEBOOK = "08_benchmarks_and_context"
+V3, CLAUDE, GPT = "DeepSeek-V3", "Claude-3.5-Sonnet-1022", "GPT-4o-0513"
+
+
+def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
+    """Register a function as the audit of a claim that notebook 08 argues."""
+    return audit_of(claim_id, notebook=NOTEBOOK)
+
+
+def percentages(comparisons: Iterable[Comparison]) -> list[Comparison]:
+    """Return those whose scores are percentages; ratings and bits per byte have other scales."""
+    return [one for one in comparisons if one.metric not in ("Rating", "BPB")]
+
+
+def record(comparisons: list[Comparison], tie_points: float) -> str:
+    """Return a tally as words, such as "5 won, 1 tied, 2 lost"."""
+    return ", ".join(f"{count} {outcome}" for outcome, count in tally(comparisons, tie_points=tie_points).items())
+
+
+def net(comparisons: list[Comparison], tie_points: float) -> int:
+    """Return how many more benchmarks were won than lost."""
+    counts = tally(comparisons, tie_points=tie_points)
+    return counts["won"] - counts["lost"]
+
+
+def lost(comparisons: list[Comparison], tie_points: float) -> list[str]:
+    """Return the benchmarks lost, each with its margin in points."""
+    return [
+        f"{one.benchmark} by {short(-one.margin)}"
+        for one in comparisons
+        if one.outcome(tie_points=tie_points) == "lost"
+    ]
+
+
+@audits("A01")
+def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Finding:
+    """R1 against each model of its report's table, on the whole and on every benchmark."""
+    rows = facts.table("r1_table_4")
+    rivals = ("OpenAI-o1-1217", "OpenAI-o1-mini", CLAUDE, GPT)
+    pairs = {name: percentages(compare(rows, "DeepSeek-R1", name)) for name in rivals}
+    least = min(net(pair, tie_points) for pair in pairs.values())
+    losses = {name: lost(pair, tie_points) for name, pair in pairs.items()}
+    return Finding(
+        "benchmarks, won less lost",
+        (
+            Case("on the whole, against each of the four rivals in its report", least, true=least >= 0),
+            Case("on every benchmark, against each of them", least, true=not any(losses.values())),
+        ),
+        "; ".join(f"{name}: {record(pair, tie_points)}" for name, pair in pairs.items())
+        + f". Lost to o1: {', '.join(losses[rivals[0]])}. The scores are DeepSeek's, but for o1's, which are OpenAI's own; "
+        f"gaps up to {short(tie_points)} points count as equal, by the V3 report's rule.",
+    )
+
+
+@audits("A27")
+def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> Finding:
+    """V3 against the two closed models, in mathematics and in reasoning."""
+    rows = facts.table("v3_table_6")
+    pairs = {
+        f"{area} against {name}": compare(rows, V3, name, (area,))
+        for area in ("mathematics", "reasoning")
+        for name in (GPT, CLAUDE)
+    }
+    least = min(net(pair, tie_points) for pair in pairs.values())
+    losses = {what: lost(pair, tie_points) for what, pair in pairs.items()}
+    listed = "; ".join(f"{what}: {', '.join(names)}" for what, names in losses.items() if names) or "none"
+    return Finding(
+        "benchmarks, won less lost",
+        (
+            Case("on the whole, in both areas, against both", least, true=least > 0),
+            Case("on every benchmark of both areas, against both", least, true=least > 0 and not any(losses.values())),
+        ),
+        "; ".join(f"{what}: {record(pair, tie_points)}" for what, pair in pairs.items())
+        + f". Lost: {listed}. The table has {GPT}, not GPT-4; the sorting of benchmarks into areas is this project's.",
+    )
+
+
+@audits("A28")
+def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> Finding:
+    """Claude 3.5 Sonnet against V3, in writing and in kinds of coding."""
+    rows = facts.table("v3_table_6")
+    pairs = {
+        "writing": compare(facts.table("v3_table_7"), "Claude-Sonnet-3.5-1022", V3, ("writing",)),
+        "all coding": compare(rows, CLAUDE, V3, ("coding",)),
+        "engineering": compare(rows, CLAUDE, V3, ("coding, engineering",)),
+        "algorithms": compare(rows, CLAUDE, V3, ("coding, algorithms",)),
+    }
+    ahead = {what: net(pair, tie_points) for what, pair in pairs.items()}
+
+    def case(what: str, coding: str) -> Case:
+        return Case(what, ahead[coding], true=ahead["writing"] > 0 and ahead[coding] > 0)
+
+    return Finding(
+        "benchmarks of coding, won less lost",
+        (
+            case("writing and all coding", "all coding"),
+            case("writing and engineering, the coding that edits whole programs", "engineering"),
+        ),
+        "Claude 3.5 Sonnet against V3: "
+        + "; ".join(f"{what}: {record(pair, tie_points)}" for what, pair in pairs.items())
+        + ". So it leads in engineering alone. Writing is read from open-ended tasks that another model judges; a lead is "
+        "more benchmarks won than lost.",
+    )
+
+
+@audits("A21")
+def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
+    """Loss-free balancing against two auxiliary losses, and what it loses."""
+    rows = facts.table("v3_table_5")
+    pairs = {
+        size: percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))
+        for size in ("Small", "Large")
+    }
+    least = min(net(pair, tie_points) for pair in pairs.values())
+    losses = [name for pair in pairs.values() for name in lost(pair, tie_points)]
+    gaps = [
+        facts[f"balancing.v3_{size}_batch_wise_loss"] - facts[f"balancing.v3_{size}_loss_free_loss"]
+        for size in ("1b", "3b")
+    ]
+    better = sum(gap > 0 for gap in gaps) - sum(gap < 0 for gap in gaps)
+    weight = facts["balancing.v3_sequence_loss_weight"]
+    before, after = (facts[f"balancing.paper_1b_{way}_maxvio"] for way in ("controlled", "loss_free"))
+    return Finding(
+        "comparisons, won less lost",
+        (
+            Case("most scores, against a sequence-wise auxiliary loss, at both sizes", least, true=least > 0),
+            Case("every score, against the same", least, true=least > 0 and not losses),
+            Case("validation loss, against a batch-wise auxiliary loss", better, true=better > 0),
+        ),
+        "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
+        + f". Lost: {', '.join(losses) or 'none'}. A batch-wise loss reaches the same validation loss in both its trials. "
+        f"V3 itself keeps a sequence-wise loss at a weight of {short(weight)}. The method's own paper reports an imbalance "
+        f"of {short(after)} against {short(before)}.",
+    )

@@ -1,0 +1,77 @@
+"""Claims that no computation settles, each with what was published and when: notebook 08."""
+
+from repro.claims.audit import Finding
+from repro.claims.audits.benchmarks import audits
+from repro.claims.models import shape, training_flop_per_token
+from repro.claims.words import percent, short, usd
+from repro.facts import Ledger
+
+
+def background(text: str) -> Finding:
+    """Return a finding that cites and computes nothing to judge by."""
+    return Finding("", (), text)
+
+
+@audits("A03")
+def first_in_the_app_store(facts: Ledger) -> Finding:
+    """The app's rank, by press."""
+    rank, date = facts["app_store.rank"], facts.date("app_store.rank")
+    return background(
+        f"Press of {date}: place {short(rank)} of free apps in the US App Store, reached on 26 January 2025 by two firms "
+        "that track it; other reports say the 27th. Apple's own list was not read."
+    )
+
+
+@audits("A04")
+def share_prices(facts: Ledger) -> Finding:
+    """Nvidia's fall, by press."""
+    fall, lost = facts["nvidia.fall_on_27_january_2025"], facts["nvidia.value_lost_usd"]
+    return background(
+        f"Press of {facts.date('nvidia.value_lost_usd')}: Nvidia fell by nearly {percent(fall)} in one day, "
+        f"{usd(lost, 3)} of market value; other reports give $589B to $594B."
+    )
+
+
+@audits("A05")
+def algorithms_over_hardware(facts: Ledger) -> Finding:
+    """What can be counted of it: work per token and per cache entry, and the hardware it still took."""
+    v3, llama = (training_flop_per_token(facts, name, 6) for name in ("deepseek_v3", "llama_3_1_405b"))
+    cache = shape(facts, "deepseek_v3").attention.cache_elements
+    return background(
+        f"A reading of history. What can be counted: V3 needs {percent(v3 / llama)} of Llama 3.1 405B's FLOP per token and "
+        f"caches {cache} elements per token and layer; its FP8 products need Hopper GPUs, of which it took "
+        f"{short(facts['deepseek_v3.gpus'])}. How much was pushed for elsewhere is not a quantity."
+    )
+
+
+@audits("A22")
+def own_framework(facts: Ledger) -> Finding:
+    """Who says that HAI-LLM was used, and since when it exists."""
+    year, published = facts["hai_llm.year"], facts.date("deepseek_v3.tokens")
+    return background(
+        f"V3's report of {published}, section 3.2, says that its own engineers wrote HAI-LLM. V2's report cites it as of "
+        f"{year:.0f}: it is DeepSeek's, and older than V3. Its code is not public, so nothing of it can be rerun."
+    )
+
+
+@audits("B02")
+def billions_of_infrastructure(facts: Ledger) -> Finding:
+    """Announced and reported capital of two companies."""
+    spent, planned = facts["meta.capital_2024_usd"], facts["meta.capital_planned_2025_usd"]
+    return background(
+        f"Meta reported {usd(spent)} of capital expenditures for 2024 on {facts.date('meta.capital_2024_usd')} and plans at "
+        f"least {usd(planned)} for 2025. OpenAI's Stargate announced {usd(facts['stargate.planned_usd'])} over four years on "
+        f"{facts.date('stargate.planned_usd')}, an intention."
+    )
+
+
+@audits("B10")
+def export_rules(facts: Ledger) -> Finding:
+    """The rules and their dates; motives are not published."""
+    first, second = facts.date("export_rules.first_year"), facts.date("export_rules.h800_year")
+    years = facts["export_rules.first_year"], facts["export_rules.h800_year"]
+    return background(
+        f"US rules of {first} closed China to the H100 in {years[0]:.0f}; the H800 was made to pass them, and those of "
+        f"{second} closed it out in {years[1]:.0f}. A paper of DeepSeek's says that its H800 have links reduced to comply. "
+        "That the rules shaped the choice is likely; no buyer's reasons are published."
+    )

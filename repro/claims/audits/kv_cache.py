@@ -1,0 +1,104 @@
+"""Claims about the cache of keys and values: notebook 04."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from repro.calc import kv_cache
+from repro.calc.architecture import Architecture, GroupedQueryAttention
+from repro.calc.compute import attention_over_context
+from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.models import shape
+from repro.claims.verdict import Case
+from repro.claims.words import percent, short
+from repro.facts import Ledger
+
+NOTEBOOK = "04_kv_cache"
+BASELINE = "deepseek_67b"
+
+
+def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
+    """Register a function as the audit of a claim that notebook 04 argues."""
+    return audit_of(claim_id, notebook=NOTEBOOK)
+
+
+def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits: float) -> dict[str, float]:
+    """Return by what share a model's cache is smaller, by baseline and number format.
+
+    Args: name: of the model. cache_bits, baseline_cache_bits: per element of its cache and of the baseline's.
+    """
+    model = shape(facts, name)
+    own, dense = kv_cache.elements_per_token(model), kv_cache.elements_per_token(shape(facts, BASELINE))
+    same_heads = kv_cache.elements_per_token(kv_cache.with_kv_heads(model, model.attention.n_heads))
+    bits = f"{short(cache_bits)} bits an element against {short(baseline_cache_bits)}"
+    return {
+        f"DeepSeek 67B, {bits}": kv_cache.reduction(own * cache_bits, dense * baseline_cache_bits),
+        "DeepSeek 67B, the same format": kv_cache.reduction(own, dense),
+        "multi-head attention with the model's own heads, the same format": kv_cache.reduction(own, same_heads),
+    }
+
+
+def reduction_finding(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits: float, remark: str) -> Finding:
+    """Return the finding on a printed percentage: each reduction, and how much of it is architecture."""
+    found = reductions(facts, name, cache_bits, baseline_cache_bits)
+    of_all, architecture, _ = found.values()
+    own, dense = (kv_cache.elements_per_token(shape(facts, model)) for model in (name, BASELINE))
+    return Finding(
+        "% smaller",
+        tuple(Case(f"against {what}", 100 * share, {"reduction": 100 * share}) for what, share in found.items()),
+        f"{own:,} elements per token against DeepSeek 67B's {dense:,}: {percent(architecture)} smaller by architecture, "
+        f"and the number format takes it to {percent(of_all)}. {remark}",
+        digits=3,
+    )
+
+
+@audits("A12")
+def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Finding:
+    """V3's cache against DeepSeek 67B's and against multi-head attention."""
+    remark = (
+        f"The figure is V2's, {percent(facts['deepseek_v2.cache_reduction'])} by its report; V3's report gives none. The "
+        "article's key value indices are the keys and values themselves."
+    )
+    return reduction_finding(facts, "deepseek_v3", cache_bits, baseline_cache_bits, remark)
+
+
+@audits("B08")
+def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Finding:
+    """V2's cache against DeepSeek 67B's and against multi-head attention."""
+    remark = (
+        f"V2's report states {percent(facts['deepseek_v2.cache_reduction'])} against DeepSeek 67B, a model with grouped "
+        "queries, and elsewhere that the deployed cache is quantised; MLA alone is the middle figure."
+    )
+    return reduction_finding(facts, "deepseek_v2", cache_bits, baseline_cache_bits, remark)
+
+
+def attention_flop(model: Architecture, sequence_length: int) -> float:
+    """Return the training FLOP of one token's attention in one layer, projections and causal context."""
+    layer = replace(model, n_dense=1, n_moe=0)
+    products = 6 * model.attention.multiplied_parameters(model.d_model)
+    return products + attention_over_context(layer, sequence_length, causal=True, mtp_counted=False)
+
+
+@audits("A17")
+def cache_and_training(facts: Ledger, *, sequence_length: int) -> Finding:
+    """What MLA does to the cache, and to the FLOP of training, against plain attention of two sizes."""
+    v3 = shape(facts, "deepseek_v3")
+    d_head = v3.attention.d_value
+    usual = replace(v3, attention=GroupedQueryAttention(v3.d_model // d_head, v3.d_model // d_head, d_head))
+    own_heads = kv_cache.with_kv_heads(v3, v3.attention.n_heads)
+    flop = attention_flop(v3, sequence_length)
+    cache = kv_cache.elements_per_token(v3) / kv_cache.elements_per_token(shape(facts, BASELINE))
+    ratios = {
+        f"multi-head attention with {model.attention.n_heads} heads, {what}": flop
+        / attention_flop(model, sequence_length)
+        for what, model in (("V3's number", own_heads), ("d_model / d_head", usual))
+    }
+    return Finding(
+        "ratio",
+        tuple(Case(f"training against {what}", ratio, true=ratio < 1 and cache < 1) for what, ratio in ratios.items()),
+        f"The cache has {percent(cache)} of the elements of DeepSeek 67B's. FLOP of attention in training, at "
+        f"{short(sequence_length)} tokens: "
+        + ", ".join(f"{percent(ratio)} of those of {what}" for what, ratio in ratios.items())
+        + ". Training keeps no cache; what MLA saves there is work in its low-rank projections and, by the reports, memory "
+        "for activations, which are computed again from the latents.",
+        digits=3,
+    )
