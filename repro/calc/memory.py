@@ -135,9 +135,9 @@ def activation_bytes_per_token_layer(shape: Architecture, *, bytes_per_element: 
                                      recomputed: bool) -> float:  # fmt: skip
     """Return what one token leaves in one layer for the backward pass.
 
-    Args: shape: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU. attention_output_bytes: per
-        element of the input to the projection after attention. recomputed: whether norms, MLA's up-projections and
-        SwiGLU's output are computed again instead of kept.
+    Args: shape: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU.
+        attention_output_bytes: per element of the input to the projection after attention. recomputed: whether norms,
+        MLA's up-projections and SwiGLU's output are computed again instead of kept.
     Returns: bytes; the residual stream is kept twice in BF16.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """

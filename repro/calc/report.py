@@ -57,8 +57,8 @@ def training(
 ) -> dict[str, dict[str, float]]:
     """Return GPU hours and their rent for a run, by the way its FLOP are counted.
 
-    Args: flop_per_token: by way of counting. tokens: of the run. peak_flop_per_s: of one GPU. utilisation: share of that
-        peak, in (0, 1]. price_usd_per_gpu_hour: USD.
+    Args: flop_per_token: by way of counting. tokens: of the run. peak_flop_per_s: of one GPU. utilisation: share of
+        that peak, in (0, 1]. price_usd_per_gpu_hour: USD.
     Returns: {"gpu_hours": …, "usd": …}, each by way of counting.
     """
     gpu_hours = {

@@ -40,8 +40,8 @@ class Case:
 
     assumption: what is assumed, to stand behind "holds if". value: the recomputed number in the finding's unit,
     None where no public data gives it. figures: recomputed values by the name of the printed figure, in its unit.
-    true: whether the comparison that the claim makes is true, None where it makes none. worded: whether the claim's word
-    for the thing is right; a wrong word for right figures makes it imprecise.
+    true: whether the comparison that the claim makes is true, None where it makes none. worded: whether the claim's
+    word for the thing is right; a wrong word for right figures makes it imprecise.
     """
 
     assumption: str

@@ -38,8 +38,8 @@ class Fact(Sourced):
 class Published(Sourced):
     """One published file kept whole: a model's configuration, or a table of scores.
 
-    file: its name in the folder. title: as a reader knows it. tokens: for a model, key of the fact that says how many it
-    was trained on. content: an object for a configuration, rows by column name for a table.
+    file: its name in the folder. title: as a reader knows it. tokens: for a model, key of the fact that says how many
+    it was trained on. content: an object for a configuration, rows by column name for a table.
     """
 
     file: Text

@@ -119,8 +119,8 @@ def _print(data: dict[str, Any]) -> None:
     print()
     field("kv cache", f"{cache['elements_per_token']:,} elements per token; {cache['bytes_per_token']:,.0f} bytes at "
           f"{short(cache['bits_per_element'])} bits")  # fmt: skip
-    field("weights", ", ".join(f"{name.upper()} {short(size)}B" if size < 1e9 else f"{name.upper()} {short(size / 1e9)} GB"
-                               for name, size in data["weights_bytes"].items()))  # fmt: skip
+    weights = (f"{name.upper()} {short(size / 1e9)} GB" for name, size in data["weights_bytes"].items())
+    field("weights", ", ".join(weights))
     field("FLOP per token", f"training, sequences of {flop['sequence_length']:,}")
     for way, words in {"two_n_d": "2ND, forward alone", **WAYS}.items():
         if way in flop:

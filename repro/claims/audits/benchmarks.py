@@ -57,8 +57,8 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Finding:
             Case("on every benchmark, against each of them", least, true=not any(losses.values())),
         ),
         "; ".join(f"{name}: {record(pair, tie_points)}" for name, pair in pairs.items())
-        + f". Lost to o1: {', '.join(losses[rivals[0]])}. The scores are DeepSeek's, but for o1's, which are OpenAI's own; "
-        f"gaps up to {short(tie_points)} points count as equal, by the V3 report's rule.",
+        + f". Lost to o1: {', '.join(losses[rivals[0]])}. The scores are DeepSeek's, but for o1's, which are OpenAI's "
+        f"own; gaps up to {short(tie_points)} points count as equal, by the V3 report's rule.",
     )
 
 
@@ -97,6 +97,8 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> F
     }
     ahead = {what: net(pair, tie_points) for what, pair in pairs.items()}
 
+    leads = ", ".join(what for what, count in ahead.items() if count > 0)
+
     def case(what: str, coding: str) -> Case:
         return Case(what, ahead[coding], true=ahead["writing"] > 0 and ahead[coding] > 0)
 
@@ -108,8 +110,8 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> F
         ),
         "Claude 3.5 Sonnet against V3: "
         + "; ".join(f"{what}: {record(pair, tie_points)}" for what, pair in pairs.items())
-        + ". So it leads in engineering alone. Writing is read from open-ended tasks that another model judges; a lead is "
-        "more benchmarks won than lost.",
+        + f". Ahead in: {leads or 'nothing'}. Writing is read from open-ended tasks that another model judges; a lead "
+        "is more benchmarks won than lost.",
     )
 
 
@@ -138,7 +140,7 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
             Case("validation loss, against a batch-wise auxiliary loss", better, true=better > 0),
         ),
         "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
-        + f". Lost: {', '.join(losses) or 'none'}. A batch-wise loss reaches the same validation loss in both its trials. "
-        f"V3 itself keeps a sequence-wise loss at a weight of {short(weight)}. The method's own paper reports an imbalance "
-        f"of {short(after)} against {short(before)}.",
+        + f". Lost: {', '.join(losses) or 'none'}. A batch-wise loss ends within {short(max(map(abs, gaps)))} of its "
+        f"validation loss. V3 itself keeps a sequence-wise loss at a weight of {short(weight)}. The method's own "
+        f"paper reports an imbalance of {short(after)} against {short(before)}.",
     )

@@ -17,8 +17,8 @@ def first_in_the_app_store(facts: Ledger) -> Finding:
     """The app's rank, by press."""
     rank, date = facts["app_store.rank"], facts.date("app_store.rank")
     return background(
-        f"Press of {date}: place {short(rank)} of free apps in the US App Store, reached on 26 January 2025 by two firms "
-        "that track it; other reports say the 27th. Apple's own list was not read."
+        f"Press of {date}: place {short(rank)} of free apps in the US App Store, reached on 26 January 2025 by two "
+        "firms that track it; other reports say the 27th. Apple's own list was not read."
     )
 
 
@@ -38,8 +38,8 @@ def algorithms_over_hardware(facts: Ledger) -> Finding:
     v3, llama = (training_flop_per_token(facts, name, 6) for name in ("deepseek_v3", "llama_3_1_405b"))
     cache = shape(facts, "deepseek_v3").attention.cache_elements
     return background(
-        f"A reading of history. What can be counted: V3 needs {percent(v3 / llama)} of Llama 3.1 405B's FLOP per token and "
-        f"caches {cache} elements per token and layer; its FP8 products need Hopper GPUs, of which it took "
+        f"A reading of history. What can be counted: V3 needs {percent(v3 / llama)} of Llama 3.1 405B's FLOP per "
+        f"token and caches {cache} elements per token and layer; its FP8 products need Hopper GPUs, of which it took "
         f"{short(facts['deepseek_v3.gpus'])}. How much was pushed for elsewhere is not a quantity."
     )
 
@@ -49,8 +49,8 @@ def own_framework(facts: Ledger) -> Finding:
     """Who says that HAI-LLM was used, and since when it exists."""
     year, published = facts["hai_llm.year"], facts.date("deepseek_v3.tokens")
     return background(
-        f"V3's report of {published}, section 3.2, says that its own engineers wrote HAI-LLM. V2's report cites it as of "
-        f"{year:.0f}: it is DeepSeek's, and older than V3. Its code is not public, so nothing of it can be rerun."
+        f"V3's report of {published}, section 3.2, says that its own engineers wrote HAI-LLM. V2's report cites it as "
+        f"of {year:.0f}: it is DeepSeek's, and older than V3. Its code is not public, so nothing of it can be rerun."
     )
 
 
@@ -59,9 +59,9 @@ def billions_of_infrastructure(facts: Ledger) -> Finding:
     """Announced and reported capital of two companies."""
     spent, planned = facts["meta.capital_2024_usd"], facts["meta.capital_planned_2025_usd"]
     return background(
-        f"Meta reported {usd(spent)} of capital expenditures for 2024 on {facts.date('meta.capital_2024_usd')} and plans at "
-        f"least {usd(planned)} for 2025. OpenAI's Stargate announced {usd(facts['stargate.planned_usd'])} over four years on "
-        f"{facts.date('stargate.planned_usd')}, an intention."
+        f"Meta reported {usd(spent)} of capital expenditures for 2024 on {facts.date('meta.capital_2024_usd')} and "
+        f"plans at least {usd(planned)} for 2025. OpenAI's Stargate announced {usd(facts['stargate.planned_usd'])} "
+        f"over four years on {facts.date('stargate.planned_usd')}, an intention."
     )
 
 
@@ -72,6 +72,6 @@ def export_rules(facts: Ledger) -> Finding:
     years = facts["export_rules.first_year"], facts["export_rules.h800_year"]
     return background(
         f"US rules of {first} closed China to the H100 in {years[0]:.0f}; the H800 was made to pass them, and those of "
-        f"{second} closed it out in {years[1]:.0f}. A paper of DeepSeek's says that its H800 have links reduced to comply. "
-        "That the rules shaped the choice is likely; no buyer's reasons are published."
+        f"{second} closed it out in {years[1]:.0f}. A paper of DeepSeek's says that its H800 have links reduced to "
+        "comply. That the rules shaped the choice is likely; no buyer's reasons are published."
     )

@@ -49,7 +49,8 @@ def fewer_bubbles(
         tuple(
             Case(f"idle time against {name}'s {short(idle)}", own, true=own < idle) for name, idle in bubbles.items()
         ),
-        f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {short(own)} forward passes with DualPipe, "
+        f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {short(own)} forward passes with "
+        "DualPipe, "
         + ", ".join(f"{short(idle)} with {name}" for name, idle in bubbles.items())
         + f", if a forward and a backward run together take {short(overlapped_over_forward)}; for this each rank holds "
         f"the parameters twice. Measured in training, idle time was {percent(measured)} of a step. How much of the "
@@ -74,9 +75,10 @@ def full_bandwidth(facts: Ledger) -> Finding:
             Case("kernels as they ran in training", None),
         ),
         " and ".join(f"{what} reach {percent(share)}".replace("reach", "reaches") for what, share in shares.items())
-        + f" of {short(card / 1e9)} GB/s; full is read as within {percent(RIGHT_SIZE)}. To {short(nodes)} nodes in FP8 and "
-        f"back in BF16 a token sends {short(sent / 1e3, 3)} KB per layer; {short(reach)} experts of a node are reached "
-        f"over NVLink in the time of one transfer. {short(held)} of {short(all_of_them)} multiprocessors are taken for it.",
+        + f" of {short(card / 1e9)} GB/s; full is read as within {percent(RIGHT_SIZE)}. To {short(nodes)} nodes in "
+        f"FP8 and back in BF16 a token sends {short(sent / 1e3, 3)} KB per layer; {short(reach)} experts of a node "
+        f"are reached over NVLink in the time of one transfer. {short(held)} of {short(all_of_them)} multiprocessors "
+        "are taken for it.",
         digits=2,
     )
 

@@ -167,8 +167,9 @@ def tokens_in_that_time(
     return Finding(
         "tokens",
         readings("tokens", {"V2's pre-training": v2_tokens}),
-        f"V2's report gives {short(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them is V3's, "
-        f"{short(total_gpu_hours)} GPU hours, an error of the line before; at V2's rate they took {short(v2, 3)}.",
+        f"V2's report gives {short(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them is "
+        f"V3's, {short(total_gpu_hours)} GPU hours, an error of the line before; at V2's rate they took "
+        f"{short(v2, 3)}.",
     )
 
 

@@ -45,8 +45,8 @@ def reduction_finding(facts: Ledger, name: str, cache_bits: float, baseline_cach
     return Finding(
         "% smaller",
         tuple(Case(f"against {what}", 100 * share, {"reduction": 100 * share}) for what, share in found.items()),
-        f"{own:,} elements per token against DeepSeek 67B's {dense:,}: {percent(architecture)} smaller by architecture, "
-        f"and the number format takes it to {percent(of_all)}. {remark}",
+        f"{own:,} elements per token against DeepSeek 67B's {dense:,}: {percent(architecture)} smaller by "
+        f"architecture, and the number format takes it to {percent(of_all)}. {remark}",
         digits=3,
     )
 
@@ -55,8 +55,8 @@ def reduction_finding(facts: Ledger, name: str, cache_bits: float, baseline_cach
 def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Finding:
     """V3's cache against DeepSeek 67B's and against multi-head attention."""
     remark = (
-        f"The figure is V2's, {percent(facts['deepseek_v2.cache_reduction'])} by its report; V3's report gives none. The "
-        "article's key value indices are the keys and values themselves."
+        f"The figure is V2's, {percent(facts['deepseek_v2.cache_reduction'])} by its report; V3's report gives none. "
+        "The article's key value indices are the keys and values themselves."
     )
     return reduction_finding(facts, "deepseek_v3", cache_bits, baseline_cache_bits, remark)
 
@@ -65,8 +65,8 @@ def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits
 def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Finding:
     """V2's cache against DeepSeek 67B's and against multi-head attention."""
     remark = (
-        f"V2's report states {percent(facts['deepseek_v2.cache_reduction'])} against DeepSeek 67B, a model with grouped "
-        "queries, and elsewhere that the deployed cache is quantised; MLA alone is the middle figure."
+        f"V2's report states {percent(facts['deepseek_v2.cache_reduction'])} against DeepSeek 67B, a model with "
+        "grouped queries, and elsewhere that the deployed cache is quantised; MLA alone is the middle figure."
     )
     return reduction_finding(facts, "deepseek_v2", cache_bits, baseline_cache_bits, remark)
 
@@ -98,7 +98,7 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Finding:
         f"The cache has {percent(cache)} of the elements of DeepSeek 67B's. FLOP of attention in training, at "
         f"{short(sequence_length)} tokens: "
         + ", ".join(f"{percent(ratio)} of those of {what}" for what, ratio in ratios.items())
-        + ". Training keeps no cache; what MLA saves there is work in its low-rank projections and, by the reports, memory "
-        "for activations, which are computed again from the latents.",
+        + ". Training keeps no cache; what MLA saves there is work in its low-rank projections and, by the reports, "
+        "memory for activations, which are computed again from the latents.",
         digits=3,
     )

@@ -64,8 +64,8 @@ def v3_sizes_and_name(facts: Ledger) -> Finding:
         "parameters per token",
         tuple(replace(case, worded=whole_models) for case in cases),
         f"{counted}. Agents would be whole models that answer in turn; the report's MoE is a mixture of experts, "
-        f"{moe.n_routed} routed ones in a layer of which {moe.top_k} and {moe.n_shared} shared one see a token, each of "
-        f"{short(expert)} parameters, {percent(expert / total, 2)} of the model.",
+        f"{moe.n_routed} routed ones in a layer of which {moe.top_k} and {moe.n_shared} shared one see a token, each "
+        f"of {short(expert)} parameters, {percent(expert / total, 2)} of the model.",
     )
 
 
@@ -118,6 +118,6 @@ def main_innovations(facts: Ledger) -> Finding:
             Case("first published with V2", sum(first_here), true=all(first_here)),
         ),
         f"V2's abstract names both. MLA is its own; DeepSeekMoE appeared on {moe_published}, "
-        f"{(published - moe_published).days} days before V2's report of {published}. Against DeepSeek 67B, V2's cache has "
-        f"{percent(cache)} of the elements per token, its matrix products {percent(flop)} of the FLOP.",
+        f"{(published - moe_published).days} days before V2's report of {published}. Against DeepSeek 67B, V2's cache "
+        f"has {percent(cache)} of the elements per token, its matrix products {percent(flop)} of the FLOP.",
     )

@@ -46,7 +46,8 @@ def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.L
 
 
 def fullest_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, *, fp8: bool) -> Mapping[str, float]:
-    """Return the bytes by part on the fullest GPU of V3's training, by its own scheme or in BF16 and nothing recomputed."""
+    """Return the bytes by part on the fullest GPU of V3's training, by its own scheme or in BF16 and nothing "
+    "recomputed."""
     layout = v3_layout(facts, gpus, tokens_per_micro_batch)
     scheme = facts.under("bytes.v3" if fp8 else "bytes.bf16_mixed")
     return memory.gpu_bytes(shape(facts, "deepseek_v3"), layout, scheme, activation_bytes(facts, fp8=fp8))
@@ -142,8 +143,8 @@ def accuracy_kept(facts: Ledger) -> Finding:
             Case("V3 itself against a copy trained in BF16", None),
         ),
         f"The report puts the gap below {percent(gap)} on models of 16B and 230B parameters, a bound wider than the "
-        f"{percent(told_apart)} by which it tells two ways of balancing apart, so finer losses of accuracy stay open; V3 "
-        f"has no BF16 twin. Promotion every {short(facts['fp8.promotion_interval'])} products lets at most "
+        f"{percent(told_apart)} by which it tells two ways of balancing apart, so finer losses of accuracy stay open; "
+        f"V3 has no BF16 twin. Promotion every {short(facts['fp8.promotion_interval'])} products lets at most "
         f"{short(steps)} truncations add up, {percent(bound, 2)} of the largest sum.",
         digits=2,
     )
@@ -163,8 +164,8 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
             Case(f"{batches}", with_savings / GB, true=with_savings <= room < without),
             Case("the micro-batches of the run itself", None),
         ),
-        f"Of {short(room / GB)} GB: {listed}; {short(with_savings / GB, 3)} GB in all, against {short(without / GB, 3)} GB "
-        f"in BF16 with nothing computed again. Counted for {batches}, a size that is not published, on the GPU that holds "
-        "embedding and head; buffers for communication are left out.",
+        f"Of {short(room / GB)} GB: {listed}; {short(with_savings / GB, 3)} GB in all, against "
+        f"{short(without / GB, 3)} GB in BF16 with nothing computed again. Counted for {batches}, a size that is not "
+        "published, on the GPU that holds embedding and head; buffers for communication are left out.",
         digits=3,
     )

@@ -39,8 +39,9 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
             Case("throughput of a server full of users", None),
         ),
         f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
-        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. To double "
-        f"exactly, an acceptance of {percent(1 + 2 * draft)} would be needed. The printed word is read to one digit.",
+        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. To "
+        f"double exactly, an acceptance of {percent(1 + 2 * draft)} would be needed. The printed word is read to one "
+        "digit.",
         digits=3,
     )
 
@@ -72,8 +73,8 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
         tuple(Case(what, share, true=share <= 1) for what, share in machines.items()),
         f"All {short(stored / GB, 3)} GB of weights, or {short(small / GB, 3)} GB at {short(four_bits)} bits, must be "
         f"resident, since any token may choose any expert; a token touches {short(touched / GB, 3)} GB of the latter. "
-        f"That a server's memory gives {short(bound, 3)} tokens a second at most, and {short(speed)} were measured. The "
-        "experts are parts of one model, not models.",
+        f"That a server's memory gives {short(bound, 3)} tokens a second at most, and {short(speed)} were measured. "
+        "The experts are parts of one model, not models.",
         digits=3,
     )
 
@@ -95,10 +96,11 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Find
             *(Case(what, place, true=4 * place <= len(PRICED)) for what, place in places.items()),
             Case("cost of running it, against the others' costs", None),
         ),
-        f"At ${short(facts['price.v2_input'])} and ${short(facts['price.v2_output'])} per million tokens, {cheaper['input']} "
-        f"of the others listed were cheaper for input and {cheaper['output']} for output; one of the cheapest is read as "
-        f"the cheapest quarter. At ${short(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a "
-        f"million tokens cost ${short(cost, 2)}. Its cache holds {short(cached['deepseek_v2'])} elements per token "
-        f"against {short(cached['deepseek_67b'])}, so more users share a machine; what others pay is not public.",
+        f"At ${short(facts['price.v2_input'])} and ${short(facts['price.v2_output'])} per million tokens, "
+        f"{cheaper['input']} of the others listed were cheaper for input and {cheaper['output']} for output; one of "
+        f"the cheapest is read as the cheapest quarter. At ${short(price_usd_per_gpu_hour)} per GPU hour and its "
+        f"reported peak of output a million tokens cost ${short(cost, 2)}. Its cache holds "
+        f"{short(cached['deepseek_v2'])} elements per token against {short(cached['deepseek_67b'])}, so more users "
+        "share a machine; what others pay is not public.",
         digits=2,
     )
