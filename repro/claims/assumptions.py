@@ -9,6 +9,7 @@ from repro.parameters import Parameter
 # The fastest first.
 PEAKS = ("fp8_sparse", "fp8_dense", "bf16_sparse", "bf16_dense")
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm")
+MODELS = ("deepseek_v3", "deepseek_v2", "llama_3_1_405b", "mixtral_8x7b")
 # Counts that no reader sets to a fraction.
 WHOLE = ("gpus", "sequence_length", "tokens_per_micro_batch", "pipeline_ranks")
 
@@ -21,7 +22,7 @@ class Assumption:
     help: str
     domain: str
     fact: str = ""
-    default: float | str = ""
+    default: float | int | str = ""
     unit: str = ""
 
     def parameter(self, facts: Facts) -> Parameter:
@@ -163,6 +164,17 @@ ASSUMPTIONS = {
             "of one GPU in training, not published; by default one sequence",
             "in [1, 1e9]",
             "deepseek_v3.sequence_length",
+        ),
+        Assumption(
+            "model",
+            "built-in model that the notebook takes apart",
+            " | ".join(MODELS),
+            default="deepseek_v3",
+            unit="model",
+        ),
+        Assumption("seed", "of the sampling", "in [0, 1e9]", default=1, unit="number"),
+        Assumption(
+            "power_of_two", "of the number of samples: 20 for a million", "in [1, 24]", default=17, unit="number"
         ),
         Assumption("pipeline_ranks", "stages of V3's pipeline", "in [2, 1e4]", "deepseek_v3.pipeline_ranks"),
         Assumption(

@@ -51,6 +51,8 @@ def quantity(value: float | None, unit: str, digits: int = 4) -> str:
         return usd(value, digits)
     if unit == "ratio":
         return percent(value, digits) if value < 1 else f"{short(value, digits)}×"
+    if unit.startswith("%"):
+        return f"{short(value, digits)}{unit}"
     return f"{scientific(value, digits) if unit in PLAIN_POWERS else short(value, digits)} {unit}"
 
 

@@ -1,6 +1,7 @@
 """One look for all figures, saved as SVG for reading and PNG for slides, and their data read back as numbers."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,28 @@ def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
     boxes = [patch for group in axes.containers for patch in group]
     across = len({box.get_y() for box in boxes}) > 1
     return [to_digits(box.get_width() if across else box.get_height(), digits) for box in boxes]
+
+
+def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
+    """Draw one bar across per name, its parts side by side, the first name on top.
+
+    Args: axes: empty. names: of the bars. parts: lengths by part, one per bar. colours: one per part.
+    """
+    left = [0.0] * len(names)
+    for (part, lengths), colour in zip(parts.items(), colours, strict=True):
+        axes.barh(names, lengths, left=left, color=colour, label=part, height=0.6)
+        left = [start + length for start, length in zip(left, lengths, strict=True)]
+    axes.invert_yaxis()
+
+
+def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
+    """Return the lengths of stacked bars by the label of their part, read from the drawing itself.
+
+    Args: axes: as draw_stacks leaves it. digits: significant digits kept.
+    """
+    return {
+        group.get_label(): [to_digits(box.get_width(), digits) for box in group.patches] for group in axes.containers
+    }
 
 
 def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:

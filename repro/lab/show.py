@@ -1,6 +1,6 @@
 """What notebooks show: tables of facts and verdicts, and findings that a run can be asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -10,7 +10,7 @@ from repro.calc.rounding import to_digits
 from repro.claims import Result
 from repro.claims.verdict import grade
 from repro.claims.words import quantity
-from repro.facts import Facts
+from repro.facts import Fact, Facts
 from repro.lab.figures import VERDICT_COLOURS
 from repro.lab.run import FINDING
 
@@ -30,15 +30,23 @@ def show_table(frame: pd.DataFrame, name: str = "") -> None:
     display({"text/html": rich, "text/plain": body.to_string(index=False)}, raw=True)
 
 
+def show_columns(name: str, columns: Mapping[str, Mapping[str, object]]) -> None:
+    """Display columns that share their rows' names, which the first of them gives.
+
+    Args: name: heading of the rows' names. columns: value by row, by column.
+    """
+    show_table(pd.DataFrame({head: dict(values) for head, values in columns.items()}), name)
+
+
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
-    """Return facts as a table: value, unit, where it stands and how far to trust it.
+    """Return facts and published files as a table: value, where it stands and how far to trust it.
 
     Raises: InputError for an unknown key.
     """
-    rows = [facts[key] for key in keys]
+    rows = [facts.source(key) for key in keys]
     return pd.DataFrame(
         {
-            "value": [quantity(fact.value, fact.unit) for fact in rows],
+            "value": [quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
             "source": [fact.source for fact in rows],
             "locator": [fact.locator for fact in rows],
             "standing": [fact.standing for fact in rows],

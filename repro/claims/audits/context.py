@@ -69,9 +69,9 @@ def billions_of_infrastructure(facts: Ledger) -> Finding:
 def export_rules(facts: Ledger) -> Finding:
     """The rules and their dates; motives are not published."""
     first, second = facts.date("export_rules.first_year"), facts.date("export_rules.h800_year")
-    years = facts["export_rules.first_year"], facts["export_rules.h800_year"]
+    link, full = (facts[f"{card}.nvlink_bytes_per_s"] / 1e9 for card in ("h800_sxm", "h100_sxm"))
     return background(
-        f"US rules of {first} closed China to the H100 in {years[0]:.0f}; the H800 was made to pass them, and those of "
-        f"{second} closed it out in {years[1]:.0f}. A paper of DeepSeek's says that its H800 have links reduced to "
-        "comply. That the rules shaped the choice is likely; no buyer's reasons are published."
+        f"US rules of {first} closed China to the H100; the H800, its link cut from {short(full)} to {short(link)} "
+        f"GB/s to comply as a paper of DeepSeek's says, was sold until those of {second}. That the rules shaped the "
+        "choice is likely; no buyer's reasons are published."
     )

@@ -119,8 +119,8 @@ def h100_compute_slower_link(facts: Ledger) -> Finding:
         ),
         "H800 over H100, both SXM: "
         + ", ".join(f"{what} {percent(ratio)}" for what, ratio in ratios.items())
-        + ". FP64, which the rules cut too, is for simulation. The maker's sheet for the H800 was not read: its tensor "
-        "rates are recalled and its FP64 rate is resellers'.",
+        + ". FP64, which the rules cut too, is for simulation. The maker's sheet for the H800 was not read: its link "
+        "is from a paper of DeepSeek's, its tensor rates are recalled, its FP64 rate is resellers'.",
         digits=2,
     )
 

@@ -36,11 +36,12 @@ def activation_bytes(facts: Ledger, *, fp8: bool) -> float:
 
 
 def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.Layout:
-    """Return how V3's training is spread over GPUs, by its report."""
+    """Return how V3's training is spread over GPUs, by its report; on fewer GPUs, over as many as there are."""
+    ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus)
     return memory.Layout(
         gpus=gpus,
-        pipeline_ranks=int(facts["deepseek_v3.pipeline_ranks"]),
-        expert_ranks=int(facts["deepseek_v3.expert_ranks"]),
+        pipeline_ranks=ranks,
+        expert_ranks=min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks),
         tokens_per_micro_batch=tokens_per_micro_batch,
     )
 
@@ -98,9 +99,10 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Finding:
             Case("memory, and the time of a matrix product", max(ratios.values()), true=max(ratios.values()) < 1),
             Case("memory, and the time of the whole run against the same run in BF16", None),
         ),
-        "The highest of these ratios, FP8 over higher precision: "
+        "FP8 over higher precision: "
         + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in ratios.items())
-        + ". Only matrix products of linear layers get faster; DeepSeek has published no run of V3 in BF16 to compare.",
+        + "; the value is the highest of these. Only matrix products of linear layers get faster; DeepSeek has "
+        "published no run of V3 in BF16 to compare.",
         digits=3,
     )
 
