@@ -7,14 +7,18 @@ import pytest
 from repro.claims import Verdict, as_json, dollars, load_register, run_all, run_audit, under
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
-from repro.claims.audits import counted
+from repro.claims.models import training_flop_per_token
 from repro.errors import InputError
 from repro.facts import Ledger, load
+from repro.lab import notebooks
 
 HOLDS, HOLDS_IF, IMPRECISE, WRONG = Verdict.HOLDS, Verdict.HOLDS_IF, Verdict.IMPRECISE, Verdict.WRONG
+CONTEXT = Verdict.CONTEXT
 
 # claim, value of the first reading worked by hand, verdict by the rule on paper
 WORKED = [
+    # won against o1-1217: DROP, LiveCodeBench, AIME, MATH-500; lost: MMLU, GPQA, SimpleQA, Aider
+    ("A01", 4 - 4, HOLDS_IF),
     # (2.788M x 2 + 0.294M) / (30.84M x 2) = 5.87 / 61.68; o1's training is not public
     ("A02", 5.87 / 61.68, HOLDS_IF),
     # 2,664,000 / 2048 / 24 = 54.199 days / 30.4375 = 1.7807, rounds to 2
@@ -64,28 +68,77 @@ WORKED = [
     ("B06", 2_788_000, HOLDS_IF),
     ("B16", 2_799_360, WRONG),
     ("B17", 1_399_680, WRONG),
+    ("A03", None, CONTEXT),
+    ("A04", None, CONTEXT),
+    ("A05", None, CONTEXT),
+    ("A06", 2048, HOLDS),
+    # against FP32; against the usual 16 bits, and for the whole state, 13 bytes of 16, not
+    ("A11", 8, HOLDS_IF),
+    # 1 - 35,136 x 6 / (194,560 x 16) = 0.932278
+    ("A12", 93.2278, HOLDS_IF),
+    # 1.8 as reported, one digit; the throughput of a full server is not public
+    ("A13", 1.8, HOLDS_IF),
+    # 671.026 GB over 32 GB
+    ("A14", 20.9696, HOLDS_IF),
+    # 36.63 with the head prints as 37, 37.55 with the embedding too does not
+    ("A15", 36_625_618_432, HOLDS_IF),
+    # 260.649 / (6 x 671.026)
+    ("A16", 0.0647392, HOLDS),
+    # (6 x 187,105,280 + 6 x 128 x 320 x 2048.5) / (6 x 4 x 7168 x 16,384 + 6 x 128 x 256 x 2048.5) = 1.62607 / 3.22132
+    ("A17", 0.504783, HOLDS_IF),
+    # 13 bytes of 16 is the highest of the ratios; the whole run in BF16 is not public
+    ("A18", 0.8125, HOLDS_IF),
+    # 1 - (8 + 32 / 128) / 16
+    ("A19", 48.4375, HOLDS_IF),
+    ("A20", 0.0025, HOLDS_IF),
+    # small model 5 won, 1 lost; large model 7 won, 1 lost
+    ("A21", 4, HOLDS_IF),
+    ("A22", None, CONTEXT),
+    # (16 / 2 - 1) x (3 + 2 - 3)
+    ("A23", 14, HOLDS),
+    # 45 / 50
+    ("A24", 0.9, HOLDS_IF),
+    # weights 3.12, gradients 12.48, tables 11.12, optimiser 5.60, activations 17 x 4096 x 3.8125 x 159,970 = 42.47 GB
+    ("A25", 74.786, HOLDS_IF),
+    # right sizes, wrong word
+    ("A26", 36_625_618_432, IMPRECISE),
+    # reasoning 4 won, 1 lost
+    ("A27", 3, HOLDS_IF),
+    # all coding 2 won, 5 lost; writing 0 won, 1 lost
+    ("A28", -3, WRONG),
+    ("B02", None, CONTEXT),
+    # 20.85 with the head, 21.38 with the embedding too, 20.33 with neither
+    ("B05", 20_851_512_320, HOLDS_IF),
+    ("B07", 8.1e12, HOLDS),
+    # 1 - 34,560 x 6 / (194,560 x 16) = 0.933388
+    ("B08", 93.3388, HOLDS_IF),
+    # of input the cheapest of ten, of output the second
+    ("B09", 1, HOLDS_IF),
+    ("B10", None, CONTEXT),
+    ("B11", 1, HOLDS),
+    ("B12", 1, HOLDS_IF),
+    ("B13", 50_000, HOLDS_IF),
+    ("B14", 2048, HOLDS_IF),
+    ("B15", 5_000, HOLDS_IF),
+    ("B18", 1, HOLDS_IF),
+    ("B19", 2, HOLDS_IF),
 ]
 
 
 @pytest.mark.parametrize(("claim_id", "value", "verdict"), WORKED)
 def test_value_and_verdict(claim_id, value, verdict):
     result = run_audit(claim_id)
-    assert result.finding.value == pytest.approx(value, rel=5e-5, abs=1e-9)
     assert result.verdict is verdict
+    if value is None:
+        assert result.finding.value is None
+    else:
+        assert result.finding.value == pytest.approx(value, rel=1e-4, abs=1e-9)
 
 
-def test_every_claim_of_the_four_kinds_and_of_the_paragraphs_is_audited():
-    claims = load_register().claims
-    wanted = {claim.id for claim in claims if claim.kind in ("cost", "flops", "time", "efficiency")}
-    wanted |= {f"A{number}" for number in range(29, 49)} | {"B03", "B06", "B16", "B17"}
-    assert wanted <= set(AUDITS)
-    assert {claim_id for claim_id, _, _ in WORKED} == set(AUDITS)
-
-
-def test_the_others_are_counted_not_hidden():
-    results = run_all()
-    assert len(results) == 67
-    assert sum(result.verdict is Verdict.NOT_AUDITED for result in results) == 67 - len(AUDITS)
+def test_every_claim_is_audited_and_worked_by_hand():
+    assert [claim.id for claim in load_register().claims] == sorted(AUDITS)
+    assert sorted(claim_id for claim_id, _, _ in WORKED) == sorted(AUDITS)
+    assert len(run_all()) == 67
 
 
 @pytest.mark.parametrize("claim_id", sorted(AUDITS))
@@ -97,8 +150,8 @@ def test_a_finding_can_be_traced(claim_id):
     ]  # fmt: skip
     assert data["sources"]
     assert data["explanation"].endswith(".")
-    assert data["notebook"] in ("01_flops_to_gpu_hours", "02_gpu_hours_to_dollars")
-    if len(data["cases"]) > 1:
+    assert data["notebook"] in [path.stem for path in notebooks.find([])]
+    if data["low"] is not None:
         assert data["low"] <= data["value"] <= data["high"]
 
 
@@ -163,18 +216,19 @@ def test_an_assumption_set_by_the_user_cites_no_source():
 
 def test_what_the_rule_of_six_leaves_out():
     ledger = Ledger(load())
-    # embedding 129,280 x 7168 = 0.92668e9; (37 - 0.92668 + 2.4 - 0.92668)e9 x 6 = 225.280e9
-    # attention 6 x 62 layers x 128 heads x (192 + 128) x 2048.5 = 31.213e9
-    assert counted.v3_counted_flop_per_token(ledger, 37e9, 6) == pytest.approx(256.493e9, rel=1e-5)
-    # (405 - 128,000 x 16,384 / 1e9 = 402.9028)e9 x 6 = 2417.417e9; 6 x 126 x 128 x 256 x 4096.5 = 101.481e9
-    assert counted.llama_counted_flop_per_token(ledger, 405e9, 6) == pytest.approx(2518.898e9, rel=1e-5)
+    # main model: attention 61 x 187,105,280, dense 1.189085e9, gates 58 x 1,835,008, 9 experts of 44,040,192 in 58
+    # layers, head 0.926679e9, in all 36.62459e9, x 6 = 219.7476e9; module 1.614741e9 x 6 = 9.6884e9; context
+    # 62 x 6 x 128 x 320 x 2048.5 = 31.2133e9
+    assert training_flop_per_token(ledger, "deepseek_v3", 6) == pytest.approx(260.649e9, rel=1e-5)
+    # (71.87359 + 329.77296 + 2.10135)e9 x 6 = 2422.487e9; 6 x 126 x 128 x 256 x 4096.5 = 101.481e9
+    assert training_flop_per_token(ledger, "llama_3_1_405b", 6) == pytest.approx(2523.97e9, rel=1e-5)
 
 
 def test_the_five_estimates_of_the_hours():
     values = [case.value for case in run_audit("A48").finding.cases]
-    # by the rule; x (256.493 / 222) / (2518.898 / 2430); half of the first;
-    # 3.2856e24 / (989.4e12 x 0.41) / 3600; x 256.493 / 222
-    assert values == pytest.approx([2_779_915, 3_098_489, 1_389_887, 2_249_865, 2_599_435], rel=1e-5)
+    # by the rule; x (260.649 / 222) / (2523.97 / 2430); half of the first;
+    # 3.2856e24 / (989.4e12 x 0.41) / 3600; x 260.649 / 222
+    assert values == pytest.approx([2_779_915, 3_142_370, 1_389_887, 2_249_865, 2_641_560], rel=1e-5)
 
 
 def test_the_rents_at_which_v2_costs_what_is_printed():
@@ -185,7 +239,7 @@ def test_the_rents_at_which_v2_costs_what_is_printed():
 
 def moved(name, default):
     return {"h100_sxm": "h800_sxm", "fp8_sparse": "fp8_dense", "bf16_dense": "fp8_dense"}.get(default) or (
-        default * 2 if name != "utilisation" else default / 2
+        default / 2 if name in ("utilisation", "acceptance") else default * 2
     )
 
 
@@ -211,7 +265,8 @@ def test_what_a_source_says_does_not_change_with_an_assumption(claim_id):
         ("A46", {"price": 3.0}, "unknown assumption 'price'; did you mean price_usd_per_gpu_hour?"),
         ("A46", {"tokens": 1e12}, "A46 does not depend on tokens; it takes: total_gpu_hours, price_usd_per_gpu_hour"),
         ("A46", {"zzz": 1.0}, "unknown assumption 'zzz'; A46 takes: total_gpu_hours, price_usd_per_gpu_hour"),
-        ("A12", {"tokens": 1e12}, "A12 is not audited yet and takes no assumptions"),
+        ("A12", {"tokens": 1e12}, "A12 does not depend on tokens; it takes: cache_bits, baseline_cache_bits"),
+        ("A03", {"tokens": 1e12}, "A03 takes no assumptions, so 'tokens' cannot be set"),
         ("A46", {"price_usd_per_gpu_hour": 0.0}, "price_usd_per_gpu_hour = 0.0: must be a float in (0, 1e6]"),
         ("A48", {"utilisation": 1.5}, "utilisation = 1.5: must be a float in (0, 1]"),
     ],
@@ -226,8 +281,45 @@ def test_shared_assumptions_reach_the_audits_that_take_them():
     audit = under(price_usd_per_gpu_hour=3.0, tokens=10e12)
     assert audit("A46").overridden == ("price_usd_per_gpu_hour",)
     assert audit("A32").overridden == ("tokens",)
-    assert audit("A12").verdict is Verdict.NOT_AUDITED
+    assert audit("A12").overridden == ()
     with pytest.raises(InputError, match="unknown assumption 'prices'"):
         under(prices=3.0)
     with pytest.raises(InputError, match=r"tokens = -1\.0"):
         run_all(tokens=-1.0)
+
+
+def test_a_claim_without_an_audit_is_counted_not_hidden(monkeypatch):
+    monkeypatch.delitem(AUDITS, "A12")
+    assert run_audit("A12").verdict is Verdict.NOT_AUDITED
+    assert len(run_all()) == 67
+    with pytest.raises(InputError, match="A12 is not audited yet and takes no assumptions"):
+        run_audit("A12", cache_bits=8.0)
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "assumptions", "verdict"),
+    [
+        # at equal bits 82.2% against DeepSeek 67B, and 98.2%, within a tenth of 93.3, against multi-head attention
+        ("B08", {"cache_bits": 16.0}, IMPRECISE),
+        ("A12", {"cache_bits": 16.0}, IMPRECISE),
+        # at 128K tokens the longer keys of MLA outweigh its smaller projections, against either MHA
+        ("A17", {"sequence_length": 131_072}, WRONG),
+        ("A25", {"tokens_per_micro_batch": 8192}, WRONG),
+        # 7 x (3.5 + 2 - 3) = 17.5 > 15
+        ("A23", {"overlapped_over_forward": 3.5}, HOLDS_IF),
+        # R1 wins nothing by more than 3 points against o1, and loses three
+        ("A01", {"tie_points": 3.0}, WRONG),
+        ("A06", {"gpus": 5000}, WRONG),
+        ("A13", {"acceptance": 0.5}, HOLDS_IF),
+    ],
+)
+def test_a_mechanism_depends_on_what_is_assumed(claim_id, assumptions, verdict):
+    assert run_audit(claim_id, **assumptions).verdict is verdict
+
+
+def test_context_names_a_source_with_its_date():
+    facts = load()
+    for result in run_all():
+        if result.verdict is CONTEXT:
+            assert result.sources, result.claim.id
+            assert all(facts.references[facts.source(key).source].date for key in result.sources)

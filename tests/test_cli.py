@@ -16,7 +16,7 @@ def test_claims_as_a_table(repro):
     assert done.returncode == 0
     lines = done.stdout.splitlines()
     assert len([line for line in lines if line[:1] in "AB" and line[1:3].isdigit()]) == 67
-    assert lines[-1] == "67 claims: 15 holds, 8 holds if, 3 imprecise, 5 wrong, 36 not audited yet"
+    assert lines[-1] == "67 claims: 20 holds, 31 holds if, 4 imprecise, 6 wrong, 6 context"
 
 
 def test_claims_as_json(repro):
@@ -52,10 +52,19 @@ def test_an_audit_under_another_assumption(repro):
     assert [source["key"] for source in data["sources"]] == ["deepseek_v3.total_gpu_hours", "price.h800_v3_report"]
 
 
-def test_an_audit_that_is_still_to_come(repro):
-    assert repro("audit", "A12").stdout.startswith("A12: not audited yet\n")
-    data = json.loads(repro("audit", "A12", "--json").stdout)
-    assert (data["value"], data["verdict"], data["sources"]) == (None, "not audited yet", [])
+def test_context_is_cited_and_not_judged(repro):
+    out = repro("audit", "A04").stdout
+    assert out.startswith("A04: context\n")
+    assert "recomputed" not in out
+    data = json.loads(repro("audit", "A04", "--json").stdout)
+    assert (data["value"], data["verdict"], data["cases"]) == (None, "context", [])
+    assert {source["source"] for source in data["sources"]} == {"reuters_nvidia"}
+
+
+def test_a_published_file_is_among_the_sources(repro):
+    sources = json.loads(repro("audit", "A15", "--json").stdout)["sources"]
+    config = next(source for source in sources if source["key"] == "config.deepseek_v3")
+    assert (config["value"], config["unit"], config["source"]) == (None, "file", "hf_deepseek_v3")
 
 
 def test_facts(repro):
@@ -116,7 +125,7 @@ def test_help_and_version_are_no_errors(repro):
         ),
         (["audit", "A46", "--set", "total_gpu_hours=1", "--set", "total_gpu_hours=2"], "--set total_gpu_hours=2: tot"),
         (["facts", "deepseek_v3.gpu"], "unknown fact 'deepseek_v3.gpu'; did you mean deepseek_v3.gpus?"),
-        (["run", "03"], "unknown notebook '03'; there are: 00_scoreboard, 01_flops"),
+        (["run", "99"], "unknown notebook '99'; there are: 00_scoreboard, 01_flops"),
         (["run", "01_flop_to_gpu_hours"], "did you mean 01_flops_to_gpu_hours?"),
         (["run", "02", "-p", "prise_usd_per_gpu_hour=3"], "did you mean price_usd_per_gpu_hour?"),
         (["run", "02", "-p", "price_usd_per_gpu_hour=-3"], "price_usd_per_gpu_hour = -3: must be a float in (0, 1e6]"),

@@ -40,7 +40,8 @@ def test_every_shipped_fact_says_where_it_stands():
 
 def test_every_reference_is_cited():
     facts = load()
-    assert {fact.source for fact in facts.values()} == set(facts.references)
+    cited = {entry.source for entry in (*facts.values(), *facts.published.values())}
+    assert cited == set(facts.references)
 
 
 def test_conflicts_are_named_from_both_sides():
@@ -111,11 +112,79 @@ def test_a_ledger_remembers_what_was_read_once_each():
 
 
 def test_the_data_ships_with_the_package():
-    assert sorted(path.name for path in DATA.glob("*.toml")) == [
-        "conventions.toml",
-        "gpus.toml",
-        "models.toml",
-        "prices.toml",
-        "references.toml",
-        "training_runs.toml",
-    ]
+    assert sorted(path.stem for path in DATA.glob("*.toml")) == [
+        "clusters", "context", "conventions", "gpus", "models", "ownership", "precision", "prices", "references",
+        "serving", "training_runs",
+    ]  # fmt: skip
+
+
+def test_every_published_file_ships_and_is_in_the_index():
+    folder = DATA / "published"
+    listed = {entry.file for entry in load().published.values()}
+    assert listed == {path.name for path in folder.iterdir()} - {"index.toml"}
+
+
+def test_a_model_is_found_however_its_name_is_spelt():
+    for name in ("deepseek_v3", "DeepSeek-V3", "deepseek-ai/DeepSeek-V3", "deepseek v3"):
+        assert load().model(name).key == "config.deepseek_v3"
+    assert load().model("Llama-3.1-405B").title == "Llama 3.1 405B"
+    with pytest.raises(InputError, match="unknown model 'deepsek_v3'; did you mean deepseek_v3"):
+        load().model("deepsek_v3")
+    with pytest.raises(InputError, match="unknown model 'bert'; there are: deepseek_v2"):
+        load().model("bert")
+
+
+INDEX = """
+[config.tiny]
+file = "tiny.json"
+title = "Tiny"
+source = "paper"
+locator = "appendix"
+standing = "reported"
+"""
+
+
+def published(tmp_path, index=INDEX, content='{"a": 1}'):
+    folder(tmp_path, FACT)
+    (tmp_path / "published").mkdir()
+    (tmp_path / "published" / "index.toml").write_text(index)
+    (tmp_path / "published" / "tiny.json").write_text(content)
+    return tmp_path
+
+
+def test_a_published_file_is_read_and_remembered(tmp_path):
+    ledger = Ledger(load(published(tmp_path)))
+    assert ledger.config("tiny") == {"a": 1}
+    assert ledger.read == ["config.tiny"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('source = "paper"', 'source = "papr"', "index.toml: config.tiny: unknown source 'papr'; did you mean paper?"),
+        ('source = "paper"\n', "", "index.toml: config.tiny: has no source"),
+        ('standing = "reported"', 'standing = "guess"', "standing = 'guess'"),
+        ('file = "tiny.json"', 'file = "none.json"', "none.json: cannot be read"),
+        ('title = "Tiny"', 'title = "Tiny"\ntokens = "model.token"', "did you mean model.tokens"),
+    ],
+)
+def test_a_damaged_index_names_what_is_wrong(tmp_path, old, new, message):
+    with pytest.raises(InputError) as refused:
+        load(published(tmp_path, INDEX.replace(old, new)))
+    assert message in str(refused.value)
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    with pytest.raises(InputError, match=r"tiny.json: is not valid JSON"):
+        load(published(tmp_path, content='{"a": '))
+
+
+def test_a_ledger_tells_units_dates_and_groups():
+    ledger = Ledger(load())
+    assert ledger.unit("deepseek_v3.gpus") == "H800 GPUs"
+    assert ledger.date("deepseek_v3.gpus") == "2024-12-27"
+    assert ledger.under("bytes.v3") == {"weights": 1, "gradients": 4, "master_weights": 4, "moments": 4}
+    assert len(ledger.table("v3_table_6")) == 22
+    with pytest.raises(InputError, match="unknown table 'v3_table_8'; did you mean v3_table_"):
+        ledger.table("v3_table_8")
+    assert len(ledger.read) == 6

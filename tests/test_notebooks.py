@@ -44,7 +44,7 @@ def test_one_parameters_cell_that_derives_nothing_and_imports_come_before_it(pat
     (parameters,) = tagged(node)
     for line in parameters.source.splitlines():
         assert re.fullmatch(r"\w+: (float|int|str|bool) = \S+  # [^;]+; [^;]+; .+", line), line
-    assert code(node)[0].source.startswith("import")
+    assert code(node)[0].source.startswith(("import ", "from "))
     assert code(node)[1] is parameters
 
 
@@ -88,7 +88,7 @@ def test_no_cell_asks_to_be_ignored_and_none_ends_in_a_semicolon(path):
 @named(PATHS)
 def test_beside_each_figure_stands_its_data_as_numbers(path):
     cells = code(nbformat.read(path, 4))
-    readers = ("bar_lengths(", "get_ydata()", "tile_verdicts(")
+    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "tile_verdicts(")
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert "save(figure, " in cell.source

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from repro.claims import run_all, run_audit
+from repro.claims.audit import AUDITS
 from repro.facts import load
 from repro.lab import show
 from repro.lab.run import FINDING
@@ -44,9 +45,22 @@ def test_values_as_data_have_six_digits(shown):
     assert shown[0][FINDING]["value"] == 1.78071
 
 
-def test_an_audit_to_come_has_no_value(shown):
+def test_an_audit_to_come_has_no_value(shown, monkeypatch):
+    monkeypatch.delitem(AUDITS, "A12")
     show.show(run_audit("A12"))
     assert shown[0][FINDING]["value"] is None
+
+
+def test_context_is_cited_and_has_no_value(shown):
+    show.show(run_audit("A04"))
+    assert shown[0][FINDING]["value"] is None
+    assert shown[0][FINDING]["verdict"] == "context"
+    assert "2025-01-27" in shown[0]["text/plain"]
+
+
+def test_columns_share_the_names_of_their_rows(shown):
+    show.show_columns("model", {"size": {"a": "1", "b": "2"}, "share": {"b": "80%", "a": "20%"}})
+    assert shown[0]["text/plain"].split() == ["model", "size", "share", "a", "1", "20%", "b", "2", "80%"]
 
 
 def test_tables():

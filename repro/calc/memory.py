@@ -124,7 +124,7 @@ def gpu_bytes(
         "weights": (routed + common) * scheme["weights"],
         "gradients": (routed + common) * scheme["gradients"],
         "embedding and head": tables * (BF16_BYTES + scheme["gradients"]),
-        "optimiser states, spread": spread * (
+        "optimiser": spread * (
             routed / (layout.data_ranks / layout.expert_ranks) + (common + tables) / layout.data_ranks
         ),
         "activations": tokens * stage_layers * activation_bytes_per_token_layer,

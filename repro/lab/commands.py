@@ -65,7 +65,8 @@ def audit(given: argparse.Namespace) -> None:
     field("printed", result.printed or "no figure")
     if result.finding is None:
         return
-    field("recomputed", result.recomputed)
+    if result.finding.cases:
+        field("recomputed", result.recomputed)
     if len(result.finding.cases) > 1:
         for case in data["cases"]:
             value = quantity(case["value"], result.finding.unit, result.finding.digits)

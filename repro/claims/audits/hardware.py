@@ -52,7 +52,7 @@ def fewer_bubbles(
         f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {short(own)} forward passes with "
         "DualPipe, "
         + ", ".join(f"{short(idle)} with {name}" for name, idle in bubbles.items())
-        + f", if a forward and a backward run together take {short(overlapped_over_forward)}; for this each rank holds "
+        + f", if a forward and a backward run together take {short(overlapped_over_forward)}; for this each rank keeps "
         f"the parameters twice. Measured in training, idle time was {percent(measured)} of a step. How much of the "
         "communication is hidden is not published.",
     )

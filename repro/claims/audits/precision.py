@@ -168,6 +168,6 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
         ),
         f"Of {short(room / GB)} GB: {listed}; {short(with_savings / GB, 3)} GB in all, against "
         f"{short(without / GB, 3)} GB in BF16 with nothing computed again. Counted for {batches}, a size that is not "
-        "published, on the GPU that holds embedding and head; buffers for communication are left out.",
+        "published, on the GPU that has embedding and head; buffers for communication are left out.",
         digits=3,
     )

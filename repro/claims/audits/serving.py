@@ -99,7 +99,7 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Find
         f"At ${short(facts['price.v2_input'])} and ${short(facts['price.v2_output'])} per million tokens, "
         f"{cheaper['input']} of the others listed were cheaper for input and {cheaper['output']} for output; one of "
         f"the cheapest is read as the cheapest quarter. At ${short(price_usd_per_gpu_hour)} per GPU hour and its "
-        f"reported peak of output a million tokens cost ${short(cost, 2)}. Its cache holds "
+        f"reported peak of output a million tokens cost ${short(cost, 2)}. Its cache keeps "
         f"{short(cached['deepseek_v2'])} elements per token against {short(cached['deepseek_67b'])}, so more users "
         "share a machine; what others pay is not public.",
         digits=2,
