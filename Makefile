@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV   := .venv
 LAB    := .venv-lab
+ORACLE := .venv-oracles
 BIN    := $(VENV)/bin
 # One thread per process: parallel checks do not fight over cores, and last digits stay the same.
 export OMP_NUM_THREADS := 1
@@ -11,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 # A user's own settings for these would change what notebooks draw and what pytest runs.
 unexport MPLBACKEND REPRO_FIGURES PYTEST_ADDOPTS
 
-.PHONY: help setup reproduce test check lab bench notebooks lock clean
+.PHONY: help setup reproduce test check oracles lab bench notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -31,6 +32,9 @@ test: setup ## ruff, the unit tests and nbval
 check: setup ## nbval over the committed notebooks alone
 	@$(BIN)/repro check
 
+oracles: $(ORACLE)/.installed ## compare with other people's implementations (installs PyTorch and transformers)
+	@$(ORACLE)/bin/python -m pytest -p no:cacheprovider tests/oracles
+
 lab: $(LAB)/.installed ## open the notebooks in JupyterLab
 	@$(LAB)/bin/jupyter lab notebooks
 
@@ -48,13 +52,22 @@ lock: ## resolve both locks and environment.yml again (needs uv)
 	$(PYTHON) repro/lab/environment.py
 
 clean: ## remove what the commands made, except figures/
-	rm -rf $(VENV) $(LAB) runs
+	rm -rf $(VENV) $(LAB) $(ORACLE) runs
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(call install,$(VENV),requirements.lock)
 
 $(LAB)/.installed: requirements-lab.lock pyproject.toml
 	@$(call install,$(LAB),requirements-lab.lock)
+
+# The lock, then the oracles, which are in no lock.
+$(ORACLE)/.installed: requirements.lock pyproject.toml
+	@$(call install,$(ORACLE),requirements.lock) && rm $(ORACLE)/.installed && \
+	if uv --version >/dev/null 2>&1; then \
+	    uv pip install -q --python $(ORACLE)/bin/python -e '.[oracles]' --no-build-isolation; \
+	else \
+	    $(ORACLE)/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation -e '.[oracles]'; \
+	fi && touch $(ORACLE)/.installed
 
 # install FOLDER,LOCK: a fresh environment with exactly what the lock names, then this checkout.
 define install

@@ -1,0 +1,107 @@
+"""The cache of keys and values: elements and bytes by hand, and what must be so for all sizes."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.calc import kv_cache
+from repro.calc.architecture import Architecture, GatedFeedForward, GroupedQueryAttention, MultiHeadLatentAttention
+from repro.calc.config import architecture
+from repro.facts import load
+
+MLA = MultiHeadLatentAttention(n_heads=6, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
+TINY = Architecture(
+    d_model=8, vocabulary=10, n_dense=1, n_moe=2, attention=MLA, dense=GatedFeedForward(5), n_mtp=1, tied=True
+)
+positive = st.floats(1e-3, 1e12)
+size = st.floats(1, 100)
+
+
+def built_in(name):
+    return architecture(load().model(name).content)
+
+
+def test_elements_of_a_latent_and_a_shared_key():
+    # 3 layers x (5 + 1); the module for multi-token prediction is not served
+    assert kv_cache.elements_per_token(TINY) == 18
+
+
+@pytest.mark.parametrize(
+    ("n_kv_heads", "elements"),
+    [
+        (6, 144),  # MHA: 3 layers x a key and a value x 6 heads x 4
+        (2, 48),  # GQA: 3 x 2 x 2 x 4
+        (1, 24),  # MQA: 3 x 2 x 1 x 4
+    ],
+)
+def test_elements_with_plain_heads(n_kv_heads, elements):
+    plain = kv_cache.with_kv_heads(TINY, n_kv_heads)
+    assert kv_cache.elements_per_token(plain) == elements
+    assert plain.attention == GroupedQueryAttention(6, n_kv_heads, 4)
+    assert (plain.n_layers, plain.d_model, plain.tied) == (3, 8, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "printed_kb"),
+    [
+        # DeepSeek's hardware paper (arXiv 2505.09343), table 1, in kB of BF16
+        ("deepseek_v3", "70.272"),  # 61 x (512 + 64) x 2 bytes
+        ("qwen2_5_72b", "327.680"),  # 80 x 2 x 8 x 128 x 2
+        ("llama_3_1_405b", "516.096"),  # 126 x 2 x 8 x 128 x 2
+    ],
+)
+def test_bytes_as_printed(name, printed_kb):
+    elements = kv_cache.elements_per_token(built_in(name))
+    assert f"{kv_cache.bytes_per_token(elements, bits_per_element=16) / 1e3:.3f}" == printed_kb
+
+
+def test_v2s_cache_is_93_3_per_cent_smaller():
+    # 60 x 576 x 6 bits = 25,920 bytes; 95 x 2 x 8 x 128 x 16 bits = 389,120 bytes
+    small = kv_cache.bytes_per_token(kv_cache.elements_per_token(built_in("deepseek_v2")), bits_per_element=6)
+    large = kv_cache.bytes_per_token(kv_cache.elements_per_token(built_in("deepseek_67b")), bits_per_element=16)
+    assert (small, large) == (25_920, 389_120)
+    assert kv_cache.reduction(small, large) == pytest.approx(0.93339, abs=5e-6)
+
+
+def test_bytes_of_odd_formats():
+    # 18 elements of 6 bits = 108 bits
+    assert kv_cache.bytes_per_token(18, bits_per_element=6) == 13.5
+
+
+def test_reduction_at_its_limits():
+    assert kv_cache.reduction(0, 7) == 1
+    assert kv_cache.reduction(7, 7) == 0
+    assert kv_cache.reduction(14, 7) == -1  # twice as large
+
+
+def test_tokens_that_a_memory_caches():
+    # 1e9 bytes, 2,000 each
+    assert kv_cache.cached_tokens(1e9, 2000) == 500_000
+
+
+@pytest.mark.parametrize("call", [lambda: kv_cache.reduction(1, 0), lambda: kv_cache.cached_tokens(1, 0)])
+def test_a_zero_below_the_line_is_an_error(call):
+    with pytest.raises(ZeroDivisionError):
+        call()
+
+
+@given(st.integers(1, 12), st.integers(1, 12))
+def test_elements_are_linear_in_the_heads_kept(one, other):
+    first, second, both = (
+        kv_cache.elements_per_token(kv_cache.with_kv_heads(TINY, heads)) for heads in (one, other, one + other)
+    )
+    assert first + second == both
+
+
+@given(positive, positive, st.integers(1, 64))
+def test_memory_is_used_up_by_the_tokens_it_caches(memory, elements, bits):
+    size = kv_cache.bytes_per_token(elements, bits_per_element=bits)
+    assert math.isclose(kv_cache.cached_tokens(memory, size) * size, memory, rel_tol=1e-12)
+
+
+@given(size, size, size)
+def test_two_reductions_in_a_row_leave_the_product(large, middle, small):
+    first, second, both = (kv_cache.reduction(*pair) for pair in ((middle, large), (small, middle), (small, large)))
+    assert math.isclose((1 - first) * (1 - second), 1 - both, rel_tol=1e-9, abs_tol=1e-9)

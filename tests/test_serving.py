@@ -1,0 +1,147 @@
+"""Speed, cost and profit of serving, and what drafted tokens bring, each worked by hand."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from repro.calc import serving
+
+share = st.floats(0, 1)
+positive = st.floats(1e-3, 1e12)
+
+
+def test_bytes_touched_per_token():
+    # 37e9 x 4 bits = 18.5e9 bytes
+    assert serving.touched_bytes_per_token(37e9, bits_per_parameter=4) == 18.5e9
+    # and 1,000 tokens of 70,272 bytes in the cache
+    assert serving.touched_bytes_per_token(
+        37e9, bits_per_parameter=4, cached_tokens=1000, cache_bytes_per_token=70_272
+    ) == pytest.approx(18.5e9 + 70.272e6, rel=1e-15)
+
+
+def test_a_rate_bound_by_bandwidth():
+    # 370e9 bytes/s over 18.5e9 bytes
+    assert serving.bandwidth_bound_tokens_per_s(18.5e9, 370e9) == 20
+
+
+def test_the_bandwidth_that_a_rate_needs():
+    assert serving.implied_bytes_per_s(20, 18.5e9) == 370e9
+
+
+def test_revenue_and_cost_of_tokens():
+    # 168e9 tokens at 2.19 USD per million
+    assert serving.revenue_usd(168e9, 2.19) == pytest.approx(367_920, rel=1e-15)
+    # 87,072 USD over 168,000 millions
+    assert serving.usd_per_million_tokens(87_072, 168e9) == pytest.approx(0.518286, abs=5e-7)
+
+
+@pytest.mark.parametrize(("revenue", "cost", "margin"), [(3, 2, 0.5), (2, 2, 0), (1, 2, -0.5), (0, 2, -1)])
+def test_profit_as_a_share_of_the_cost(revenue, cost, margin):
+    assert serving.profit_margin(revenue, cost) == margin
+
+
+def test_the_margin_of_the_published_day():
+    # 562,027 and 87,072 USD: 474,955 / 87,072 = 5.4547, printed as 545%
+    assert f"{serving.profit_margin(562_027, 87_072):.0%}" == "545%"
+
+
+def test_rate_of_one_node():
+    # 8.64e9 tokens by 10 nodes in 86,400 s
+    assert serving.tokens_per_node_s(8.64e9, 10, 86_400) == 10_000
+
+
+@pytest.mark.parametrize(
+    ("acceptance", "drafted", "printed"),
+    [
+        # Leviathan et al. (arXiv 2211.17192), table 1, drafts at no cost
+        (0.6, 2, "1.96"),
+        (0.7, 3, "2.53"),
+        (0.8, 2, "2.44"),
+        (0.8, 5, "3.69"),
+        (0.9, 2, "2.71"),
+        (0.9, 10, "6.86"),
+    ],
+)
+def test_speedups_as_printed(acceptance, drafted, printed):
+    assert f"{serving.speculative_speedup(acceptance, draft_cost=0, drafted=drafted):.2f}" == printed
+
+
+def test_one_draft_is_the_default():
+    # 1 + 0.85
+    assert serving.speculative_tokens_per_step(0.85) == 1.85
+    # 1.85 / (1 + 0.25)
+    assert serving.speculative_speedup(0.85, draft_cost=0.25) == pytest.approx(1.48, rel=1e-15)
+
+
+def test_each_draft_costs_its_time():
+    # 1 + 0.5 + 0.25 + 0.125 = 1.875 tokens in 1 + 3 x 0.25 = 1.75 steps
+    assert serving.speculative_speedup(0.5, draft_cost=0.25, drafted=3) == pytest.approx(1.875 / 1.75, rel=1e-15)
+
+
+@pytest.mark.parametrize("drafted", [1, 2, 7])
+def test_all_or_no_drafts_kept(drafted):
+    assert serving.speculative_tokens_per_step(0, drafted) == 1
+    assert serving.speculative_tokens_per_step(1, drafted) == 1 + drafted
+
+
+def test_without_drafts_a_step_yields_its_token():
+    assert serving.speculative_tokens_per_step(0.9, 0) == 1
+    assert serving.speculative_speedup(0.9, draft_cost=1, drafted=0) == 1
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: serving.bandwidth_bound_tokens_per_s(0, 1),
+        lambda: serving.usd_per_million_tokens(1, 0),
+        lambda: serving.profit_margin(1, 0),
+        lambda: serving.tokens_per_node_s(1, 0, 1),
+        lambda: serving.tokens_per_node_s(1, 1, 0),
+    ],
+)
+def test_a_zero_below_the_line_is_an_error(call):
+    with pytest.raises(ZeroDivisionError):
+        call()
+
+
+@given(st.floats(0, 0.99), st.integers(0, 30))
+def test_tokens_per_step_follow_the_closed_form(acceptance, drafted):
+    closed = (1 - acceptance ** (drafted + 1)) / (1 - acceptance)
+    assert math.isclose(serving.speculative_tokens_per_step(acceptance, drafted), closed, rel_tol=1e-12)
+
+
+@given(share, share, st.integers(0, 10))
+def test_more_kept_drafts_never_yield_less(one, other, drafted):
+    low, high = sorted((one, other))
+    fewer, more = (serving.speculative_tokens_per_step(acceptance, drafted) for acceptance in (low, high))
+    assert 1 <= fewer <= more <= 1 + drafted
+
+
+@given(share, st.integers(1, 10))
+def test_free_drafts_never_slow_down_and_dear_ones_always_do(acceptance, drafted):
+    assert serving.speculative_speedup(acceptance, draft_cost=0, drafted=drafted) >= 1
+    assert serving.speculative_speedup(acceptance, draft_cost=1, drafted=drafted) <= 1
+
+
+@given(positive, positive)
+def test_the_bound_and_the_implied_bandwidth_undo_each_other(touched, bandwidth):
+    rate = serving.bandwidth_bound_tokens_per_s(touched, bandwidth)
+    assert math.isclose(serving.implied_bytes_per_s(rate, touched), bandwidth, rel_tol=1e-12)
+
+
+@given(positive, positive)
+def test_tokens_sold_at_their_cost_bring_no_profit(usd, tokens):
+    revenue = serving.revenue_usd(tokens, serving.usd_per_million_tokens(usd, tokens))
+    assert math.isclose(revenue, usd, rel_tol=1e-12)
+    assert abs(serving.profit_margin(revenue, usd)) < 1e-12
+
+
+@given(positive, st.integers(1, 32), st.floats(0, 1e6), st.floats(0, 1e6))
+def test_context_only_adds_bytes(parameters, bits, tokens, cache):
+    alone = serving.touched_bytes_per_token(parameters, bits_per_parameter=bits)
+    with_context = serving.touched_bytes_per_token(
+        parameters, bits_per_parameter=bits, cached_tokens=tokens, cache_bytes_per_token=cache
+    )
+    assert math.isclose(with_context, alone + tokens * cache, rel_tol=1e-12)
