@@ -38,7 +38,8 @@ oracles: $(ORACLE)/.installed ## compare with other people's implementations (in
 lab: $(LAB)/.installed ## open the notebooks in JupyterLab
 	@$(LAB)/bin/jupyter lab notebooks
 
-bench: setup ## how long the commands take, as ratios to an empty Python
+bench: setup ## how long commands and sampling take, as ratios to their floors
+	@$(BIN)/python benchmarks/sampling.py
 	@$(BIN)/python benchmarks/commands.py
 
 notebooks: setup ## execute the committed notebooks again, in place

@@ -23,6 +23,7 @@ COMMANDS = {
     "import matplotlib, pandas": [PYTHON, "-c", "import matplotlib.pyplot, pandas"],
     "repro claims": [*REPRO, "claims"],
     "repro audit A48": [*REPRO, "audit", "A48"],
+    "repro model deepseek_v3": [*REPRO, "model", "deepseek_v3"],
     "repro facts": [*REPRO, "facts"],
     "repro notebooks": [*REPRO, "notebooks"],
 }
@@ -60,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         whole = seconds([*REPRO, "run", "-o", str(Path(folder) / "runs")])
     notebooks = len(find([]))
-    print(row(f"repro run ({notebooks} notebooks)", [whole], [statistics.median(empty)], 30))
+    print(row(f"repro run ({notebooks} notebooks)", [whole], [statistics.median(empty)], 60))
     print(f"a notebook takes {whole / notebooks / statistics.median(times['import matplotlib, pandas']):.1f} times the")
     print("import of matplotlib and pandas that each kernel begins with")
 

@@ -3,7 +3,7 @@
 import pint
 import pytest
 
-from repro.calc import training
+from repro.calc import pipeline, serving, training
 
 units = pint.UnitRegistry()
 units.define("flop = [work]")
@@ -11,6 +11,7 @@ units.define("gpu = [device]")
 units.define("parameter = [weight]")
 units.define("token = [text]")
 units.define("usd = [money]")
+units.define("octet = [memory]")
 
 FLOP = 3.3e24 * units.flop
 GPU_HOURS = 2.788e6 * units.gpu * units.hour
@@ -18,6 +19,7 @@ RATE = 1e15 * units.flop / units.second / units.gpu
 RULE = {"flop_per_parameter_per_token": 6 * units.flop / units.parameter / units.token}
 TOKENS = 14.8e12 * units.token
 ACTIVE = 37e9 * units.parameter
+TOUCHED = 37e9 * units.octet / units.token
 
 
 @pytest.mark.parametrize(
@@ -42,6 +44,15 @@ ACTIVE = 37e9 * units.parameter
         (training.wall_days(GPU_HOURS, 2048 * units.gpu), "hour"),
         (training.rental_usd(GPU_HOURS, 2 * units.usd / units.gpu / units.hour), "usd"),
         (training.implied_price_usd_per_gpu_hour(5e6 * units.usd, GPU_HOURS), "usd / gpu / hour"),
+        (serving.bandwidth_bound_tokens_per_s(TOUCHED, 1e12 * units.octet / units.second), "token / second"),
+        (serving.implied_bytes_per_s(20 * units.token / units.second, TOUCHED), "octet / second"),
+        (serving.usd_per_million_tokens(87072 * units.usd, TOKENS), "usd / token"),
+        (serving.revenue_usd(TOKENS, 2.19 * units.usd / units.token), "usd"),
+        (serving.profit_margin(562 * units.usd, 87 * units.usd), ""),
+        (serving.tokens_per_node_s(TOKENS, 227 * units.gpu, 86400 * units.second), "token / gpu / second"),
+        (pipeline.bubble_1f1b(16, 1 * units.second, 2 * units.second), "second"),
+        (pipeline.bubble_zb1p(16, 1 * units.second, 2 * units.second, 1 * units.second), "second"),
+        (pipeline.bubble_dualpipe(16, 2 * units.second, 1 * units.second, 3 * units.second), "second"),
     ],
 )
 def test_dimension(quantity, unit):
