@@ -9,24 +9,35 @@ from typing import Any
 
 from repro.errors import InputError
 
+LARGEST_BYTES = 10_000_000  # of any file that is read whole
+
 
 def read_toml(path: Path) -> dict[str, Any]:
     """Return the contents of a TOML file.
 
     Raises: InputError naming the file where it cannot be read or is not TOML.
     """
-    return _read(path, "TOML", tomllib.loads)
+    return _read(path, path.name, "TOML", tomllib.loads)
 
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the object that a JSON file holds.
 
-    Raises: InputError naming the file where it cannot be read, is not JSON, or holds something else.
+    Raises: InputError naming the file where it cannot be read, is not JSON, names a field twice, or holds something
+        else.
     """
-    data = _read(path, "JSON", json.loads)
+    data = _read(path, str(path), "JSON", lambda text: json.loads(text, object_pairs_hook=_fields_once))
     if not isinstance(data, dict):
-        raise InputError(f"{path.name}: must hold one JSON object, not a {type(data).__name__}")
+        raise InputError(f"{path}: must hold one JSON object, not a {type(data).__name__}")
     return data
+
+
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+    return fields
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
@@ -34,17 +45,23 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
     Raises: InputError naming the file where it cannot be read, and the line where one has not a field per column.
     """
-    rows = _read(path, "CSV", lambda text: list(csv.DictReader(text.splitlines(), strict=True)))
+    rows = _read(path, path.name, "CSV", lambda text: list(csv.DictReader(text.splitlines(), strict=True)))
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise InputError(f"{path.name}: line {line}: must have one field per column")
     return rows
 
 
-def _read(path: Path, kind: str, parse: Callable[[str], Any]) -> Any:
+def _read(path: Path, name: str, kind: str, parse: Callable[[str], Any]) -> Any:
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise InputError(f"{name}: must be a regular file of {kind}")
+        if path.exists() and path.stat().st_size > LARGEST_BYTES:
+            raise InputError(f"{name}: has more than {LARGEST_BYTES:,} bytes, too large for what is read here")
+        return parse(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
-        raise InputError(f"{path.name}: cannot be read: {error.strerror}") from None
+        raise InputError(f"{name}: cannot be read: {error.strerror}") from None
+    except InputError:
+        raise
     except (ValueError, RecursionError, csv.Error) as error:  # of the format, its encoding, or a number out of bounds
-        raise InputError(f"{path.name}: is not valid {kind}: {error}") from None
+        raise InputError(f"{name}: is not valid {kind}: {error}") from None

@@ -74,23 +74,23 @@ WORKED = [
     ("A06", 2048, HOLDS),
     # against FP32; against the usual 16 bits, and for the whole state, 13 bytes of 16, not
     ("A11", 8, HOLDS_IF),
-    # 1 - 35,136 x 6 / (194,560 x 16) = 0.932278
-    ("A12", 93.2278, HOLDS_IF),
-    # 1.8 as reported, one digit; the throughput of a full server is not public
-    ("A13", 1.8, HOLDS_IF),
-    # 671.026 GB over 32 GB
-    ("A14", 20.9696, HOLDS_IF),
+    # V2: 1 - 34,560 x 6 / (194,560 x 16) = 0.933388; V3 in the same format 1 - 35,136 / 194,560 = 0.8194
+    ("A12", 93.3388, HOLDS_IF),
+    # 1.85, at free drafts, is within a tenth of 2.0
+    ("A13", 1.8, IMPRECISE),
+    # 671.026 GB over 32 GB; 335.5 over 512 fit, but an expert is no model
+    ("A14", 20.9696, IMPRECISE),
     # 36.63 with the head prints as 37, 37.55 with the embedding too does not
     ("A15", 36_625_618_432, HOLDS_IF),
     # 260.649 / (6 x 671.026)
     ("A16", 0.0647392, HOLDS),
     # (6 x 187,105,280 + 6 x 128 x 320 x 2048.5) / (6 x 4 x 7168 x 16,384 + 6 x 128 x 256 x 2048.5) = 1.62607 / 3.22132
     ("A17", 0.504783, HOLDS_IF),
-    # 13 bytes of 16 is the highest of the ratios; the whole run in BF16 is not public
-    ("A18", 0.8125, HOLDS_IF),
-    # 1 - (8 + 32 / 128) / 16
-    ("A19", 48.4375, HOLDS_IF),
-    ("A20", 0.0025, HOLDS_IF),
+    # 13 bytes of 14 is the highest of the ratios; the whole run in BF16 is not public
+    ("A18", 13 / 14, HOLDS_IF),
+    # 1 - 8 / 16
+    ("A19", 50, HOLDS_IF),
+    ("A20", 0.0003, HOLDS_IF),
     # small model 5 won, 1 lost; large model 7 won, 1 lost
     ("A21", 4, HOLDS_IF),
     ("A22", None, CONTEXT),
@@ -98,8 +98,8 @@ WORKED = [
     ("A23", 14, HOLDS),
     # 45 / 50
     ("A24", 0.9, HOLDS_IF),
-    # weights 3.12, gradients 12.48, tables 11.12, optimiser 5.60, activations 17 x 4096 x 3.8125 x 159,970 = 42.47 GB
-    ("A25", 74.786, HOLDS_IF),
+    # rank 0, of 3 dense layers, 4.625 with experts and the module: 4.1515e9 + tables 1.8534e9; worked in test_memory
+    ("A25", 69.764, HOLDS),
     # right sizes, wrong word
     ("A26", 36_625_618_432, IMPRECISE),
     # reasoning 4 won, 1 lost
@@ -112,14 +112,15 @@ WORKED = [
     ("B07", 8.1e12, HOLDS),
     # 1 - 34,560 x 6 / (194,560 x 16) = 0.933388
     ("B08", 93.3388, HOLDS_IF),
-    # of input the cheapest of ten, of output the second
-    ("B09", 1, HOLDS_IF),
+    # of output the second of ten; of thirteen with small models the fourth
+    ("B09", 2, HOLDS_IF),
     ("B10", None, CONTEXT),
     ("B11", 1, HOLDS),
     ("B12", 1, HOLDS_IF),
     ("B13", 50_000, HOLDS_IF),
     ("B14", 2048, HOLDS_IF),
     ("B15", 5_000, HOLDS_IF),
+    # V2's experiments on one of the two
     ("B18", 1, HOLDS_IF),
     ("B19", 2, HOLDS_IF),
 ]
@@ -302,6 +303,7 @@ def test_a_claim_without_an_audit_is_counted_not_hidden(monkeypatch):
         # at equal bits 82.2% against DeepSeek 67B, and 98.2%, within a tenth of 93.3, against multi-head attention
         ("B08", {"cache_bits": 16.0}, IMPRECISE),
         ("A12", {"cache_bits": 16.0}, IMPRECISE),
+        ("A14", {"weight_bits": 0.3}, IMPRECISE),
         # at 128K tokens the longer keys of MLA outweigh its smaller projections, against either MHA
         ("A17", {"sequence_length": 131_072}, WRONG),
         ("A25", {"tokens_per_micro_batch": 8192}, WRONG),
@@ -310,7 +312,8 @@ def test_a_claim_without_an_audit_is_counted_not_hidden(monkeypatch):
         # R1 wins nothing by more than 3 points against o1, and loses three
         ("A01", {"tie_points": 3.0}, WRONG),
         ("A06", {"gpus": 5000}, WRONG),
-        ("A13", {"acceptance": 0.5}, HOLDS_IF),
+        ("A13", {"acceptance": 0.4}, WRONG),
+        ("A13", {"acceptance": 1.0}, HOLDS_IF),
     ],
 )
 def test_a_mechanism_depends_on_what_is_assumed(claim_id, assumptions, verdict):

@@ -25,7 +25,7 @@ TINY = Architecture(
 )
 SIX_LAYERS = replace(TINY, n_moe=5)
 LAYOUT = memory.Layout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
-SCHEME = {"weights": 1, "gradients": 4, "master_weights": 4, "moments": 8}
+SCHEME = {"weights": 2, "gradients": 4, "master_weights": 4, "moments": 8}
 
 
 @pytest.mark.parametrize(("bits", "size"), [(32, 28), (16, 14), (8, 7), (4, 3.5)])
@@ -97,7 +97,7 @@ def test_bytes_of_one_gpu():
     # 6 layers / 2 stages x 2 copies = 6 layers. Routed: 6 x 8 experts x 24 / 4 ranks = 288. Others: 6 x (154 of
     # attention + 8x4 + 8 of the gate + 24 shared) = 1308. Tables: 2 x 10x4 = 80.
     assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, 7) == {
-        "weights": 1596,
+        "weights": 2 * 1596,
         "gradients": 4 * 1596,
         "embedding and head": 80 * (2 + 4),
         # routed weights lie on 8 / 4 = 2 GPUs, the rest on 8: 12 x (144 + 1388 / 8)
@@ -109,7 +109,7 @@ def test_bytes_of_one_gpu():
 
 def test_one_copy_of_the_parameters_halves_what_copies_double():
     one = memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, parameter_copies=1), SCHEME, 7)
-    assert (one["weights"], one["gradients"], one["activations"]) == (798, 4 * 798, 630)
+    assert (one["weights"], one["gradients"], one["activations"]) == (2 * 798, 4 * 798, 630)
     assert one["optimiser"] == 12 * (72 + 734 / 8)
 
 

@@ -222,9 +222,11 @@ def test_another_gpu_and_peak(described, arguments, flop_per_s):
 
 
 def test_what_people_read(repro):
-    lines = [" ".join(line.split()) for line in repro("model", "deepseek_v3").stdout.splitlines()]
+    out = repro("model", "deepseek_v3").stdout
+    lines = [" ".join(line.split()) for line in out.splitlines()]
     for line in (
         "DeepSeek-V3 (deepseek_v3)",
+        "source Hugging Face, deepseek-ai/DeepSeek-V3, config.json",
         "parameters 671,026,419,200 in all",
         "37,552,297,472 active, embedding and head counted",
         "36,625,618,432 active, head counted",
@@ -242,10 +244,13 @@ def test_what_people_read(repro):
         "2.283M GPU hours, $4.567M: 6ND, N with embedding and head",
     ):
         assert line in lines
+    assert len(out.split("\n\n")) == 5  # name, counts, parts, parts of the module, the rest
 
 
 def test_a_model_without_modules_says_nothing_of_them(repro):
-    assert "MTP" not in repro("model", "llama_3_1_8b").stdout
+    out = repro("model", "llama_3_1_8b").stdout
+    assert "MTP" not in out
+    assert len(out.split("\n\n")) == 4
 
 
 @pytest.mark.parametrize(

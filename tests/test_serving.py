@@ -21,6 +21,11 @@ def test_bytes_touched_per_token():
     ) == pytest.approx(18.5e9 + 70.272e6, rel=1e-15)
 
 
+def test_a_context_without_tokens_or_without_bytes_touches_nothing():
+    assert serving.touched_bytes_per_token(16, bits_per_parameter=8, cached_tokens=5) == 16
+    assert serving.touched_bytes_per_token(16, bits_per_parameter=8, cache_bytes_per_token=5) == 16
+
+
 def test_a_rate_bound_by_bandwidth():
     # 370e9 bytes/s over 18.5e9 bytes
     assert serving.bandwidth_bound_tokens_per_s(18.5e9, 370e9) == 20

@@ -113,6 +113,7 @@ def test_ends_out_of_order_are_named(range_of, low, high):
 
 def test_zero_is_an_end_of_an_even_range_alone():
     assert even(0, 1).low == 0
+    assert logarithmic(1e-9, 1).low == 1e-9
     with pytest.raises(InputError, match=r"^rent = 0 to 1: must run from a least value up, in USD$"):
         logarithmic(0, 1)
 
@@ -328,6 +329,26 @@ def test_no_value_where_none_reaches_the_cost():
     assert cheap["rent"] == pytest.approx(1.375, rel=1e-6)
     # electricity alone is 6000 x 0.12 / 0.75 = 960, whatever the machine costs
     assert required(RUN, RANGES, "with staff, machines owned", 900)["capital"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "target", "value"),
+    [
+        # rent from 1/1000 to 3 x 1000, at 3000 h
+        ("rent", 1.1e-3 * 3000, 1.1e-3),
+        ("rent", 0.9e-3 * 3000, None),
+        ("rent", 2900 * 3000, 2900),
+        ("rent", 3100 * 3000, None),
+        # failed runs from 0.4/1000, since their low end is 0, on 5000 USD
+        ("failed_runs", 5000 * 1.0005, 0.0005),
+        ("failed_runs", 5000 * 1.0003, None),
+        ("failed_runs", 5000 * 399, 398),
+        ("failed_runs", 5000 * 403, None),
+    ],
+)
+def test_values_are_sought_within_a_factor_of_a_thousand(name, target, value):
+    found = required(RUN, RANGES, "with failed runs", target)[name]
+    assert found == (None if value is None else pytest.approx(value, rel=1e-5))
 
 
 def test_a_share_of_staff_stays_below_one():

@@ -13,7 +13,7 @@ from repro.calc.architecture import (
     MixtureOfExperts,
     MultiHeadLatentAttention,
 )
-from repro.errors import InputError, unknown
+from repro.errors import InputError
 from repro.files import read_json
 
 LARGEST = 10**9  # of any one field: no model comes near it
@@ -46,19 +46,32 @@ def architecture(config: Mapping[str, Any]) -> Architecture:
 
 
 def model_type(config: Mapping[str, Any]) -> str:
-    """Return the type that a configuration is read as, by its own name or by that of its class.
+    """Return the type that a configuration is read as, by its own name or, for a family of its own, by its class.
 
-    Raises: InputError naming a type and class that are not known.
+    Raises: InputError naming a type or class that is not known, or the two where they contradict.
     """
     name, classes = config.get("model_type"), config.get("architectures")
-    if isinstance(name, str) and name in READERS:
+    known = ", ".join(CLASSES.values())
+    if name is None and classes is None:
+        inside = "; the one inside text_config is not read, give it as a file" if "text_config" in config else ""
+        raise InputError(f"model_type: is missing; must be one of: {known}{inside}")
+    if name is not None and not isinstance(name, str):
+        raise InputError(f"model_type = {_shown(name)}: must be one of: {known}")
+    if classes is None:
+        if name not in READERS:
+            raise InputError(f"model_type = {_shown(name)}: is not known; must be one of: {known}")
         return name
-    first = classes[0] if isinstance(classes, list) and classes else None
-    if isinstance(first, str) and first in CLASSES:
-        return CLASSES[first]
-    if name is None:
-        raise InputError("model_type: is missing; the configuration must name one of: " + ", ".join(READERS))
-    raise unknown("model_type", str(name), READERS)
+    if not isinstance(classes, list) or [one for one in CLASSES if [one] == classes] == []:
+        raise InputError(f"architectures = {_shown(classes)}: must name one of: {', '.join(CLASSES)}")
+    if name in READERS and CLASSES[classes[0]] != name:
+        raise InputError(f"architectures = {_shown(classes)}: contradicts model_type = {_shown(name)}")
+    return CLASSES[classes[0]]
+
+
+def _shown(value: object) -> str:
+    """Return a value as the file has it, cut where it is long."""
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 @dataclass(frozen=True)
@@ -73,26 +86,33 @@ class Fields:
             raise InputError(f"{name}: is missing")
         value, least = self.config[name], 0 if zero else 1
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
-            raise InputError(f"{name} = {json.dumps(value)}: must be a whole number from {least} to {LARGEST:,}")
+            raise InputError(f"{name} = {_shown(value)}: must be a whole number from {least} to {LARGEST:,}")
         return value
 
-    def optional_count(self, name: str) -> int | None:
+    def count_or_null(self, name: str) -> int | None:
         """Return a whole number, or None where the field is there and null; raises as `count` does."""
         return None if name in self.config and self.config[name] is None else self.count(name)
 
+    def count_if_given(self, name: str, default: int, *, zero: bool = False) -> int:
+        """Return a whole number, or the default where the field is missing or null; raises as `count` does."""
+        return default if self.config.get(name) is None else self.count(name, zero=zero)
+
     def flag(self, name: str) -> bool:
-        """Return true or false, false where it is not given, as the library takes it; raises InputError else."""
-        value = self.config.get(name, False)
+        """Return true or false, false where it is not given or null, as the library takes it; raises InputError "
+        "else."""
+        value = self.config.get(name)
+        if value is None:
+            return False
         if not isinstance(value, bool):
-            raise InputError(f"{name} = {json.dumps(value)}: must be true or false")
+            raise InputError(f"{name} = {_shown(value)}: must be true or false")
         return value
 
     def refuse(self, name: str, *allowed: object) -> None:
         """Raise InputError where a field is given with a value whose counts would differ."""
-        value = self.config.get(name, allowed[0])
-        if value not in allowed:
-            listed = " or ".join(json.dumps(one) for one in allowed)
-            raise InputError(f"{name} = {json.dumps(value)}: is not counted here; must be {listed}")
+        value = self.config.get(name)
+        if value is not None and value not in allowed:
+            listed = " or ".join(json.dumps(one) for one in allowed) or "null"
+            raise InputError(f"{name} = {_shown(value)}: is not counted here; must be {listed}")
 
 
 def _divides(small_name: str, small: int, large_name: str, large: int) -> int:
@@ -108,7 +128,8 @@ def _at_most(small_name: str, small: int, large_name: str, large: int) -> None:
 
 
 def _grouped(fields: Fields, *, qkv_bias: bool, output_bias: bool) -> GroupedQueryAttention:
-    n_heads, n_kv_heads = fields.count("num_attention_heads"), fields.count("num_key_value_heads")
+    n_heads = fields.count("num_attention_heads")
+    n_kv_heads = fields.count_or_null("num_key_value_heads") or n_heads  # null means one for each head
     _divides("num_key_value_heads", n_kv_heads, "num_attention_heads", n_heads)
     if fields.config.get("head_dim") is not None:
         d_head = fields.count("head_dim")
@@ -118,6 +139,8 @@ def _grouped(fields: Fields, *, qkv_bias: bool, output_bias: bool) -> GroupedQue
 
 
 def _dense_model(fields: Fields, attention: GroupedQueryAttention, *, mlp_bias: bool) -> Architecture:
+    for experts in ("num_local_experts", "num_experts", "n_routed_experts"):
+        fields.refuse(experts)
     return Architecture(
         d_model=fields.count("hidden_size"),
         vocabulary=fields.count("vocab_size"),
@@ -142,7 +165,7 @@ def _qwen2(fields: Fields) -> Architecture:
 
 
 def _mixtral(fields: Fields) -> Architecture:
-    fields.refuse("sliding_window", None)
+    fields.refuse("sliding_window")
     n_routed, top_k = fields.count("num_local_experts"), fields.count("num_experts_per_tok")
     _at_most("num_experts_per_tok", top_k, "num_local_experts", n_routed)
     d_expert = fields.count("intermediate_size")
@@ -160,11 +183,11 @@ def _mixtral(fields: Fields) -> Architecture:
 
 def _latent(fields: Fields) -> MultiHeadLatentAttention:
     n_heads = fields.count("num_attention_heads")
-    if "num_key_value_heads" in fields.config:  # of no use to MLA, but it must not contradict
-        _divides("num_key_value_heads", fields.count("num_key_value_heads"), "num_attention_heads", n_heads)
+    # Of no use to MLA, but it must not contradict.
+    _divides("num_key_value_heads", fields.count_if_given("num_key_value_heads", 1), "num_attention_heads", n_heads)
     return MultiHeadLatentAttention(
         n_heads=n_heads,
-        q_lora_rank=fields.optional_count("q_lora_rank"),
+        q_lora_rank=fields.count_or_null("q_lora_rank"),
         kv_lora_rank=fields.count("kv_lora_rank"),
         d_nope=fields.count("qk_nope_head_dim"),
         d_rope=fields.count("qk_rope_head_dim"),
@@ -183,16 +206,19 @@ def _experts(fields: Fields, *, correction_bias: bool) -> MixtureOfExperts:
         _at_most("topk_group", topk_group, "n_group", n_group)
         reachable = topk_group * per_group
         _at_most("num_experts_per_tok", top_k, "the experts of topk_group groups", reachable)
-    n_shared = fields.count("n_shared_experts", zero=True) if fields.config.get("n_shared_experts") is not None else 0
+    n_shared = 0 if fields.config.get("n_shared_experts", 0) is None else fields.count("n_shared_experts", zero=True)
     return MixtureOfExperts(n_routed, n_shared, top_k, fields.count("moe_intermediate_size"), correction_bias)
 
 
 def _deepseek(fields: Fields, *, correction_bias: bool) -> Architecture:
     n_layers, first = fields.count("num_hidden_layers"), fields.count("first_k_dense_replace", zero=True)
     _at_most("first_k_dense_replace", first, "num_hidden_layers", n_layers)
-    every = fields.count("moe_layer_freq") if "moe_layer_freq" in fields.config else 1
-    n_moe = sum(layer >= first and layer % every == 0 for layer in range(n_layers))
-    n_mtp = fields.count("num_nextn_predict_layers", zero=True) if "num_nextn_predict_layers" in fields.config else 0
+    for indexer in ("index_n_heads", "index_head_dim", "index_topk"):
+        fields.refuse(indexer)
+    # Every so many layers from the first, as DeepSeek's own code has it; all published models have every one.
+    every = fields.count_if_given("moe_layer_freq", 1)
+    n_moe = len(range(-(-first // every) * every, n_layers, every))
+    n_mtp = fields.count_if_given("num_nextn_predict_layers", 0, zero=True)
     return Architecture(
         d_model=fields.count("hidden_size"),
         vocabulary=fields.count("vocab_size"),

@@ -76,64 +76,95 @@ def state_bytes_per_parameter(scheme: Mapping[str, float]) -> float:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a training run is spread over GPUs, without tensor parallelism.
+    """How a training run is spread over GPUs: DualPipe, experts in parallel, ZeRO-1, no tensor parallelism.
 
-    gpus: of the cluster. pipeline_ranks: stages; each rank holds copies of `parameter_copies` stages and activations
-    of `chunks_in_flight` micro-batches of one stage. expert_ranks: GPUs that share one layer's experts.
-    tokens_per_micro_batch: of one GPU. Optimiser states are spread over all GPUs that hold the same weights (ZeRO-1).
-    Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2, and its table 2 for the copies.
+    gpus: of the cluster. pipeline_ranks: P, each with two stages, its own number from the front and from the back.
+    expert_ranks: GPUs that share one layer's experts. tokens_per_micro_batch: of one GPU.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2 and table 2.
     """
 
     gpus: int
     pipeline_ranks: int
     expert_ranks: int
     tokens_per_micro_batch: int
-    parameter_copies: int = 2
 
     @property
-    def chunks_in_flight(self) -> int:
-        """Micro-batches of one stage whose activations wait for their backward pass: ranks + 1 for DualPipe."""
-        return self.pipeline_ranks + 1
+    def holders(self) -> float:
+        """GPUs that hold the same stage: those of two ranks, one for each direction."""
+        return self.gpus / self.pipeline_ranks * len(self.stages(0))
 
-    @property
-    def data_ranks(self) -> int:
-        """GPUs that hold the same layers."""
-        return self.gpus // self.pipeline_ranks
+    def stages(self, rank: int) -> tuple[int, ...]:
+        """Return the stages that a rank holds, one where there is a single rank."""
+        mirrored = self.pipeline_ranks - 1 - rank
+        return (rank,) if mirrored == rank else (rank, mirrored)
+
+    def in_flight(self, stage: int) -> int:
+        """Return how many micro-batches wait there for their backward pass, P + 1 over a rank's two stages."""
+        return self.pipeline_ranks - stage
+
+    def layers(self, shape: Architecture, stage: int) -> tuple[float, float]:
+        """Return a stage's dense layers and its layers with experts, all layers spread evenly."""
+        each = shape.n_layers / self.pipeline_ranks
+        dense = min(max(shape.n_dense - stage * each, 0), each)
+        return dense, each - dense
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What one token leaves in a layer for the backward pass, in bytes: of a dense layer, of one with experts."""
+
+    dense: float
+    experts: float
 
 
 def gpu_bytes(
-    shape: Architecture, layout: Layout, scheme: Mapping[str, float], activation_bytes_per_token_layer: float
+    shape: Architecture, layout: Layout, scheme: Mapping[str, float], kept: Kept, rank: int
 ) -> dict[str, float]:
-    """Return what the fullest GPU holds in training, by part; it has both embedding and head, in BF16.
+    """Return what a GPU of a rank holds in training, by part.
 
-    Args: shape: with experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
-        "gradients" are whole on each GPU and the rest is spread. activation_bytes_per_token_layer: kept for the
-        backward pass.
-    Returns: bytes by part.
+    Args: shape: with MLA and experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
+        "gradients" are whole on each holder and the rest is spread over all. kept: activations of a token. rank: from
+        0; embedding, head, logits and the modules for multi-token prediction are on rank 0.
+    Returns: bytes by part; buffers for communication are left out.
     Raises: ZeroDivisionError where a part of the layout is 0.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
-    stage_layers = shape.n_layers / layout.pipeline_ranks
-    layers = layout.parameter_copies * stage_layers
-    routed = layers * moe_parts(shape, 1)[2].total / layout.expert_ranks
-    gate, shared = (part.total for part in moe_parts(shape, 1)[:2])
-    common = layers * (shape.attention.parameters(shape.d_model) + gate + shared)
-    tables = 2 * shape.vocabulary * shape.d_model
+    d, stages = shape.d_model, layout.stages(rank)
+    dense, moe = (sum(layers) for layers in zip(*(layout.layers(shape, stage) for stage in stages), strict=True))
+    ends = rank == 0
+    modules = shape.n_mtp * ends
+    gate, shared, routed = (part.total for part in moe_parts(shape, 1))
+    attention = shape.attention.parameters(d)
+    experts = (moe + modules) * routed / layout.expert_ranks
+    common = (moe + modules) * (attention + gate + shared) + dense * (attention + shape.dense.parameters(d))
+    common += modules * 2 * d * d
+    tables = 2 * shape.vocabulary * d * ends
     spread = sum(size for part, size in scheme.items() if part not in ("weights", "gradients"))
-    tokens = layout.chunks_in_flight * layout.tokens_per_micro_batch
+    tokens = layout.tokens_per_micro_batch
+    waiting = sum(layout.in_flight(stage) * _kept(layout.layers(shape, stage), kept) for stage in stages)
     return {
-        "weights": (routed + common) * scheme["weights"],
-        "gradients": (routed + common) * scheme["gradients"],
-        "embedding and head": tables * (BF16_BYTES + scheme["gradients"]),
-        "optimiser": spread * (
-            routed / (layout.data_ranks / layout.expert_ranks) + (common + tables) / layout.data_ranks
-        ),
-        "activations": tokens * stage_layers * activation_bytes_per_token_layer,
-    }  # fmt: skip
+        "weights": (experts + common) * scheme["weights"] + tables * BF16_BYTES,
+        "gradients": (experts + common + tables) * scheme["gradients"],
+        "optimiser": spread * (experts * layout.expert_ranks + common + tables) / layout.holders,
+        "activations": tokens * (waiting + modules * kept.experts),
+        "logits": tokens * shape.vocabulary * FP32_BYTES * (1 + shape.n_mtp) * ends,
+    }
 
 
-def activation_bytes_per_token_layer(shape: Architecture, *, bytes_per_element: float, attention_output_bytes: float,
-                                     recomputed: bool) -> float:  # fmt: skip
-    """Return what one token leaves in one layer for the backward pass.
+def fullest_gpu_bytes(
+    shape: Architecture, layout: Layout, scheme: Mapping[str, float], kept: Kept
+) -> tuple[int, dict[str, float]]:
+    """Return the rank whose GPUs hold the most, and what they hold; arguments as for gpu_bytes."""
+    ranks = range((layout.pipeline_ranks + 1) // 2)
+    held = {rank: gpu_bytes(shape, layout, scheme, kept, rank) for rank in ranks}
+    fullest = max(held, key=lambda rank: sum(held[rank].values()))
+    return fullest, held[fullest]
+
+
+def kept_for_backward(
+    shape: Architecture, *, bytes_per_element: float, attention_output_bytes: float, recomputed: bool
+) -> Kept:
+    """Return what one token leaves in a layer for the backward pass.
 
     Args: shape: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU.
         attention_output_bytes: per element of the input to the projection after attention. recomputed: whether norms,
@@ -142,13 +173,19 @@ def activation_bytes_per_token_layer(shape: Architecture, *, bytes_per_element: 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """
     d, attention, moe = shape.d_model, shape.attention, shape.experts
+
+    def layer(d_ff: int, inputs: int) -> float:
+        residual = 2 * d * BF16_BYTES
+        output = attention.n_heads * attention.d_value * attention_output_bytes
+        elements = attention.q_lora_rank + attention.cache_elements + inputs * d + 2 * d_ff
+        if not recomputed:
+            elements += 2 * d + attention.n_heads * (2 * attention.d_query + attention.d_value) + d_ff
+        return residual + output + elements * bytes_per_element
+
     passed = moe.top_k + moe.n_shared
-    residual = 2 * d * BF16_BYTES
-    latents = (attention.q_lora_rank + attention.cache_elements) * bytes_per_element
-    output = attention.n_heads * attention.d_value * attention_output_bytes
-    experts = passed * (d + 2 * moe.d_expert) * bytes_per_element
-    kept = residual + latents + output + experts
-    if recomputed:
-        return kept
-    heads = attention.n_heads * (2 * attention.d_query + attention.d_value)
-    return kept + (2 * d + heads + passed * moe.d_expert) * bytes_per_element
+    return Kept(dense=layer(shape.dense.d_ff, 1), experts=layer(passed * moe.d_expert, passed))
+
+
+def _kept(layers: tuple[float, float], kept: Kept) -> float:
+    dense, moe = layers
+    return dense * kept.dense + moe * kept.experts

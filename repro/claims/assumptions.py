@@ -161,9 +161,9 @@ ASSUMPTIONS = {
         ),
         Assumption(
             "tokens_per_micro_batch",
-            "of one GPU in training, not published; by default one sequence",
+            "of one GPU in training",
             "in [1, 1e9]",
-            "deepseek_v3.sequence_length",
+            "deepseek_v3.tokens_per_micro_batch",
         ),
         Assumption(
             "model",
@@ -206,13 +206,13 @@ ASSUMPTIONS = {
             "in (0, 1e7]",
             "server.h100_usd_per_gpu",
         ),
-        Assumption("lifetime_years", "over which a server is written off", "in (0, 100]", "server.lifetime_years"),
+        Assumption("lifetime_years", "over which a server is written off", "in [0.1, 100]", "server.lifetime_years"),
         Assumption("electricity_usd_per_kwh", "price of electricity", "in (0, 100]", "server.electricity_usd_per_kwh"),
         Assumption("pue", "power of the building over that of its machines", "in [1, 10]", "server.pue"),
         Assumption(
             "in_use",
             "share of all hours that an owned GPU works",
-            "in (0, 1]",
+            "in [0.01, 1]",
             default=0.8,
             unit="share of hours",
         ),

@@ -35,8 +35,9 @@ def find_model(published: dict[str, Published], name: str) -> Published:
     """
     models = {key.split(".")[1]: entry for key, entry in published.items() if key.startswith("config.")}
     by_letters = {_letters(known): known for known in models}
-    wanted = _letters(name.rsplit("/", 1)[-1])
-    if wanted in by_letters:
+    owner, _, last = name.rpartition("/")
+    wanted = _letters(last)
+    if wanted in by_letters and owner.lower() in ("", models[by_letters[wanted]].owner):
         return models[by_letters[wanted]]
     if near := nearest(wanted, list(by_letters)):
         raise InputError(f"unknown model {name!r}; did you mean {by_letters[near]}?")

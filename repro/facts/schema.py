@@ -39,12 +39,14 @@ class Published(Sourced):
     """One published file kept whole: a model's configuration, or a table of scores.
 
     file: its name in the folder. title: as a reader knows it. tokens: for a model, key of the fact that says how many
-    it was trained on. content: an object for a configuration, rows by column name for a table.
+    it was trained on. owner: of the model, before the slash in its full name. content: an object for a configuration,
+    rows by column name for a table.
     """
 
     file: Text
     title: Text
     tokens: str = ""
+    owner: str = ""
     content: Any = Field(exclude=True, repr=False)
 
 

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import os
+import re
 import signal
 import sys
 from collections.abc import Sequence
@@ -12,10 +13,20 @@ from repro import __version__
 from repro.errors import InputError, unknown
 from repro.lab import commands
 from repro.lab.commands import RUNS, drop_output
+from repro.lab.printing import clean
+
+LONGEST_MESSAGE = 1000  # letters
+# argparse takes -1 for a value but -1e3 for an option; a number in any spelling is a value.
+NEGATIVE = re.compile(r"-(\d|\.\d|inf|nan)", re.IGNORECASE)
 
 
 class Parser(argparse.ArgumentParser):
     """A parser whose every complaint is one line, with status 1."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        """Build it as argparse does, but for what counts as a negative number."""
+        super().__init__(*arguments, **options)
+        self._negative_number_matcher = NEGATIVE
 
     def error(self, message: str) -> NoReturn:
         """Raise the complaint, with the nearest command where one was mistyped."""
@@ -73,8 +84,7 @@ def _open_standard_streams() -> None:
 
 def _complain(message: str, *, last: bool = False) -> int:
     """Print the one line, the last of all where work that was interrupted may still write; return the status."""
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in message)
-    print(f"repro: error: {line}", file=sys.stderr, flush=True)
+    print(f"repro: error: {clean(message, LONGEST_MESSAGE)}", file=sys.stderr, flush=True)
     if last:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
     return 1

@@ -1,6 +1,7 @@
 """The command `repro model`: any model from its published configuration."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from repro.claims.assumptions import PEAKS, assumption
 from repro.claims.words import percent, short, usd
 from repro.errors import InputError
 from repro.facts import Facts, load
-from repro.lab.printing import field, print_json, print_table
+from repro.lab.printing import clean, field, print_json, print_table
 from repro.parameters import Parameter, Value
 
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
@@ -55,19 +56,46 @@ def model(given: argparse.Namespace) -> None:
         data = {"model": name, "model_type": model_type(config), "source": source, **_data(facts, config, values)}
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
+    if not _finite(data):
+        given_values = ", ".join(f"--{option.replace('_', '-')} {value}" for option, value in values.items())
+        raise InputError(f"{name}: these options together lead out of the range of numbers: {given_values}")
     if given.json:
         return print_json(data)
     return _print(data)
 
 
+def _finite(data: Any) -> bool:
+    """Tell whether every number in nested data is finite."""
+    if isinstance(data, dict):
+        return all(map(_finite, data.values()))
+    if isinstance(data, list):
+        return all(map(_finite, data))
+    return not isinstance(data, float) or math.isfinite(data)
+
+
 def _find(facts: Facts, name: str) -> tuple[str, dict[str, Any], str, float | None]:
-    """Return title, configuration, source and training tokens of a built-in model, or of a file."""
-    path = Path(name) if name and "\0" not in name else None
-    if path is not None and (name.endswith(".json") or path.is_dir() or path.is_file()):
-        return str(path), read_config(path), str(path), None
+    """Return title, configuration, source and training tokens of a file, or of a built-in model."""
+    if path := _path(facts, name):
+        return name, read_config(path), name, None
     entry = facts.model(name)
     tokens = float(facts[entry.tokens].value) if entry.tokens else None
     return entry.title, entry.content, f"{facts.references[entry.source].where}, {entry.locator}", tokens
+
+
+def _path(facts: Facts, name: str) -> Path | None:
+    """Return the file or folder that is meant, None for a built-in model.
+
+    A built-in key, such as deepseek_v3, wins over a folder of that name; any other name that exists is a path.
+    """
+    if not name.strip() or "\0" in name or f"config.{name}" in facts.published:
+        return None
+    path = Path(name).expanduser() if name.startswith("~/") else Path(name)
+    if name.lower().endswith(".json") or name.startswith((".", "/", "~")):
+        return path
+    try:
+        return path if path.exists() else None
+    except OSError:
+        return None
 
 
 def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
@@ -100,7 +128,7 @@ def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dic
 
 def _print(data: dict[str, Any]) -> None:
     count, cache, flop = data["parameters"], data["kv_cache"], data["train_flop_per_token"]
-    print(f"{data['model']} ({data['model_type']})\n")
+    print(f"{clean(data['model'])} ({data['model_type']})\n")
     field("source", data["source"])
     field("parameters", f"{count['total']:,} in all")
     for name, words in (

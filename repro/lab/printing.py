@@ -22,9 +22,15 @@ def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
         print(line if edge is None or len(line) <= edge else line[: edge - 1] + "…")
 
 
+def clean(text: str, longest: int | None = None) -> str:
+    """Return text with escapes for what a terminal would obey, cut where it is longer than allowed."""
+    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    return line if longest is None or len(line) <= longest else f"{line[:longest]}…"
+
+
 def field(name: str, text: str) -> None:
     """Print a named text, wrapped, its name in a column of its own."""
-    first, *rest = textwrap.wrap(text, 100, break_long_words=False) or [""]
+    first, *rest = textwrap.wrap(clean(text), 100, break_long_words=False) or [""]
     print(f"{name:<14} {first}".rstrip())
     for line in rest:
         print(f"{'':<14} {line}")

@@ -39,7 +39,7 @@ def algorithms_over_hardware(facts: Ledger) -> Finding:
     cache = shape(facts, "deepseek_v3").attention.cache_elements
     return background(
         f"A reading of history. What can be counted: V3 needs {percent(v3 / llama)} of Llama 3.1 405B's FLOP per "
-        f"token and caches {cache} elements per token and layer; its FP8 products need Hopper GPUs, of which it took "
+        f"token and caches {cache} elements per token and layer; its FP8 products ran on Hopper GPUs, of which it took "
         f"{short(facts['deepseek_v3.gpus'])}. How much was pushed for elsewhere is not a quantity."
     )
 
@@ -50,7 +50,8 @@ def own_framework(facts: Ledger) -> Finding:
     year, published = facts["hai_llm.year"], facts.date("deepseek_v3.tokens")
     return background(
         f"V3's report of {published}, section 3.2, says that its own engineers wrote HAI-LLM. V2's report cites it as "
-        f"of {year:.0f}: it is DeepSeek's, and older than V3. Its code is not public, so nothing of it can be rerun."
+        f"of {year:.0f}: it is DeepSeek's, and older than V3. Parts of it are public, such as DualPipe, the whole is "
+        "not."
     )
 
 
@@ -71,7 +72,8 @@ def export_rules(facts: Ledger) -> Finding:
     first, second = facts.date("export_rules.first_year"), facts.date("export_rules.h800_year")
     link, full = (facts[f"{card}.nvlink_bytes_per_s"] / 1e9 for card in ("h800_sxm", "h100_sxm"))
     return background(
-        f"US rules of {first} closed China to the H100; the H800, its link cut from {short(full)} to {short(link)} "
-        f"GB/s to comply as a paper of DeepSeek's says, was sold until those of {second}. That the rules shaped the "
-        "choice is likely; no buyer's reasons are published."
+        f"US rules of {first} closed China to the H100. The H800, its link cut from {short(full)} to {short(link)} "
+        f"GB/s to comply as a paper of DeepSeek's says, was sold until notice under the rules of {second}. The same "
+        f"paper says that policy and regulatory constraints held its network to just over "
+        f"{short(facts['deepseek_v3.gpus_by_policy'])} GPUs."
     )

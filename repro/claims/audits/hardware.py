@@ -21,7 +21,7 @@ def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
 @audits("A06")
 def two_thousand_gpus(facts: Ledger, *, gpus: int) -> Finding:
     """The cluster as reported."""
-    per_node = facts["inference_day.gpus_per_node"]
+    per_node = facts["deepseek_v3.gpus_per_node"]
     return Finding(
         "GPUs",
         readings("gpus", {"the cluster that the report names": gpus}),
@@ -43,6 +43,8 @@ def fewer_bubbles(
         "ZB1P": pipeline.bubble_zb1p(pipeline_ranks, forward, backward, weight),
     }
     own = pipeline.bubble_dualpipe(pipeline_ranks, backward, weight, overlapped_over_forward)
+    # The formulas know no order of events, and turn negative where a part outlasts the whole.
+    own, bubbles = max(own, 0), {name: max(idle, 0) for name, idle in bubbles.items()}
     measured = facts["deepseek_v3.step_bubble_s"] / facts["deepseek_v3.step_s"]
     return Finding(
         "forward passes of idle time",
@@ -53,8 +55,9 @@ def fewer_bubbles(
         "DualPipe, "
         + ", ".join(f"{short(idle)} with {name}" for name, idle in bubbles.items())
         + f", if a forward and a backward run together take {short(overlapped_over_forward)}; for this each rank keeps "
-        f"the parameters twice. Measured in training, idle time was {percent(measured)} of a step. How much of the "
-        "communication is hidden is not published.",
+        f"the parameters twice. Measured in training, idle time was {percent(measured)} of a step. That the "
+        "communication is hidden behind computation is the report's word (section 3.2.1) and the schedule's purpose; "
+        "how much of it, a formula does not show.",
     )
 
 
@@ -62,7 +65,14 @@ def fewer_bubbles(
 def full_bandwidth(facts: Ledger) -> Finding:
     """Bandwidth between nodes that the published kernels reach over what the card has, and the bytes they carry."""
     card = facts["h800_sxm.infiniband_bytes_per_s"]
-    shares = {what: facts[f"h800_sxm.{what}_bytes_per_s"] / card for what in ("dispatch", "combine")}
+    published = {what: facts[f"h800_sxm.{what}_bytes_per_s"] / card for what in ("dispatch", "combine")}
+    fewer = {gpus: facts[f"h800_sxm.dispatch_{gpus}_bytes_per_s"] / card for gpus in (16, 32)}
+    shares = {
+        "the kernels as first published, over 64 GPUs as in training": min(published.values()),
+        "the lower bound that a later paper gives for training": (
+            facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
+        ),
+    }
     v3 = shape(facts, "deepseek_v3")
     nodes = facts["deepseek_v3.nodes_per_token"]
     sent = pipeline.expert_traffic_bytes(v3.d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2)
@@ -70,15 +80,14 @@ def full_bandwidth(facts: Ledger) -> Finding:
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     return Finding(
         "share of InfiniBand bandwidth",
-        (
-            Case("kernels as first published", min(shares.values()), true=min(shares.values()) >= 1 - RIGHT_SIZE),
-            Case("kernels as they ran in training", None),
-        ),
-        " and ".join(f"{what} reach {percent(share)}".replace("reach", "reaches") for what, share in shares.items())
-        + f" of {short(card / 1e9)} GB/s; full is read as within {percent(RIGHT_SIZE)}. To {short(nodes)} nodes in "
-        f"FP8 and back in BF16 a token sends {short(sent / 1e3, 3)} KB per layer; {short(reach)} experts of a node "
-        f"are reached over NVLink in the time of one transfer. {short(held)} of {short(all_of_them)} multiprocessors "
-        "are taken for it.",
+        tuple(Case(what, share, true=share >= 1 - RIGHT_SIZE) for what, share in shares.items()),
+        f"Over 64 GPUs dispatch reaches {percent(published['dispatch'])} and combine {percent(published['combine'])} "
+        f"of {short(card / 1e9)} GB/s, over fewer GPUs dispatch "
+        + " and ".join(f"{percent(share)} ({gpus})" for gpus, share in fewer.items())
+        + f"; of training a later paper says more than {percent(shares[list(shares)[1]])}. Full is read as within "
+        f"{percent(RIGHT_SIZE)}. To at most {short(nodes)} nodes in FP8 and back in BF16 a token sends "
+        f"{short(sent / 1e3, 3)} KB per layer; {short(reach)} experts of a node are reached over NVLink in the time "
+        f"of one transfer. {short(held)} of {short(all_of_them)} multiprocessors are taken for it.",
         digits=2,
     )
 
@@ -86,12 +95,13 @@ def full_bandwidth(facts: Ledger) -> Finding:
 @audits("B11")
 def mainly_h800(facts: Ledger) -> Finding:
     """How much of V2's reported training is counted in H800 hours."""
-    key = "deepseek_v2.gpu_hours_per_trillion_tokens"
-    share = float(facts.unit(key).startswith("H800"))
+    keys = ("deepseek_v2.gpu_hours_per_trillion_tokens", "deepseek_v2.gpus_per_node")
+    share = sum(facts.unit(key).startswith("H800") for key in keys) / len(keys)
     return Finding(
-        "of the reported hours",
-        (Case("GPU hours that V2's report counts", share, true=share > 0.5),),
-        f"The report counts all its {short(facts[key])} hours per trillion tokens on H800.",
+        "of what V2's report counts",
+        (Case("the GPU hours and the cluster that V2's report names", share, true=share > 0.5),),
+        f"The report counts {short(facts[keys[0]])} H800 hours per trillion tokens, and puts all its experiments on a "
+        f"cluster of H800, {short(facts[keys[1]])} to a node.",
     )
 
 
@@ -130,7 +140,7 @@ def fifty_thousand(facts: Ledger) -> Finding:
     """The estimate of a third party; DeepSeek has published no total."""
     estimate, of_wang = facts["deepseek_group.hopper_gpus"], facts["deepseek_group.h100_gpus_by_wang"]
     own = facts["fire_flyer_2.gpus"] + facts["deepseek_v3.gpus"]
-    capital = facts["deepseek_group.servers_usd"]
+    capital = [facts[f"deepseek_group.servers_usd{copy}"] / estimate for copy in ("_in_other_copies", "")]
     return Finding(
         "GPUs",
         (
@@ -139,7 +149,9 @@ def fifty_thousand(facts: Ledger) -> Finding:
         ),
         f"SemiAnalysis estimates {short(estimate)} Hopper GPUs, H800, H100 and H20 together, in the parent group; "
         f"Alexandr Wang spoke of {short(of_wang)} H100 without evidence. DeepSeek's papers name {short(own)}, A100 and "
-        f"H800. The same estimate's servers, ${short(capital)}, come to ${short(capital / estimate)} for each GPU.",
+        "H800. The same estimate's servers come to "
+        + " or ".join(f"${short(each)}" for each in capital)
+        + " for each GPU, by copies of the article that differ.",
     )
 
 
@@ -154,7 +166,8 @@ def two_to_ten_thousand(
     return Finding(
         "GPUs",
         (*readings("gpus", {"V3": gpus}), Case("V2", None)),
-        f"V3's report names {short(gpus)} GPUs. V2's names none; its {short(hours, 3)} GPU hours would take "
+        f"V3's report names {short(facts['deepseek_v3.gpus'])} GPUs. V2's names no number; its {short(hours, 3)} GPU "
+        "hours would take "
         + " or ".join(f"{short(span, 2)} days on {short(size)}" for size, span in days.items())
         + ".",
     )
@@ -175,15 +188,18 @@ def five_thousand_a100(facts: Ledger) -> Finding:
 
 @audits("B18")
 def h800_and_a100(facts: Ledger) -> Finding:
-    """Which GPUs V2's reported hours name."""
-    unit = facts.unit("deepseek_v2.gpu_hours_per_trillion_tokens")
-    own_a100 = facts["fire_flyer_2.gpus"]
+    """How many of the two GPUs V2's experiments ran on, and how many its makers had."""
+    named = ("H800", "A100")
+    of_v2 = [facts.unit("deepseek_v2.gpus_per_node").startswith(name) for name in named]
+    of_the_group = [
+        any(facts.unit(key).startswith(name) for key in ("deepseek_v3.gpus", "fire_flyer_2.gpus")) for name in named
+    ]
     return Finding(
-        "of the reported hours",
+        "of the two",
         (
-            Case("H800", float("H800" in unit), true="H800" in unit),
-            Case("A100, for work before or beside these hours", None),
+            Case("V2's experiments, by its report", sum(of_v2), true=all(of_v2)),
+            Case("what its makers had", sum(of_the_group), true=all(of_the_group)),
         ),
-        f"V2's report speaks of a cluster of H800 alone. The group also has {short(own_a100)} A100, by another paper; "
-        "what they did for V2, if anything, is not published.",
+        "V2's report puts all its experiments on H800. The group also had "
+        f"{short(facts['fire_flyer_2.gpus'])} A100, by another paper of its own.",
     )

@@ -159,17 +159,15 @@ def whose_hours(
 
 
 @audits("B07")
-def tokens_in_that_time(
-    facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float, total_gpu_hours: float
-) -> Finding:
+def tokens_in_that_time(facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float) -> Finding:
     """V2's tokens; the hours that the page sets beside them are another model's."""
     v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     return Finding(
         "tokens",
         readings("tokens", {"V2's pre-training": v2_tokens}),
         f"V2's report gives {short(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them is "
-        f"V3's, {short(total_gpu_hours)} GPU hours, an error of the line before; at V2's rate they took "
-        f"{short(v2, 3)}.",
+        f"V3's, {short(facts['deepseek_v3.total_gpu_hours'])} GPU hours, an error of the line before; at V2's rate "
+        f"they took {short(v2, 3)}.",
     )
 
 

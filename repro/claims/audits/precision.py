@@ -23,16 +23,25 @@ def state_bytes(facts: Ledger, scheme: str) -> float:
     return memory.state_bytes_per_parameter(facts.under(f"bytes.{scheme}"))
 
 
-def activation_bytes(facts: Ledger, *, fp8: bool) -> float:
-    """Return the bytes that one token leaves in one layer of V3, by its own scheme or kept whole in BF16."""
-    wide = facts["half_precision.bits"] / memory.BITS_PER_BYTE
-    narrow = facts["fp8.bits"] / memory.BITS_PER_BYTE + memory.FP32_BYTES / facts["fp8.block"]
-    return memory.activation_bytes_per_token_layer(
+def kept(facts: Ledger, *, bits: float, attention_output_bits: float, recomputed: bool) -> memory.Kept:
+    """Return what a token leaves in a layer of V3, stored in so many bits, with or without computing parts again."""
+    scale = memory.FP32_BYTES / facts["fp8.block"] if bits == facts["fp8.bits"] else 0
+    return memory.kept_for_backward(
         shape(facts, "deepseek_v3"),
-        bytes_per_element=narrow if fp8 else wide,
-        attention_output_bytes=facts["fp8.attention_output_bits"] / memory.BITS_PER_BYTE if fp8 else wide,
-        recomputed=fp8,
+        bytes_per_element=bits / memory.BITS_PER_BYTE + scale,
+        attention_output_bytes=attention_output_bits / memory.BITS_PER_BYTE,
+        recomputed=recomputed,
     )
+
+
+def kept_by_scheme(facts: Ledger) -> dict[str, memory.Kept]:
+    """Return what a token leaves in a layer of V3 by its own scheme, and in BF16 with and without computing again."""
+    fp8, half, attention = facts["fp8.bits"], facts["half_precision.bits"], facts["fp8.attention_output_bits"]
+    return {
+        "V3's scheme": kept(facts, bits=fp8, attention_output_bits=attention, recomputed=True),
+        "BF16, the same computed again": kept(facts, bits=half, attention_output_bits=half, recomputed=True),
+        "BF16, nothing computed again": kept(facts, bits=half, attention_output_bits=half, recomputed=False),
+    }
 
 
 def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.Layout:
@@ -46,12 +55,14 @@ def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.L
     )
 
 
-def fullest_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, *, fp8: bool) -> Mapping[str, float]:
-    """Return the bytes by part on the fullest GPU of V3's training, by its own scheme or in BF16 and nothing "
-    "recomputed."""
+def fullest_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str) -> tuple[int, Mapping[str, float]]:
+    """Return the rank of the fullest GPU of V3's training and its bytes by part, with activations kept in some way.
+
+    Args: way: a key of kept_by_scheme; "V3's scheme" goes with its bytes per parameter, the others with BF16's.
+    """
     layout = v3_layout(facts, gpus, tokens_per_micro_batch)
-    scheme = facts.under("bytes.v3" if fp8 else "bytes.bf16_mixed")
-    return memory.gpu_bytes(shape(facts, "deepseek_v3"), layout, scheme, activation_bytes(facts, fp8=fp8))
+    scheme = facts.under("bytes.v3" if way == "V3's scheme" else "bytes.bf16_mixed")
+    return memory.fullest_gpu_bytes(shape(facts, "deepseek_v3"), layout, scheme, kept_by_scheme(facts)[way])
 
 
 @audits("A11")
@@ -79,75 +90,76 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Finding:
 
 @audits("A18")
 def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Finding:
-    """FP8 over higher precision: bytes of state, bytes of activations, time of a matrix product, time of the run."""
-    peak = facts[f"{gpu}.bf16_dense_flop_per_s"]
+    """FP8 over BF16, all else equal: bytes of state, bytes of activations, time of a matrix product, time of the "
+    "run."""
+    ways = kept_by_scheme(facts)
+    own = state_bytes(facts, "v3")
+    wider = own - facts["bytes.v3.weights"] + facts["bytes.bf16_mixed.weights"]
     ratios = {
-        "bytes per parameter in training, against BF16 mixed precision": (
-            state_bytes(facts, "v3") / state_bytes(facts, "bf16_mixed")
+        "bytes per parameter in training": own / wider,
+        "bytes of activations per token": ways["V3's scheme"].experts / ways["BF16, the same computed again"].experts,
+        "time of a matrix product at peak rates": (
+            facts[f"{gpu}.bf16_dense_flop_per_s"] / facts[f"{gpu}.fp8_dense_flop_per_s"]
         ),
-        "bytes of activations per token, against BF16 with nothing computed again": (
-            activation_bytes(facts, fp8=True) / activation_bytes(facts, fp8=False)
-        ),
-        "time of a matrix product at peak rates": peak / facts[f"{gpu}.fp8_dense_flop_per_s"],
-        "time of a matrix product, FP8 as measured against BF16 at its peak": (
-            peak / facts["h800_sxm.fp8_measured_flop_per_s"]
+        "time of a matrix product on an H800, FP8 as measured against BF16 at its peak": (
+            facts["h800_sxm.bf16_dense_flop_per_s"] / facts["h800_sxm.fp8_measured_flop_per_s"]
         ),
     }
+    highest = max(ratios.values())
     return Finding(
         "ratio",
         (
-            Case("memory, and the time of a matrix product", max(ratios.values()), true=max(ratios.values()) < 1),
+            Case("memory, and the time of a matrix product", highest, true=highest < 1),
             Case("memory, and the time of the whole run against the same run in BF16", None),
         ),
-        "FP8 over higher precision: "
-        + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in ratios.items())
-        + "; the value is the highest of these. Only matrix products of linear layers get faster; DeepSeek has "
-        "published no run of V3 in BF16 to compare.",
+        "FP8 over BF16, all else equal: "
+        + ", ".join(f"{what} {percent(ratio)}" for what, ratio in ratios.items())
+        + f"; the value is the highest. V3's whole scheme, with moments in BF16, keeps {short(own)} bytes per "
+        f"parameter against {short(state_bytes(facts, 'bf16_mixed'))}. Only matrix products of linear layers get "
+        "faster; DeepSeek has published no run of V3 in BF16 to compare.",
         digits=3,
     )
 
 
 @audits("A19")
 def up_to_half(facts: Ledger) -> Finding:
-    """What FP8 takes off the memory, by what is stored and against which format."""
-    block = facts["fp8.block"]
-    bits = {name: facts[f"{name}.bits"] for name in ("fp8", "half_precision", "single_precision")}
-    with_scales = bits["fp8"] + 8 * memory.FP32_BYTES / block
-    state = {scheme: state_bytes(facts, scheme) for scheme in ("v3", "bf16_mixed", "fp32")}
+    """The largest cut of any part, against either format, and the cut of all that training keeps."""
+    fp8, half, single = (facts[f"{name}.bits"] for name in ("fp8", "half_precision", "single_precision"))
+    scaled = fp8 + memory.BITS_PER_BYTE * memory.FP32_BYTES / facts["fp8.block"]
+    own, usual = state_bytes(facts, "v3"), state_bytes(facts, "bf16_mixed")
     cuts = {
-        "an activation with its share of a scale, against 16 bits": 1 - with_scales / bits["half_precision"],
-        "an activation with its share of a scale, against 32 bits": 1 - with_scales / bits["single_precision"],
-        "all that training keeps per parameter, against BF16 mixed precision": 1 - state["v3"] / state["bf16_mixed"],
-        "all that training keeps per parameter, against FP32": 1 - state["v3"] / state["fp32"],
+        "the largest cut of any part, weights, against 16 bits": 1 - fp8 / half,
+        "the largest cut of any part, weights, against 32 bits": 1 - fp8 / single,
+        "all that training keeps per parameter, against BF16 mixed precision": 1 - own / usual,
     }
     return Finding(
         "% less",
         tuple(Case(what, 100 * cut, {"reduction": 100 * cut}) for what, cut in cuts.items()),
-        "; ".join(f"{what}: {percent(cut)}" for what, cut in cuts.items())
-        + f". One FP32 scale for {short(block)} elements adds {percent((with_scales - 8) / 8)}.",
+        f"Weights in the products shrink by {percent(1 - fp8 / half)} against 16 bits and {percent(1 - fp8 / single)} "
+        f"against 32; a stored activation with its share of a scale by {percent(1 - scaled / half)} and "
+        f"{percent(1 - scaled / single)}. All that training keeps per parameter shrinks from {short(usual)} to "
+        f"{short(own)} bytes, {percent(1 - own / usual)}, the most of it by moments in BF16.",
         digits=3,
     )
 
 
 @audits("A20")
 def accuracy_kept(facts: Ledger) -> Finding:
-    """The reported gap of loss against BF16, at two strictnesses, and the bound on accumulation with promotion."""
-    gap = facts["fp8.loss_error"]
+    """The reported gap of loss against BF16 beside a gap that the same report counts; V3 itself has no twin."""
+    bound, mean = facts["fp8.loss_error"], facts["fp8.mean_loss_error"]
     losses = [facts[f"balancing.v3_1b_{way}_loss"] for way in ("sequence_wise", "loss_free")]
-    told_apart = losses[0] / losses[1] - 1
-    steps = facts["fp8.promotion_interval"] / facts["fp8.products_per_instruction"]
-    bound = steps * 2 ** -(facts["fp8.accumulation_bits"] - 1)
+    counted = losses[0] / losses[1] - 1
+    additions = facts["fp8.promotion_interval"] / facts["fp8.products_per_instruction"]
     return Finding(
         "relative loss error",
         (
-            Case("loss on two smaller models, to one per cent", gap, true=gap < 0.01),
-            Case(f"loss to the {percent(told_apart)} that the same report counts as a gain elsewhere", None),
+            Case("loss of two smaller models, on average", mean, true=mean < counted),
             Case("V3 itself against a copy trained in BF16", None),
         ),
-        f"The report puts the gap below {percent(gap)} on models of 16B and 230B parameters, a bound wider than the "
-        f"{percent(told_apart)} by which it tells two ways of balancing apart, so finer losses of accuracy stay open; "
-        f"V3 has no BF16 twin. Promotion every {short(facts['fp8.promotion_interval'])} products lets at most "
-        f"{short(steps)} truncations add up, {percent(bound, 2)} of the largest sum.",
+        f"The report puts the gap below {percent(bound)} on models of 16B and 230B parameters; read off its figure 10 "
+        f"it is {percent(mean)} on average at 16B and about nothing at 230B. It counts {percent(counted)} as a gain "
+        "when it compares ways of balancing. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
+        f"{short(additions)} additions of limited precision.",
         digits=2,
     )
 
@@ -156,18 +168,22 @@ def accuracy_kept(facts: Ledger) -> Finding:
 def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_batch: int) -> Finding:
     """Whether V3 fits its GPUs without tensor parallelism, with the report's savings and without them."""
     room = facts["h800_sxm.memory_bytes"]
-    saved, plain = (fullest_gpu(facts, gpus, tokens_per_micro_batch, fp8=fp8) for fp8 in (True, False))
-    with_savings, without = sum(saved.values()), sum(plain.values())
-    listed = ", ".join(f"{what} {short(size / GB, 3)}" for what, size in saved.items())
-    batches = f"micro-batches of {short(tokens_per_micro_batch)} tokens"
+    rank, held = fullest_gpu(facts, gpus, tokens_per_micro_batch, "V3's scheme")
+    _, plain = fullest_gpu(facts, gpus, tokens_per_micro_batch, "BF16, nothing computed again")
+    with_savings, without = sum(held.values()), sum(plain.values())
+    listed = ", ".join(f"{what} {short(size / GB, 3)}" for what, size in held.items() if size)
     return Finding(
         "GB on the fullest GPU",
         (
-            Case(f"{batches}", with_savings / GB, true=with_savings <= room < without),
-            Case("the micro-batches of the run itself", None),
+            Case(
+                f"the report's layout, micro-batches of {short(tokens_per_micro_batch)} tokens",
+                with_savings / GB,
+                true=with_savings <= room < without,
+            ),
         ),
-        f"Of {short(room / GB)} GB: {listed}; {short(with_savings / GB, 3)} GB in all, against "
-        f"{short(without / GB, 3)} GB in BF16 with nothing computed again. Counted for {batches}, a size that is not "
-        "published, on the GPU that has embedding and head; buffers for communication are left out.",
+        f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {short(with_savings / GB, 3)} of "
+        f"{short(room / GB)} GB, and {short(without / GB, 3)} GB in BF16 with nothing computed again. Layers are "
+        "taken as spread evenly; buffers for communication are left out. A later paper adds that tensor parallelism "
+        "would have been slow over the H800's reduced links.",
         digits=3,
     )
