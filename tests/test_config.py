@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -191,12 +192,9 @@ def test_a_family_by_its_type_or_by_its_class(name):
     assert architecture(FAMILIES[name]) == architecture(alias)
 
 
-def test_the_type_comes_before_the_class():
-    assert model_type({"model_type": "qwen2", "architectures": ["LlamaForCausalLM"]}) == "qwen2"
-
-
 def test_heads_of_llama():
     assert architecture(LLAMA).attention == GroupedQueryAttention(4, 2, d_head=2)  # 8 / 4
+    assert architecture({**LLAMA, "num_key_value_heads": None}).attention.n_kv_heads == 4
     assert architecture({**LLAMA, "head_dim": None}).attention.d_head == 2
     assert architecture({**LLAMA, "head_dim": 3}).attention.d_head == 3
     assert architecture({**LLAMA, "hidden_size": 9, "head_dim": 3}).d_model == 9
@@ -250,10 +248,11 @@ def test_layers_with_experts(first, every, n_moe):
 
 def test_what_deepseek_may_leave_out():
     given = without(without(DEEPSEEK, "moe_layer_freq"), "num_nextn_predict_layers")
-    given = without(without(without(given, "topk_method"), "num_key_value_heads"), "n_shared_experts")
-    shape = architecture({**given, "q_lora_rank": None, "n_group": None})
+    given = without(without(given, "topk_method"), "num_key_value_heads")
+    shape = architecture({**given, "q_lora_rank": None, "n_group": None, "n_shared_experts": None})
     assert (shape.n_moe, shape.n_mtp, shape.experts.n_shared, shape.attention.q_lora_rank) == (5, 0, 0, None)
-    assert architecture({**DEEPSEEK, "n_shared_experts": None}).experts.n_shared == 0
+    null = dict.fromkeys(("moe_layer_freq", "num_nextn_predict_layers", "topk_method", "num_key_value_heads"))
+    assert architecture({**DEEPSEEK, **null}) == architecture(given)
 
 
 @pytest.mark.parametrize(
@@ -270,7 +269,6 @@ def test_what_deepseek_may_leave_out():
                 "model_type",
                 "num_key_value_heads",
                 "moe_layer_freq",
-                "n_shared_experts",
                 "n_group",
                 "topk_group",
                 "topk_method",
@@ -289,7 +287,16 @@ COUNTS = {
     **{("deepseek_v3", name): 1 for name in ("kv_lora_rank", "q_lora_rank", "moe_layer_freq", "n_group", "vocab_size")},
     **{("deepseek_v3", name): 0 for name in ("first_k_dense_replace", "n_shared_experts", "num_nextn_predict_layers")},
 }
-OPTIONAL = ("head_dim", "q_lora_rank", "n_group", "n_shared_experts")  # null means none
+# Null means none, or what is usual: a key and a value for each head, experts in every layer.
+OPTIONAL = (
+    "head_dim",
+    "num_key_value_heads",
+    "q_lora_rank",
+    "n_group",
+    "n_shared_experts",
+    "moe_layer_freq",
+    "num_nextn_predict_layers",
+)
 
 
 @pytest.mark.parametrize(("family", "name"), COUNTS)
@@ -329,9 +336,10 @@ def test_a_value_of_the_wrong_kind_is_shown_with_what_would_be_right(family, nam
         ("deepseek_v3", "attention_bias"),
     ],
 )
-@pytest.mark.parametrize(("value", "shown"), [(1, "1"), ("true", '"true"'), (None, "null")])
-def test_a_flag_is_true_or_false(family, name, value, shown):
-    assert refusal({**FAMILIES[family], name: value}) == f"{name} = {shown}: must be true or false"
+def test_a_flag_is_true_or_false(family, name):
+    for value, shown in ((1, "1"), ("true", '"true"'), ([], "[]")):
+        assert refusal({**FAMILIES[family], name: value}) == f"{name} = {shown}: must be true or false"
+    assert architecture({**FAMILIES[family], name: None}) == architecture({**FAMILIES[family], name: False})
 
 
 @pytest.mark.parametrize(
@@ -371,6 +379,13 @@ def test_a_flag_is_true_or_false(family, name, value, shown):
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window = true: is not counted here; must be false"),
         ("mixtral", {"sliding_window": 4096}, "sliding_window = 4096: is not counted here; must be null"),
         ("deepseek_v3", {"topk_method": "greedy"}, 'topk_method = "greedy": is not counted here; must be "noaux_tc"'),
+        ("llama", {"num_local_experts": 8}, "num_local_experts = 8: is not counted here; must be null"),
+        ("llama", {"n_routed_experts": 8}, "n_routed_experts = 8: is not counted here; must be null"),
+        ("qwen2", {"num_experts": 60}, "num_experts = 60: is not counted here; must be null"),
+        # a second, small attention that picks what the first one sees
+        ("deepseek_v3", {"index_n_heads": 64}, "index_n_heads = 64: is not counted here; must be null"),
+        ("deepseek_v3", {"index_head_dim": 128}, "index_head_dim = 128: is not counted here; must be null"),
+        ("deepseek_v3", {"index_topk": 2048}, "index_topk = 2048: is not counted here; must be null"),
         (
             "deepseek_v2",
             {"topk_method": "noaux_tc"},
@@ -384,6 +399,7 @@ def test_fields_that_contradict_each_other_are_both_named(family, fields, line):
 
 def test_the_largest_number_taken():
     assert architecture({**LLAMA, "vocab_size": 10**9}).vocabulary == 10**9
+    assert architecture({**DEEPSEEK, "num_hidden_layers": 10**9}).n_moe == 10**9 - 1  # without a walk through them
 
 
 def test_what_just_does_not_contradict():
@@ -393,28 +409,42 @@ def test_what_just_does_not_contradict():
     assert architecture({**QWEN, "sliding_window": 4096}).n_layers == 2
 
 
+TYPES = "deepseek_v2, deepseek_v3, llama, qwen2, mixtral"
+
+
 @pytest.mark.parametrize(
     ("config", "line"),
     [
-        ({"model_type": "deepseek_v33"}, "unknown model_type 'deepseek_v33'; did you mean deepseek_v3?"),
-        ({"model_type": "Llama"}, "unknown model_type 'Llama'; did you mean llama?"),
-        (
-            {"model_type": "gpt2"},
-            "unknown model_type 'gpt2'; there are: deepseek_v2, deepseek_v3, llama, qwen2, mixtral",
-        ),
-        ({"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"]}, "unknown model_type 'gpt2'; there are: "),
-        ({"model_type": "gpt2", "architectures": "LlamaForCausalLM"}, "unknown model_type 'gpt2'; there are: "),
-        ({"model_type": "gpt2", "architectures": [["LlamaForCausalLM"]]}, "unknown model_type 'gpt2'; there are: "),
-        ({"model_type": 3}, "unknown model_type '3'; there are: "),
-        (
-            {},
-            "model_type: is missing; the configuration must name one of: deepseek_v2, deepseek_v3, llama, qwen2, mix",
-        ),
-        ({"model_type": None, "architectures": []}, "model_type: is missing; "),
+        ({"model_type": "deepseek_v33"}, f'model_type = "deepseek_v33": is not known; must be one of: {TYPES}'),
+        ({"model_type": "Llama"}, f'model_type = "Llama": is not known; must be one of: {TYPES}'),
+        ({"model_type": ""}, f'model_type = "": is not known; must be one of: {TYPES}'),
+        ({"model_type": 3}, f"model_type = 3: must be one of: {TYPES}"),
+        ({"model_type": ["llama"]}, f'model_type = ["llama"]: must be one of: {TYPES}'),
+        ({}, f"model_type: is missing; must be one of: {TYPES}"),
+        ({"model_type": None}, f"model_type: is missing; must be one of: {TYPES}"),
+        ({"text_config": LLAMA}, f"model_type: is missing; must be one of: {TYPES}; the one inside text_config is not"),
+        ({"model_type": "x" * 99}, f'model_type = "{"x" * 59}…: is not known; must be one of: {TYPES}'),
     ],
 )
-def test_an_unknown_type_gets_the_nearest_name(config, line):
+def test_an_unknown_type_gets_the_known_ones(config, line):
     assert refusal(config).startswith(line)
+
+
+@pytest.mark.parametrize("given", [["GPT2LMHeadModel"], "LlamaForCausalLM", [], ["LlamaForCausalLM"] * 2, {}, [3]])
+@pytest.mark.parametrize("config", [LLAMA, {"model_type": "gpt2"}, {}])
+def test_a_class_that_is_not_known_is_shown(config, given):
+    line = refusal({**config, "architectures": given})
+    assert line.startswith(f"architectures = {json.dumps(given)}: must name one of: DeepseekV2ForCausalLM, ")
+
+
+def test_a_list_within_the_list_of_classes_is_shown():
+    line = refusal({**LLAMA, "architectures": [["LlamaForCausalLM"]]})
+    assert line.startswith('architectures = [["LlamaForCausalLM"]]: must name one of: DeepseekV2ForCausalLM, ')
+
+
+def test_a_class_of_another_family_contradicts_the_type():
+    line = refusal({**LLAMA, "architectures": ["Qwen2ForCausalLM"]})
+    assert line == 'architectures = ["Qwen2ForCausalLM"]: contradicts model_type = "llama"'
 
 
 anything = st.recursive(
@@ -448,23 +478,37 @@ def test_a_configuration_from_a_file_or_from_its_folder(tmp_path):
 @pytest.mark.parametrize(
     ("content", "line"),
     [
-        (b"[1, 2]", "config.json: must hold one JSON object, not a list"),
-        (b"null", "config.json: must hold one JSON object, not a NoneType"),
-        (b"{", "config.json: is not valid JSON: "),
-        (b"", "config.json: is not valid JSON: "),
-        (b"\xff\xfe", "config.json: is not valid JSON: "),
-        (b"[" * 100_000, "config.json: is not valid JSON: "),
-        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "config.json: is not valid JSON: "),
+        (b"[1, 2]", "must hold one JSON object, not a list"),
+        (b"null", "must hold one JSON object, not a NoneType"),
+        (b"{", "is not valid JSON: "),
+        (b"", "is not valid JSON: "),
+        (b"\xff\xfe", "is not valid JSON: "),
+        (b"[" * 100_000, "is not valid JSON: "),
+        (b'{"hidden_size": ' + b"9" * 5000 + b"}", "is not valid JSON: "),
+        (b'{"hidden_size": 1, "vocab_size": 2, "hidden_size": 1}', "is not valid JSON: hidden_size is there twice"),
+        (b'{"a": "' + b"a" * 10_000_000 + b'"}', "has more than 10,000,000 bytes, too large for what is read here"),
     ],
 )
 def test_a_damaged_file_is_named(tmp_path, content, line):
-    (tmp_path / "config.json").write_bytes(content)
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
     with pytest.raises(InputError) as caught:
-        read_config(tmp_path / "config.json")
-    assert str(caught.value).startswith(line)
+        read_config(path)
+    assert str(caught.value).startswith(f"{path}: {line}")
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LLAMA), encoding="utf-8-sig")
+    assert read_config(tmp_path) == LLAMA
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     for path, name in ((tmp_path, "config.json"), (tmp_path / "none.json", "none.json")):
-        with pytest.raises(InputError, match=f"^{name}: cannot be read: No such file or directory$"):
+        with pytest.raises(InputError) as caught:
             read_config(path)
+        assert str(caught.value) == f"{tmp_path / name}: cannot be read: No such file or directory"
+
+
+def test_what_is_no_regular_file_is_not_read():
+    with pytest.raises(InputError, match=r"^/dev/null: must be a regular file of JSON$"):
+        read_config(Path("/dev/null"))

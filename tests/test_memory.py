@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from repro.calc import memory
 from repro.calc.architecture import Architecture, GatedFeedForward, MixtureOfExperts, MultiHeadLatentAttention
 from repro.calc.config import architecture
+from repro.calc.parameters import total_parameters
 from repro.facts import load
 
 MLA = MultiHeadLatentAttention(n_heads=2, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
@@ -25,6 +26,7 @@ TINY = Architecture(
 )
 SIX_LAYERS = replace(TINY, n_moe=5)
 LAYOUT = memory.Layout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
+KEPT = memory.Kept(dense=5, experts=7)
 SCHEME = {"weights": 2, "gradients": 4, "master_weights": 4, "moments": 8}
 
 
@@ -88,58 +90,112 @@ def test_state_of_mixed_precision_adam():
     assert memory.state_bytes_per_parameter(scheme) == 16
 
 
-def test_layout():
-    assert LAYOUT.data_ranks == 8  # 16 / 2
-    assert LAYOUT.chunks_in_flight == 3  # DualPipe: 2 + 1, table 2 of the V3 report
+def test_each_rank_has_a_stage_from_the_front_and_one_from_the_back():
+    # V3 report, table 2: DualPipe keeps two copies of the parameters and P + 1 activations
+    layout = memory.Layout(gpus=64, pipeline_ranks=4, expert_ranks=8, tokens_per_micro_batch=1)
+    assert [layout.stages(rank) for rank in range(4)] == [(0, 3), (1, 2), (2, 1), (3, 0)]
+    assert [layout.in_flight(stage) for stage in range(4)] == [4, 3, 2, 1]
+    assert layout.holders == 32  # of 16 GPUs per rank, those of two
 
 
-def test_bytes_of_one_gpu():
-    # 6 layers / 2 stages x 2 copies = 6 layers. Routed: 6 x 8 experts x 24 / 4 ranks = 288. Others: 6 x (154 of
-    # attention + 8x4 + 8 of the gate + 24 shared) = 1308. Tables: 2 x 10x4 = 80.
-    assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, 7) == {
-        "weights": 2 * 1596,
-        "gradients": 4 * 1596,
-        "embedding and head": 80 * (2 + 4),
-        # routed weights lie on 8 / 4 = 2 GPUs, the rest on 8: 12 x (144 + 1388 / 8)
-        "optimiser": 3810,
-        # 3 chunks x 10 tokens x 3 layers x 7
-        "activations": 630,
+def test_a_single_rank_holds_the_only_stage_once():
+    layout = replace(LAYOUT, pipeline_ranks=1)
+    assert (layout.stages(0), layout.in_flight(0), layout.holders) == ((0,), 1, 16)
+
+
+@pytest.mark.parametrize(
+    ("n_dense", "n_moe", "layers"),
+    [
+        # two layers per stage, the dense ones first
+        (5, 3, [(2, 0), (2, 0), (1, 1), (0, 2)]),
+        (1, 7, [(1, 1), (0, 2), (0, 2), (0, 2)]),
+        (0, 8, [(0, 2)] * 4),
+        (8, 0, [(2, 0)] * 4),
+        # 1.5 per stage
+        (2, 4, [(1.5, 0), (0.5, 1), (0, 1.5), (0, 1.5)]),
+    ],
+)
+def test_layers_of_each_stage(n_dense, n_moe, layers):
+    layout = replace(LAYOUT, pipeline_ranks=4)
+    shape = replace(TINY, n_dense=n_dense, n_moe=n_moe)
+    assert [layout.layers(shape, stage) for stage in range(4)] == layers
+
+
+def test_bytes_of_a_gpu_of_the_first_rank():
+    # Both stages of 2: a dense layer and 5 with experts, and the module with experts: 6 x 8 x 24 / 4 ranks = 288
+    # routed; 6 x (154 of attention + 8x4 + 8 of the gate + 24 shared) + 154 + 60 of the dense layer + 2 x 4x4 of the
+    # projection = 1554 others; tables 2 x 10x4 = 80
+    assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0) == {
+        "weights": 1842 * 2 + 80 * 2,
+        "gradients": 1922 * 4,
+        # 4 + 8 bytes; all 16 GPUs hold both stages, in four groups with 4 x 288 routed parameters each
+        "optimiser": 12 * (1152 + 1554 + 80) / 16,
+        # 10 tokens: 2 micro-batches in a dense layer and two with experts, 1 in three with experts, 1 in the module
+        "activations": 10 * (2 * (5 + 2 * 7) + 3 * 7 + 7),
+        # of head and module, in FP32
+        "logits": 10 * 10 * 4 * 2,
     }
 
 
-def test_one_copy_of_the_parameters_halves_what_copies_double():
-    one = memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, parameter_copies=1), SCHEME, 7)
-    assert (one["weights"], one["gradients"], one["activations"]) == (2 * 798, 4 * 798, 630)
-    assert one["optimiser"] == 12 * (72 + 734 / 8)
+def test_bytes_of_a_gpu_in_the_middle():
+    # stages 1 and 2 of 4, each of 2 layers: (2 dense, 0) and (1, 1), so 3 x (154 + 60) + 154 + 40 + 24 = 860 and
+    # 192 / 4 = 48 routed; 2 x 16 / 4 = 8 GPUs hold each stage; 3 and 2 micro-batches wait
+    shape, layout = replace(TINY, n_dense=5, n_moe=3), replace(LAYOUT, pipeline_ranks=4)
+    assert memory.gpu_bytes(shape, layout, SCHEME, KEPT, 1) == {
+        "weights": 908 * 2,
+        "gradients": 908 * 4,
+        "optimiser": 12 * (192 + 860) / 8,
+        "activations": 10 * (3 * (2 * 5) + 2 * (5 + 7)),
+        "logits": 0,
+    }
+
+
+def test_the_fullest_gpu():
+    # rank 0 has tables, logits and the module
+    assert memory.fullest_gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT) == (
+        0,
+        memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0),
+    )
+    # of 2 and of 3 dense layers, once these are large
+    shape = replace(TINY, n_dense=5, n_moe=3, dense=GatedFeedForward(1000))
+    layout = replace(LAYOUT, pipeline_ranks=4)
+    rank, held = memory.fullest_gpu_bytes(shape, layout, SCHEME, KEPT)
+    assert (rank, held) == (1, memory.gpu_bytes(shape, layout, SCHEME, KEPT, 1))
+
+
+def test_a_single_rank_is_the_fullest():
+    alone = replace(LAYOUT, pipeline_ranks=1)
+    held = memory.gpu_bytes(SIX_LAYERS, alone, SCHEME, KEPT, 0)
+    assert memory.fullest_gpu_bytes(SIX_LAYERS, alone, SCHEME, KEPT) == (0, held)
+    # one micro-batch waits: in a dense layer, in five with experts and in the module
+    assert held["activations"] == 10 * (5 + 6 * 7)
 
 
 @pytest.mark.parametrize("part", ["gpus", "pipeline_ranks", "expert_ranks"])
 def test_no_ranks_are_an_error(part):
     with pytest.raises(ZeroDivisionError):
-        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, **{part: 0}), SCHEME, 7)
+        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, **{part: 0}), SCHEME, KEPT, 0)
 
 
 @pytest.mark.parametrize(
-    ("element", "output", "recomputed", "size"),
+    ("element", "output", "recomputed", "dense", "experts"),
     [
-        # residual 2 x 4 x 2 bytes = 16; latents 3 + 6; output 2 x 4 x 2 = 16; 3 experts x (4 + 2 x 2) = 24
-        (1, 2, True, 65),
-        # 16 + 9 x 2 + 8 x 2 + 24 x 2
-        (2, 2, True, 98),
-        # 16 + 9 + 8 x 1.5 + 24
-        (1, 1.5, True, 61),
-        # norms 2 x 4, queries and keys and values 2 x (3 + 3 + 4) = 20, outputs of SwiGLU 3 x 2: 34 more
-        (1, 2, False, 99),
-        (2, 2, False, 98 + 68),
+        # residual 2 x 4 x 2 bytes = 16; output 2 x 4 x 2 = 16; latents 3 + 6; dense 4 + 2 x 5 = 14, 3 experts x
+        # (4 + 2 x 2) = 24
+        (1, 2, True, 55, 65),
+        # 16 + 16 + 2 x (9 + 14) and 2 x (9 + 24)
+        (2, 2, True, 78, 98),
+        # 16 + 8 x 1.5 + 9 + 14 and 24
+        (1, 1.5, True, 51, 61),
+        # norms 2 x 4, queries and keys and values 2 x (3 + 3 + 4) = 20, outputs of SwiGLU 5 and 3 x 2
+        (1, 2, False, 55 + 33, 65 + 34),
+        (2, 2, False, 78 + 66, 98 + 68),
     ],
 )
-def test_activations_of_a_token_in_a_layer(element, output, recomputed, size):
-    assert (
-        memory.activation_bytes_per_token_layer(
-            TINY, bytes_per_element=element, attention_output_bytes=output, recomputed=recomputed
-        )
-        == size
-    )
+def test_activations_of_a_token_in_a_layer(element, output, recomputed, dense, experts):
+    assert memory.kept_for_backward(
+        TINY, bytes_per_element=element, attention_output_bytes=output, recomputed=recomputed
+    ) == memory.Kept(dense, experts)
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 300))
@@ -152,17 +208,33 @@ def test_scales_take_at_most_four_bytes_per_element_and_shrink_with_the_block(ro
 
 
 @given(st.integers(1, 100), st.integers(1, 100))
-def test_activations_are_linear_in_the_tokens(tokens, more):
-    sizes = [
-        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, tokens_per_micro_batch=n), SCHEME, 7)["activations"]
-        for n in (tokens, more, tokens + more)
-    ]
-    assert sizes[0] + sizes[1] == sizes[2]
+def test_activations_and_logits_are_linear_in_the_tokens(tokens, more):
+    for part in ("activations", "logits"):
+        sizes = [
+            memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, tokens_per_micro_batch=n), SCHEME, KEPT, 0)[part]
+            for n in (tokens, more, tokens + more)
+        ]
+        assert sizes[0] + sizes[1] == sizes[2]
 
 
 @given(st.integers(1, 64), st.integers(1, 8))
 def test_more_gpus_spread_the_optimiser_and_nothing_else(groups, times):
-    few, many = (memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, gpus=8 * n), SCHEME, 7) for n in (groups, groups * times))
-    spread = "optimiser"
-    assert few[spread] == pytest.approx(times * many[spread], rel=1e-12)
-    assert {**few, spread: 0} == {**many, spread: 0}
+    few, many = (
+        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, gpus=8 * n), SCHEME, KEPT, 0) for n in (groups, groups * times)
+    )
+    assert few["optimiser"] == pytest.approx(times * many["optimiser"], rel=1e-12)
+    assert {**few, "optimiser": 0} == {**many, "optimiser": 0}
+
+
+@given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2), st.integers(1, 5), st.integers(1, 4))
+def test_all_gpus_together_keep_one_optimiser(n_dense, n_moe, n_mtp, pairs, expert_ranks):
+    shape = replace(TINY, n_dense=n_dense, n_moe=n_moe, n_mtp=n_mtp)
+    layout = memory.Layout(gpus=40, pipeline_ranks=2 * pairs, expert_ranks=expert_ranks, tokens_per_micro_batch=1)
+    held = [memory.gpu_bytes(shape, layout, {**SCHEME, "moments": 0}, KEPT, rank) for rank in range(pairs)]
+    # 4 bytes for each parameter but the norms, of 4 in two per layer, a last one, and three more per module
+    norms = 4 * (2 * (n_dense + n_moe + n_mtp) + 1 + 3 * n_mtp)
+    counted = total_parameters(shape, mtp_counted=True) - norms
+    assert sum(part["optimiser"] for part in held) * layout.holders == pytest.approx(4 * counted, rel=1e-9)
+    # and every rank has P + 1 activations, of each pair of stages
+    in_flight = {sum(map(layout.in_flight, layout.stages(rank))) for rank in range(2 * pairs)}
+    assert in_flight == {2 * pairs + 1}

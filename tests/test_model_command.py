@@ -196,6 +196,20 @@ def test_a_file_of_another_name(described, config):
     assert described("no-ending")["parameters"]["total"] == 744
 
 
+def test_a_built_in_key_wins_over_a_folder_and_a_folder_over_other_spellings(described, config):
+    config("deepseek_v3/config.json")
+    config("DeepSeek-V3/config.json")
+    assert described("deepseek_v3")["model"] == "DeepSeek-V3"
+    assert described("DeepSeek-V3")["parameters"]["total"] == 824
+    assert described("./deepseek_v3")["parameters"]["total"] == 824
+
+
+def test_a_file_in_the_home_folder(repro, config, tmp_path):
+    config("home/small.json")
+    done = repro("model", "~/small.json", "--json", env={"HOME": str(tmp_path / "home")})
+    assert json.loads(done.stdout)["parameters"]["total"] == 824
+
+
 @pytest.mark.parametrize("arguments", [["qwen2_5_72b"], ["small.json"]])
 def test_without_tokens_there_are_no_hours(repro, described, config, arguments):
     config("small.json")
@@ -259,6 +273,7 @@ def test_a_model_without_modules_says_nothing_of_them(repro):
         ([], "the following arguments are required: NAME|config.json"),
         (["deepseek_v33"], "unknown model 'deepseek_v33'; did you mean deepseek_v3?"),
         (["DeepSeek-V4"], "unknown model 'DeepSeek-V4'; did you mean deepseek_v3?"),
+        (["nobody/DeepSeek-V3"], "unknown model 'nobody/DeepSeek-V3'; did you mean deepseek_v3?"),
         (["gpt-4"], "unknown model 'gpt-4'; there are: deepseek_v2, deepseek_v2_lite, deepseek_v3, deepseek_67b"),
         ([""], "unknown model ''; there are: deepseek_v2"),
         (["a\nb"], r"unknown model 'a\nb'; there are: deepseek_v2"),
@@ -282,13 +297,19 @@ def test_a_model_without_modules_says_nothing_of_them(repro):
         ),
         (["deepseek_v3", "--utilisation", "1.5"], "--utilisation = 1.5: must be a float in (0, 1]"),
         (["deepseek_v3", "--utilisation", "0"], "--utilisation = 0: must be a float in (0, 1]"),
+        (
+            ["deepseek_v3", "--utilisation", "1e-300"],
+            "DeepSeek-V3: these options together lead out of the range of numbers: --tokens 14800000000000.0, --price ",
+        ),
+        (["deepseek_v3", "--utilisation", "1e-300", "--json"], "lead out of the range of numbers: "),
+        (["deepseek_v3", "--tokens", "-1e3"], "--tokens = -1e3: must be a float in [1e6, 1e18] [tokens]"),
         (["deepseek_v3", "--sequence-length", "0"], "--sequence-length = 0: must be an int in [1, 1e9] [tokens]"),
         (["deepseek_v3", "--sequence-length", "4096.5"], "--sequence-length = 4096.5: must be an int in [1, 1e9]"),
         (["deepseek_v3", "--cache-bits", "0"], "--cache-bits = 0: must be a float in (0, 64]"),
         (["deepseek_v3", "--cache-bits", "65"], "--cache-bits = 65: must be a float in (0, 64]"),
         (["deepseek_v3", "--token", "1e12"], "unrecognized arguments: --token 1e12"),
         (["none.json"], "none.json: cannot be read: No such file or directory"),
-        (["some/config.json"], "config.json: cannot be read: No such file or directory"),
+        (["some/config.json"], "some/config.json: cannot be read: No such file or directory"),
     ],
 )
 def test_a_mistake_is_one_line_and_status_1(refuses, tmp_path, arguments, message):
@@ -302,9 +323,9 @@ def test_a_mistake_is_one_line_and_status_1(refuses, tmp_path, arguments, messag
         ("{", "damaged.json: is not valid JSON: "),
         ("", "damaged.json: is not valid JSON: "),
         ("[]", "damaged.json: must hold one JSON object, not a list"),
-        ("{}", "damaged.json: model_type: is missing; the configuration must name one of: deepseek_v2, "),
+        ("{}", "damaged.json: model_type: is missing; must be one of: deepseek_v2, deepseek_v3, llama, qwen2, mixtral"),
         ('{"model_type": "llama"}', "damaged.json: num_attention_heads: is missing"),
-        ('{"model_type": "lama"}', "damaged.json: unknown model_type 'lama'; did you mean llama?"),
+        ('{"model_type": "lama"}', 'damaged.json: model_type = "lama": is not known; must be one of: deepseek_v2, '),
         (json.dumps({**LLAMA, "vocab_size": -3}), "damaged.json: vocab_size = -3: must be a whole number from 1 to "),
         (json.dumps({**LLAMA, "vocab_size": 10**30}), "damaged.json: vocab_size = 1000000000000000000000000000000: "),
         (json.dumps({**LLAMA, "num_key_value_heads": 3}), "damaged.json: num_attention_heads = 4: must be a multiple"),
@@ -316,9 +337,16 @@ def test_a_damaged_file_is_named(refuses, tmp_path, content, message):
     assert [path.name for path in tmp_path.iterdir()] == ["damaged.json"]
 
 
+def test_a_name_is_shown_without_what_a_terminal_would_obey_and_not_at_any_length(refuses, repro, config):
+    assert refuses("model", "\x1b[31mred").startswith(r"unknown model '\x1b[31mred'; there are: ")
+    assert len(refuses("model", "a" * 5000)) < 1100
+    config("\x1b[31m.json")
+    assert "\x1b" not in repro("model", "\x1b[31m.json").stdout
+
+
 def test_a_folder_without_a_configuration(refuses, tmp_path):
     (tmp_path / "empty").mkdir()
-    assert refuses("model", "empty") == "config.json: cannot be read: No such file or directory"
+    assert refuses("model", "empty") == "empty/config.json: cannot be read: No such file or directory"
     assert refuses("model", ".") == "config.json: cannot be read: No such file or directory"
 
 

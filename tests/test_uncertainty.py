@@ -334,19 +334,19 @@ def test_no_value_where_none_reaches_the_cost():
 @pytest.mark.parametrize(
     ("name", "target", "value"),
     [
-        # rent from 1/1000 to 3 x 1000, at 3000 h
-        ("rent", 1.1e-3 * 3000, 1.1e-3),
-        ("rent", 0.9e-3 * 3000, None),
-        ("rent", 2900 * 3000, 2900),
-        ("rent", 3100 * 3000, None),
-        # failed runs from 0.4/1000, since their low end is 0, on 5000 USD
-        ("failed_runs", 5000 * 1.0005, 0.0005),
-        ("failed_runs", 5000 * 1.0003, None),
-        ("failed_runs", 5000 * 399, 398),
-        ("failed_runs", 5000 * 403, None),
+        # rent from 1/1e6 to 3 x 1e6, at 3000 h
+        ("rent", 1.1e-6 * 3000, 1.1e-6),
+        ("rent", 0.9e-6 * 3000, None),
+        ("rent", 2.9e6 * 3000, 2.9e6),
+        ("rent", 3.1e6 * 3000, None),
+        # failed runs from 0.4/1e6, since their low end is 0, on 5000 USD
+        ("failed_runs", 5000 * 1.0000005, 0.0000005),
+        ("failed_runs", 5000 * 1.0000003, None),
+        ("failed_runs", 5000 * 390_001, 390_000),
+        ("failed_runs", 5000 * 410_001, None),
     ],
 )
-def test_values_are_sought_within_a_factor_of_a_thousand(name, target, value):
+def test_values_are_sought_within_a_factor_of_a_million(name, target, value):
     found = required(RUN, RANGES, "with failed runs", target)[name]
     assert found == (None if value is None else pytest.approx(value, rel=1e-5))
 
