@@ -27,19 +27,20 @@ WAYS = {
 
 def options(facts: Facts) -> dict[str, Parameter]:
     """Return the options that take a value, by name, with their defaults and the values that make sense."""
-    taken = {
-        "tokens": "tokens",
-        "price": "price_usd_per_gpu_hour",
-        "utilisation": "utilisation",
-        "sequence_length": "sequence_length",
-    }
-    found = {name: assumption(known).parameter(facts) for name, known in taken.items()}
-    return {name: Parameter(f"--{name.replace('_', '-')}", one.default, one.unit, one.domain)
-            for name, one in found.items()} | {
+
+    def like(option: str, known: str) -> Parameter:
+        one = assumption(known).parameter(facts)
+        return Parameter(option, one.default, one.unit, one.domain)
+
+    return {
+        "tokens": like("--tokens", "tokens"),
+        "price": like("--price", "price_usd_per_gpu_hour"),
+        "utilisation": Parameter("--utilisation", like("", "utilisation").default, "share of --peak", "in (0, 1]"),
+        "sequence_length": like("--sequence-length", "sequence_length"),
         "gpu": Parameter("--gpu", "h100_sxm", "GPU", " | ".join(GPUS)),
         "peak": Parameter("--peak", "bf16_dense", "rate", " | ".join(PEAKS)),
         "cache_bits": Parameter("--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]"),
-    }  # fmt: skip
+    }
 
 
 def model(given: argparse.Namespace) -> None:
@@ -99,31 +100,37 @@ def _path(facts: Facts, name: str) -> Path | None:
 
 
 def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
-    sequence_length = values["sequence_length"]
-    data = describe(architecture(config), sequence_length=sequence_length, cache_bits=values["cache_bits"])
-    flop = {way: data["train_flop_per_token"][way] for way in WAYS if way in data["train_flop_per_token"]}
-    data["train_flop_per_token"]["sequence_length"] = sequence_length
-    key = f"{values['gpu']}.{values['peak']}_flop_per_s"
+    data = describe(architecture(config), sequence_length=values["sequence_length"], cache_bits=values["cache_bits"])
+    flop = data["train_flop_per_token"]
+    data["training"] = _training(facts, {way: flop[way] for way in WAYS if way in flop}, values)
+    flop["sequence_length"] = values["sequence_length"]
+    return data
+
+
+def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, Value]) -> dict[str, Any]:
+    """Return what is assumed of a run, and its GPU hours and dollars where the tokens are known."""
+    gpu, peak = values["gpu"], values["peak"]
+    key = f"{gpu}.{peak}_flop_per_s"
     if key not in facts:
-        raise InputError(
-            f"--peak {values['peak']}: {values['gpu']} multiplies in no FP8; choose bf16_dense or bf16_sparse"
-        )
+        raise InputError(f"--peak {peak}: {gpu} multiplies in no FP8; choose bf16_dense or bf16_sparse")
+    rate = float(facts[key].value)
     assumed = {
         "tokens": values["tokens"],
-        "gpu": values["gpu"],
-        "peak": values["peak"],
-        "peak_flop_per_s": float(facts[key].value),
+        "gpu": gpu,
+        "peak": peak,
+        "peak_flop_per_s": rate,
         "utilisation": values["utilisation"],
         "price_usd_per_gpu_hour": values["price"],
     }
-    data["training"] = assumed if values["tokens"] is None else assumed | training(
-        flop,
+    if values["tokens"] is None:
+        return assumed
+    return assumed | training(
+        flop_per_token,
         tokens=values["tokens"],
-        peak_flop_per_s=assumed["peak_flop_per_s"],
+        peak_flop_per_s=rate,
         utilisation=values["utilisation"],
         price_usd_per_gpu_hour=values["price"],
-    )  # fmt: skip
-    return data
+    )
 
 
 def _print(data: dict[str, Any]) -> None:
@@ -145,8 +152,8 @@ def _print(data: dict[str, Any]) -> None:
         print()
         _print_parts([{**row, "name": f"MTP {row['name']}"} for row in count["mtp_parts"]])
     print()
-    field("kv cache", f"{cache['elements_per_token']:,} elements per token; {cache['bytes_per_token']:,.0f} bytes at "
-          f"{short(cache['bits_per_element'])} bits")  # fmt: skip
+    size = f"{cache['bytes_per_token']:,.0f} bytes at {short(cache['bits_per_element'])} bits"
+    field("kv cache", f"{cache['elements_per_token']:,} elements per token; {size}")
     weights = (f"{name.upper()} {short(size / 1e9)} GB" for name, size in data["weights_bytes"].items())
     field("weights", ", ".join(weights))
     field("FLOP per token", f"training, sequences of {flop['sequence_length']:,}")
@@ -168,8 +175,8 @@ def _print_training(run: dict[str, Any]) -> None:
     if run["tokens"] is None:
         field("training", "give --tokens for GPU hours and dollars")
         return
-    field("training", f"{short(run['tokens'])} tokens on {run['gpu']} at {percent(run['utilisation'])} of its "
-          f"{run['peak']} peak of {short(run['peak_flop_per_s'] / 1e12)} TFLOP/s, "
-          f"${short(run['price_usd_per_gpu_hour'])} per GPU hour")  # fmt: skip
+    share = f"{percent(run['utilisation'])} of its {run['peak']} peak of {short(run['peak_flop_per_s'] / 1e12)} TFLOP/s"
+    price = f"${short(run['price_usd_per_gpu_hour'])} per GPU hour"
+    field("training", f"{short(run['tokens'])} tokens on {run['gpu']} at {share}, {price}")
     for way, hours in run["gpu_hours"].items():
         field("", f"{short(hours)} GPU hours, {usd(run['usd'][way])}: {WAYS[way]}")
