@@ -253,6 +253,7 @@ def test_what_deepseek_may_leave_out():
     assert (shape.n_moe, shape.n_mtp, shape.experts.n_shared, shape.attention.q_lora_rank) == (5, 0, 0, None)
     null = dict.fromkeys(("moe_layer_freq", "num_nextn_predict_layers", "topk_method", "num_key_value_heads"))
     assert architecture({**DEEPSEEK, **null}) == architecture(given)
+    assert architecture({**given, "num_attention_heads": 3}).attention.n_heads == 3
 
 
 @pytest.mark.parametrize(
@@ -424,7 +425,8 @@ TYPES = "deepseek_v2, deepseek_v3, llama, qwen2, mixtral"
         ({"model_type": None}, f"model_type: is missing; must be one of: {TYPES}"),
         (
             {"text_config": LLAMA},
-            f"model_type: is missing; must be one of: {TYPES}; the one inside text_config is not read, give it as a file",
+            f"model_type: is missing; must be one of: {TYPES}; "
+            "the one inside text_config is not read, give it as a file",
         ),
         # cut after 60 letters, the quotation mark among them
         ({"model_type": "x" * 58}, f'model_type = "{"x" * 58}": is not known; must be one of: {TYPES}'),
@@ -444,7 +446,10 @@ def test_a_class_that_is_not_known_is_shown(config, given):
 
 def test_a_list_within_the_list_of_classes_is_shown():
     line = refusal({**LLAMA, "architectures": [["LlamaForCausalLM"]]})
-    assert line.startswith('architectures = [["LlamaForCausalLM"]]: must name one of: DeepseekV2ForCausalLM, ')
+    assert line == (
+        'architectures = [["LlamaForCausalLM"]]: must name one of: DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, '
+        "LlamaForCausalLM, Qwen2ForCausalLM, MixtralForCausalLM"
+    )
 
 
 def test_a_class_of_another_family_contradicts_the_type():

@@ -322,6 +322,13 @@ def test_the_value_gives_the_cost(scope, times):
             assert float(costs(RUN, MIDDLE | {name: value})[scope]) == pytest.approx(target, rel=1e-4)
 
 
+def test_an_input_that_a_scope_does_not_use_cannot_be_what_it_needs():
+    # half a dollar off, to tell it from a root
+    found = required(RUN, RANGES, "with staff", 16_000.5)
+    assert [found[name] for name in ("capital", "lifetime", "in_use")] == [None, None, None]
+    assert found["rent"] == pytest.approx(2 * 16_000.5 / 16_000, rel=1e-9)
+
+
 def test_no_value_where_none_reaches_the_cost():
     # without staff it is 12,000, without overhead 12,800, without failed runs 13,333
     cheap = required(RUN, RANGES, "with staff", 11_000)
