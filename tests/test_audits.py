@@ -307,6 +307,10 @@ def test_a_claim_without_an_audit_is_counted_not_hidden(monkeypatch):
         # at 128K tokens the longer keys of MLA outweigh its smaller projections, against either MHA
         ("A17", {"sequence_length": 131_072}, WRONG),
         ("A25", {"tokens_per_micro_batch": 8192}, WRONG),
+        # in BF16 with nothing computed again it would fit too, so the savings would not have been needed
+        ("A25", {"tokens_per_micro_batch": 1024}, WRONG),
+        # formulas that turn negative count as no idle time, and none is not less than none
+        ("A23", {"weight_over_forward": 2.0}, HOLDS_IF),
         # 7 x (3.5 + 2 - 3) = 17.5 > 15
         ("A23", {"overlapped_over_forward": 3.5}, HOLDS_IF),
         # R1 wins nothing by more than 3 points against o1, and loses three
@@ -326,3 +330,27 @@ def test_context_names_a_source_with_its_date():
         if result.verdict is CONTEXT:
             assert result.sources, result.claim.id
             assert all(facts.references[facts.source(key).source].date for key in result.sources)
+
+
+@pytest.mark.parametrize(
+    ("claim_id", "truths"),
+    [
+        # on the whole 0 against o1; lost some to each
+        ("A01", [True, False]),
+        # 14 < 45, 14 < 15
+        ("A23", [True, True]),
+        # 0.90 is full to a tenth, 0.80 is not
+        ("A24", [True, False]),
+        # with long-context tests 4 won, 1 lost; without, 1 won, 1 lost against Claude
+        ("A27", [True, False, False]),
+        ("A28", [False, False]),
+        # second of ten; fourth of thirteen
+        ("B09", [True, False, None]),
+        # 1, and FP64 at 1 / 34
+        ("B12", [True, False]),
+        ("B18", [False, True]),
+        ("B19", [True, False]),
+    ],
+)
+def test_each_reading_of_a_comparison(claim_id, truths):
+    assert [case.true for case in run_audit(claim_id).finding.cases] == truths
