@@ -112,7 +112,7 @@ WORKED = [
     ("B07", 8.1e12, HOLDS),
     # 1 - 34,560 x 6 / (194,560 x 16) = 0.933388
     ("B08", 93.3388, HOLDS_IF),
-    # of output the second of ten; of thirteen with small models the fourth
+    # of input the second of nineteen; with small models the fourth of twenty-one
     ("B09", 2, HOLDS_IF),
     ("B10", None, CONTEXT),
     ("B11", 1, HOLDS),
@@ -339,13 +339,13 @@ def test_context_names_a_source_with_its_date():
         ("A01", [True, False]),
         # 14 < 45, 14 < 15
         ("A23", [True, True]),
-        # 0.90 is full to a tenth, 0.80 is not
-        ("A24", [True, False]),
+        # 0.90 is full to a tenth; of training more than 0.80 is published
+        ("A24", [True, None]),
         # with long-context tests 4 won, 1 lost; without, 1 won, 1 lost against Claude
         ("A27", [True, False, False]),
         ("A28", [False, False]),
-        # second of ten; fourth of thirteen
-        ("B09", [True, False, None]),
+        # second of nineteen; fourth of twenty-one
+        ("B09", [True, True, None]),
         # 1, and FP64 at 1 / 34
         ("B12", [True, False]),
         ("B18", [False, True]),

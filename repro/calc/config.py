@@ -98,8 +98,7 @@ class Fields:
         return default if self.config.get(name) is None else self.count(name, zero=zero)
 
     def flag(self, name: str) -> bool:
-        """Return true or false, false where it is not given or null, as the library takes it; raises InputError "
-        "else."""
+        """Return true or false, false where missing or null, as the library takes it; raises InputError else."""
         value = self.config.get(name)
         if value is None:
             return False

@@ -102,7 +102,8 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Finding:
         f"The cache has {percent(cache)} of the elements of DeepSeek 67B's. FLOP of attention in training, at "
         f"{short(sequence_length)} tokens: "
         + ", ".join(f"{percent(ratio)} of those of {what}" for what, ratio in ratios.items())
-        + ". Training keeps no cache. There MLA's low-rank projections cost less than square ones and its longer keys "
-        "and queries more; by the reports it also saves activations, which are computed again from the latents.",
+        + ". Training keeps no cache; in training MLA's low-rank projections cost less than square ones and its "
+        "longer keys and queries more; by the reports it also saves activations, which are computed again from the "
+        "latents.",
         digits=3,
     )

@@ -90,8 +90,7 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Finding:
 
 @audits("A18")
 def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Finding:
-    """FP8 over BF16, all else equal: bytes of state, bytes of activations, time of a matrix product, time of the "
-    "run."""
+    """FP8 over BF16, all else equal: bytes of state and of activations, time of a product and of the run."""
     ways = kept_by_scheme(facts)
     own = state_bytes(facts, "v3")
     wider = own - facts["bytes.v3.weights"] + facts["bytes.bf16_mixed.weights"]
@@ -115,8 +114,8 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Finding:
         "FP8 over BF16, all else equal: "
         + ", ".join(f"{what} {percent(ratio)}" for what, ratio in ratios.items())
         + f"; the value is the highest. V3's whole scheme, with moments in BF16, keeps {short(own)} bytes per "
-        f"parameter against {short(state_bytes(facts, 'bf16_mixed'))}. Only matrix products of linear layers get "
-        "faster; DeepSeek has published no run of V3 in BF16 to compare.",
+        f"parameter against {short(state_bytes(facts, 'bf16_mixed'))}. What gets faster is matrix products of linear "
+        "layers and dispatch between nodes; DeepSeek has published no run of V3 in BF16 to compare.",
         digits=3,
     )
 
@@ -138,7 +137,7 @@ def up_to_half(facts: Ledger) -> Finding:
         f"Weights in the products shrink by {percent(1 - fp8 / half)} against 16 bits and {percent(1 - fp8 / single)} "
         f"against 32; a stored activation with its share of a scale by {percent(1 - scaled / half)} and "
         f"{percent(1 - scaled / single)}. All that training keeps per parameter shrinks from {short(usual)} to "
-        f"{short(own)} bytes, {percent(1 - own / usual)}, the most of it by moments in BF16.",
+        f"{short(own)} bytes, {percent(1 - own / usual)}, most of it by moments in BF16.",
         digits=3,
     )
 
@@ -153,7 +152,7 @@ def accuracy_kept(facts: Ledger) -> Finding:
     return Finding(
         "relative loss error",
         (
-            Case("loss of two smaller models, on average", mean, true=mean < counted),
+            Case("the loss of the worse of two smaller models, on average", mean, true=mean < counted),
             Case("V3 itself against a copy trained in BF16", None),
         ),
         f"The report puts the gap below {percent(bound)} on models of 16B and 230B parameters; read off its figure 10 "

@@ -10,12 +10,13 @@ from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 GB = 1e9
-# Models with a list price in May and June 2024: large ones, and small or cheaply hosted ones.
+# Models with a list price in May or June 2024, open ones at the cheapest host found: large ones, and small ones.
 LARGE = (
-    "v2", "gpt_4_turbo", "gpt_3_5_turbo", "gemini_1_5_pro", "claude_3_opus", "claude_3_sonnet", "claude_3_haiku",
-    "mixtral_8x22b", "mixtral_8x7b", "llama_3_70b",
+    "v2", "gpt_4", "gpt_4_turbo", "gpt_4o", "gpt_3_5_turbo", "gemini_1_5_pro", "claude_3_opus", "claude_3_sonnet",
+    "claude_3_haiku", "mistral_large", "mixtral_8x22b", "mixtral_8x7b", "llama_3_70b", "abab_6_5", "abab_6_5s",
+    "ernie_4", "glm_4", "moonshot_v1", "qwen_1_5_72b",
 )  # fmt: skip
-SMALL = ("llama_3_8b", "gemma_7b", "mixtral_8x7b_perplexity")
+SMALL = ("llama_3_8b", "gemma_7b")
 
 
 @audits("A13")
@@ -31,15 +32,15 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
         readings(
             "speedup",
             {
-                "tokens per second of one user, as reported": facts["mtp.speedup"],
+                "tokens per second, as reported": facts["mtp.speedup"],
                 f"from an acceptance of {percent(acceptance)}, drafts free": bound,
                 f"from the same, a draft at its share of the parameters, {percent(draft)}": computed,
                 "throughput of a full server, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
             },
         ),
         f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
-        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}, for "
-        "one user. One draft a step can at most double, with every draft accepted and none costing anything.",
+        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. One "
+        "draft a step can at most double, with every draft accepted and none costing anything.",
         digits=3,
     )
 
@@ -51,7 +52,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
     total, four_bits = parameters.total_parameters(v3), facts["consumer_server.weight_bits"]
     stored, small = (memory.weights_bytes(total, bits_per_parameter=bits) for bits in (weight_bits, four_bits))
     machines = {
-        "one consumer card, weights as released": stored / facts["rtx_5090.memory_bytes"],
+        "one consumer card, weights of as many bits as released": stored / facts["rtx_5090.memory_bytes"],
         f"one consumer card, {short(four_bits)}-bit weights": small / facts["rtx_5090.memory_bytes"],
         f"a desktop's memory, {short(four_bits)}-bit weights": small / facts["desktop_ddr5.memory_bytes"],
         f"a workstation of 512 GB, {short(four_bits)}-bit weights": small / facts["mac_studio_m3_ultra.memory_bytes"],
@@ -63,10 +64,11 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
     return Finding(
         "of the memory",
         tuple(Case(what, share, true=share <= 1, worded=expert >= total) for what, share in machines.items()),
-        f"All {short(stored / GB, 3)} GB of weights, or {short(small / GB, 3)} GB at {short(four_bits)} bits, must be "
-        f"resident, since any token may choose any expert; a token touches {short(touched / GB, 3)} GB of the latter, "
-        f"and {short(facts['mac_studio_m3_ultra.tokens_per_s'])} tokens a second are reported of the workstation. An "
-        f"expert, {short(expert)} of {short(total)} parameters, is a part of one model and no model.",
+        f"All weights, {short(stored / GB, 3)} GB at {short(weight_bits)} bits or {short(small / GB, 3)} GB at "
+        f"{short(four_bits)}, must be resident, since any token may choose any expert; a token touches "
+        f"{short(touched / GB, 3)} GB of the latter, and {short(facts['mac_studio_m3_ultra.tokens_per_s'])} tokens a "
+        f"second are reported of the workstation. An expert, {short(expert)} of {short(total)} parameters, is a part "
+        "of one model and no model.",
         digits=3,
     )
 
@@ -74,7 +76,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
 @audits("B09")
 def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Finding:
     """V2's list price among those of its months, and its cost per token at the reported throughput."""
-    lists = {"large models": LARGE, "all models listed, small ones too": (*LARGE, *SMALL)}
+    lists = {"large models": LARGE, "large and small models": (*LARGE, *SMALL)}
     cases, told = [], []
     for what, names in lists.items():
         place = max(place_of_v2(facts, names, way) for way in ("input", "output"))
@@ -86,7 +88,7 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Find
         "place",
         (*cases, Case("cost of running it, against the others' costs", None)),
         f"At ${short(facts['price.v2_input'])} and ${short(facts['price.v2_output'])} per million tokens V2 takes "
-        f"{' and '.join(told)} whose list prices of May and June 2024 were found; one of the cheapest is read as the "
+        f"{' and '.join(told)} whose list prices in May or June 2024 were found. One of the cheapest is read as the "
         f"cheapest quarter. At ${short(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a "
         f"million tokens cost ${short(cost, 2)}, at {short(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
         "67B's throughput; what others pay is not public.",
