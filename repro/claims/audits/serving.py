@@ -52,7 +52,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
     total, four_bits = parameters.total_parameters(v3), facts["consumer_server.weight_bits"]
     stored, small = (memory.weights_bytes(total, bits_per_parameter=bits) for bits in (weight_bits, four_bits))
     machines = {
-        "one consumer card, weights of as many bits as released": stored / facts["rtx_5090.memory_bytes"],
+        "one consumer card, weights of the bits assumed": stored / facts["rtx_5090.memory_bytes"],
         f"one consumer card, {short(four_bits)}-bit weights": small / facts["rtx_5090.memory_bytes"],
         f"a desktop's memory, {short(four_bits)}-bit weights": small / facts["desktop_ddr5.memory_bytes"],
         f"a workstation of 512 GB, {short(four_bits)}-bit weights": small / facts["mac_studio_m3_ultra.memory_bytes"],
