@@ -10,6 +10,7 @@ from repro.calc import memory
 from repro.calc.architecture import Architecture, GatedFeedForward, MixtureOfExperts, MultiHeadLatentAttention
 from repro.calc.config import architecture
 from repro.calc.parameters import total_parameters
+from repro.errors import InputError
 from repro.facts import load
 
 MLA = MultiHeadLatentAttention(n_heads=2, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
@@ -238,3 +239,15 @@ def test_all_gpus_together_keep_one_optimiser(n_dense, n_moe, n_mtp, pairs, expe
     # and every rank has P + 1 activations, of each pair of stages
     in_flight = {sum(map(layout.in_flight, layout.stages(rank))) for rank in range(2 * pairs)}
     assert in_flight == {2 * pairs + 1}
+
+
+def test_the_last_rank_holds_what_the_first_does():
+    assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 1) == memory.gpu_bytes(
+        SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0
+    )
+
+
+def test_an_odd_number_of_ranks_is_refused():
+    with pytest.raises(InputError, match="pipeline_ranks = 3: must be 1 or even"):
+        replace(LAYOUT, pipeline_ranks=3)
+    assert replace(LAYOUT, pipeline_ranks=1).holders == 16

@@ -62,7 +62,11 @@ ENDS = {
     "lifetime": (3, 5),
     "in_use": (0.4, 0.6),
 }
-RANGES = {name: Range(name, *ends, "unit", "even", "assumed") for name, ends in ENDS.items()}
+SHARES = ("utilisation", "staff", "in_use")  # of something, so at most 1
+RANGES = {
+    name: Range(name, *ends, "unit", "even", "assumed", *((1,) if name in SHARES else ()))
+    for name, ends in ENDS.items()
+}
 
 
 def even(low, high):
@@ -361,3 +365,13 @@ def test_values_are_sought_within_a_factor_of_a_million(name, target, value):
 def test_a_share_of_staff_stays_below_one():
     # 12,000 / (1 - 0.9999)
     assert required(RUN, RANGES, "with staff", 1.2e8)["staff"] == pytest.approx(0.9999, rel=1e-9)
+
+
+def test_no_share_is_sought_above_one_and_no_input_without_effect():
+    rent = required(RUN, RANGES, "rent of the final run", 2000)
+    assert rent["utilisation"] is None
+    middle = {name: one.median for name, one in RANGES.items()}
+    exactly = float(costs(RUN, middle)["rent of the final run"])
+    found = required(RUN, RANGES, "rent of the final run", exactly)
+    assert (found["development"], found["staff"], found["lifetime"]) == (None, None, None)
+    assert found["rent"] == pytest.approx(middle["rent"], rel=1e-5)

@@ -6,6 +6,7 @@ from math import ceil
 
 from repro.calc.architecture import Architecture, MultiHeadLatentAttention
 from repro.calc.parameters import moe_parts
+from repro.errors import InputError
 
 BITS_PER_BYTE = 8
 FP32_BYTES, BF16_BYTES = 4, 2
@@ -78,8 +79,8 @@ def state_bytes_per_parameter(scheme: Mapping[str, float]) -> float:
 class Layout:
     """How a training run is spread over GPUs: DualPipe, experts in parallel, ZeRO-1, no tensor parallelism.
 
-    gpus: of the cluster. pipeline_ranks: P, each with two stages, its own number from the front and from the back.
-    expert_ranks: GPUs that share one layer's experts. tokens_per_micro_batch: of one GPU.
+    gpus: of the cluster. pipeline_ranks: P, 1 or even, each with two stages, its own number from the front and from
+    the back. expert_ranks: GPUs that share one layer's experts. tokens_per_micro_batch: of one GPU.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2 and table 2.
     """
 
@@ -87,6 +88,11 @@ class Layout:
     pipeline_ranks: int
     expert_ranks: int
     tokens_per_micro_batch: int
+
+    def __post_init__(self) -> None:
+        """Raise InputError for an odd number of ranks, whose middle would face itself."""
+        if self.pipeline_ranks % 2 and self.pipeline_ranks != 1:
+            raise InputError(f"pipeline_ranks = {self.pipeline_ranks}: must be 1 or even")
 
     @property
     def holders(self) -> float:
@@ -124,14 +130,14 @@ def gpu_bytes(
 
     Args: shape: with MLA and experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
         "gradients" are whole on each holder and the rest is spread over all. kept: activations of a token. rank: from
-        0; embedding, head, logits and the modules for multi-token prediction are on rank 0.
+        0; embedding, head, logits and the modules for multi-token prediction are on the two with the first stage.
     Returns: bytes by part; buffers for communication are left out.
-    Raises: ZeroDivisionError where a part of the layout is 0.
+    Raises: ZeroDivisionError where GPUs, ranks or GPUs per expert are 0.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
     d, stages = shape.d_model, layout.stages(rank)
     dense, moe = (sum(layers) for layers in zip(*(layout.layers(shape, stage) for stage in stages), strict=True))
-    ends = rank == 0
+    ends = 0 in stages
     modules = shape.n_mtp * ends
     gate, shared, routed = (part.total for part in moe_parts(shape, 1))
     attention = shape.attention.parameters(d)

@@ -1,5 +1,7 @@
 """Idle time of pipeline schedules in closed form, and the bytes that expert parallelism sends."""
 
+from repro.errors import InputError
+
 
 def bubble_1f1b(ranks: int, forward: float, backward: float) -> float:
     """Return the idle time of one rank, one forward one backward, in the unit of the durations.
@@ -23,8 +25,11 @@ def bubble_dualpipe(ranks: int, backward: float, weight: float, overlapped: floa
     """Return the idle time of one rank of DualPipe.
 
     Args: ranks: even. overlapped: duration of a forward and a backward run together; the others as for ZB1P.
+    Raises: InputError for an odd number of ranks.
     Source: DeepSeek-V3 report (arXiv 2412.19437), table 2.
     """
+    if ranks % 2:
+        raise InputError(f"pipeline_ranks = {ranks}: must be even for DualPipe")
     return (ranks / 2 - 1) * (overlapped + backward - 3 * weight)
 
 

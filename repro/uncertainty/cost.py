@@ -112,7 +112,7 @@ def required(run: Run, ranges: Mapping[str, Range], scope: str, target_usd: floa
 
     Args: run: what is known. ranges: by name. scope: of the cost. target_usd: to be reached.
     Returns: value by input, in its unit; None where no value from a millionth of its low end (or of its high end, where
-        that is 0) to a million times its high end gives it; shares below 1.
+        that is 0) to a million times its high end gives it, shares below 1, or where it has no effect.
     """
     middle = {name: one.median for name, one in ranges.items()}
     return {name: _required(_by_one(run, middle, name, scope, target_usd), one) for name, one in ranges.items()}
@@ -123,9 +123,7 @@ def _by_one(run: Run, middle: Inputs, name: str, scope: str, target: float) -> C
 
 
 def _required(excess: Callable[[float], float], one: Range) -> float | None:
-    low, high = (one.low or one.high) / 1e6, one.high * 1e6
-    if one.name == "staff":
-        high = 1 - 1e-9
-    if excess(low) * excess(high) > 0:
+    low, high = (one.low or one.high) / 1e6, min(one.high * 1e6, one.limit * (1 - 1e-9))
+    if excess(low) == excess(high) or excess(low) * excess(high) > 0:  # of no effect, or out of reach
         return None
     return float(brentq(excess, low, high, xtol=low * 1e-6))

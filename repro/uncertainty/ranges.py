@@ -1,5 +1,6 @@
 """What is uncertain in the cost of a training run: each input's range, its shape and where both come from."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -16,7 +17,7 @@ Shape = Literal["even", "even in logarithm"]
 class Range:
     """An input with its least and greatest value, and how likely each between is.
 
-    basis: the facts that the ends come from, or "assumed" with the reason.
+    basis: the facts that the ends come from, or "assumed" with the reason. limit: what no value can exceed.
     """
 
     name: str
@@ -25,6 +26,7 @@ class Range:
     unit: str
     shape: Shape
     basis: str
+    limit: float = math.inf
 
     def __post_init__(self) -> None:
         """Raise InputError where the ends are out of order, not finite, or not positive on a logarithmic scale."""
@@ -52,23 +54,23 @@ def cost_ranges(facts: Facts) -> dict[str, Range]:
     Source: repro/facts/data; Cottier et al. (arXiv 2405.21015) for development, staff and the network.
     """
 
-    def between(name: str, low: str, high: str, unit: str, shape: Shape) -> Range:
-        return Range(name, facts[low].value, facts[high].value, unit, shape, f"{low} to {high}")
+    def between(name: str, low: str, high: str, unit: str, shape: Shape, limit: float = math.inf) -> Range:
+        return Range(name, facts[low].value, facts[high].value, unit, shape, f"{low} to {high}", limit)
 
     later = sum(facts[f"deepseek_v3.{stage}_gpu_hours"].value for stage in ("context_extension", "post_training"))
     lost = 1 / facts["llama_3_1_405b.effective_training_time"].value - 1
     found = [
         between("rent", "price.h800_v3_report", "price.h100_capacity_block", "USD per GPU hour", "even in logarithm"),
-        between("utilisation", "llama_3_1_405b.utilisation_low", "llama_3_1_405b.utilisation_high", "share", "even"),
+        between("utilisation", "llama_3_1_405b.utilisation_low", "llama_3_1_405b.utilisation_high", "share", "even", 1),
         Range("overhead", later / facts["deepseek_v3.pre_training_gpu_hours"].value, 0.25, "share of the hours",
               "even", "V3's later stages, up to an assumed quarter for evaluation and waiting"),
         Range("failed_runs", 0, lost, "share of the hours", "even",
               "none, as V3 reports, up to the time that Llama 3.1 405B lost"),
         between("development", "development.compute_ratio_low", "development.compute_ratio_high",
                 "all compute over the final run", "even in logarithm"),
-        between("staff", "development.staff_share_low", "development.staff_share_high", "share of all cost", "even"),
+        between("staff", "development.staff_share_low", "development.staff_share_high", "share of all cost", "even", 1),
         between("capital", "server.low_usd_per_gpu", "server.h800_usd_per_gpu", "USD per GPU", "even in logarithm"),
         Range("lifetime", 3, 6, "years", "even", "assumed: the book lives that large operators use"),
-        Range("in_use", 0.5, 0.95, "share of hours", "even", "assumed"),
+        Range("in_use", 0.5, 0.95, "share of hours", "even", "assumed", 1),
     ]  # fmt: skip
     return {one.name: one for one in found}

@@ -46,7 +46,7 @@ def kept_by_scheme(facts: Ledger) -> dict[str, memory.Kept]:
 
 def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.Layout:
     """Return how V3's training is spread over GPUs, by its report; on fewer GPUs, over as many as there are."""
-    ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus)
+    ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus // 2 * 2) or 1  # two to a pair of stages
     return memory.Layout(
         gpus=gpus,
         pipeline_ranks=ranks,
