@@ -1,20 +1,17 @@
 """Claims about benchmark scores: notebook 08."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from functools import partial
 
 from repro.calc.scores import Comparison, compare, tally
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.verdict import Case
 from repro.claims.words import short
 from repro.facts import Ledger
 
 NOTEBOOK = "08_benchmarks_and_context"
 V3, CLAUDE, GPT = "DeepSeek-V3", "Claude-3.5-Sonnet-1022", "GPT-4o-0513"
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 08 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def percentages(comparisons: Iterable[Comparison]) -> list[Comparison]:

@@ -1,11 +1,11 @@
 """Claims about FLOP and the ideal, scaled and real GPU hours that follow from them: notebook 01."""
 
-from collections.abc import Callable
+from functools import partial
 
 from repro.calc import training
 from repro.calc.rounding import printed_digits, to_digits
 from repro.claims.assumptions import PEAKS
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.models import training_flop_per_token
 from repro.claims.register import load_register
 from repro.claims.verdict import RIGHT_SIZE, Case, readings
@@ -20,11 +20,7 @@ PEAK_WORDS = {
     "fp8_dense": "dense FP8",
     "fp8_sparse": "2:4-sparse FP8",
 }
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 01 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def peak_flop_per_s(facts: Ledger, gpu: str, peak: str) -> float:

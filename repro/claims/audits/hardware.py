@@ -1,9 +1,9 @@
 """Claims about GPUs, clusters, schedules and links: notebook 06."""
 
-from collections.abc import Callable
+from functools import partial
 
 from repro.calc import pipeline, training
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.models import shape
 from repro.claims.register import load_register
 from repro.claims.verdict import RIGHT_SIZE, Case, readings
@@ -11,11 +11,7 @@ from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "06_hardware_and_serving"
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 06 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 @audits("A06")

@@ -1,19 +1,15 @@
 """Claims about reported GPU hours, days and which model they belong to: notebook 02."""
 
-from collections.abc import Callable
+from functools import partial
 
 from repro.calc import training
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.verdict import Case, readings
 from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "02_gpu_hours_to_dollars"
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 02 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:

@@ -1,12 +1,12 @@
 """Claims about the cache of keys and values: notebook 04."""
 
-from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from repro.calc import kv_cache
 from repro.calc.architecture import Architecture, GroupedQueryAttention
 from repro.calc.compute import attention_over_context
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.models import shape
 from repro.claims.verdict import Case
 from repro.claims.words import percent, short
@@ -14,11 +14,7 @@ from repro.facts import Ledger
 
 NOTEBOOK = "04_kv_cache"
 BASELINE = "deepseek_67b"
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 04 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits: float) -> dict[str, float]:

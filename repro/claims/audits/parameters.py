@@ -1,23 +1,19 @@
 """Claims about parameters, sparsity and what they save: notebook 03."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from repro.calc import kv_cache, parameters
 from repro.calc.compute import multiplied_parameters
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.models import shape, training_flop_per_token
 from repro.claims.verdict import Case
 from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "03_parameters_and_sparsity"
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 03 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def active_by_convention(facts: Ledger, name: str) -> dict[str, int]:
@@ -104,11 +100,11 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> F
 def main_innovations(facts: Ledger) -> Finding:
     """How many of the two were new against DeepSeek's model before, and how many first appeared with V2."""
     v2, before = shape(facts, "deepseek_v2"), shape(facts, "deepseek_67b")
-    published, moe_published = (
-        date.fromisoformat(facts.date(key)) for key in ("deepseek_v2.cache_reduction", "deepseekmoe.year")
+    published, mla_published, moe_published = (
+        date.fromisoformat(facts.date(key)) for key in ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")
     )
     new_here = [type(v2.attention) is not type(before.attention), before.experts is None]
-    first_here = [facts.date("deepseek_v2.cache_reduction") >= str(published), moe_published >= published]
+    first_here = [mla_published >= published, moe_published >= published]
     cache = kv_cache.elements_per_token(v2) / kv_cache.elements_per_token(before)
     flop = multiplied_parameters(v2, mtp_counted=False) / multiplied_parameters(before, mtp_counted=False)
     return Finding(

@@ -1,9 +1,10 @@
 """Claims about FP8, memory in training and the accuracy it keeps: notebook 05."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from functools import partial
 
 from repro.calc import memory
-from repro.claims.audit import AuditFunction, Finding, audit_of
+from repro.claims.audit import Finding, audit_of
 from repro.claims.models import shape
 from repro.claims.verdict import Case
 from repro.claims.words import percent, short
@@ -11,11 +12,7 @@ from repro.facts import Ledger
 
 NOTEBOOK = "05_precision_and_memory"
 GB = 1e9
-
-
-def audits(claim_id: str) -> Callable[[AuditFunction], AuditFunction]:
-    """Register a function as the audit of a claim that notebook 05 argues."""
-    return audit_of(claim_id, notebook=NOTEBOOK)
+audits = partial(audit_of, notebook=NOTEBOOK)
 
 
 def state_bytes(facts: Ledger, scheme: str) -> float:
