@@ -6,6 +6,7 @@ from math import prod
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes import EXPERTS, MLA, TINY
 
 from repro.calc.architecture import (
     Architecture,
@@ -17,19 +18,7 @@ from repro.calc.architecture import (
 from repro.calc.compute import attention_over_context, counted_flop_per_token, multiplied_parameters
 from repro.calc.parameters import active_parameters, moe_parts, mtp_parts, parts, total_parameters
 
-MLA = MultiHeadLatentAttention(n_heads=2, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
 GQA = GroupedQueryAttention(n_heads=4, n_kv_heads=2, d_head=3)
-EXPERTS = MixtureOfExperts(n_routed=7, n_shared=1, top_k=2, d_expert=2, correction_bias=True)
-TINY = Architecture(
-    d_model=4,
-    vocabulary=10,
-    n_dense=1,
-    n_moe=2,
-    attention=MLA,
-    dense=GatedFeedForward(5),
-    experts=EXPERTS,
-    n_mtp=1,
-)
 DENSE = Architecture(4, 10, n_dense=2, n_moe=0, attention=GQA, dense=GatedFeedForward(5))
 
 

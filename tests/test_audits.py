@@ -354,3 +354,8 @@ def test_context_names_a_source_with_its_date():
 )
 def test_each_reading_of_a_comparison(claim_id, truths):
     assert [case.true for case in run_audit(claim_id).finding.cases] == truths
+
+
+def test_mla_first_appeared_with_v2_and_its_experts_did_not():
+    # two are new against the dense model before; of them the experts were published in January, MLA in May
+    assert [case.value for case in run_audit("B19").finding.cases] == [2, 1]

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes import LLAMA_CONFIG as LLAMA
 
 from repro.calc.architecture import GroupedQueryAttention, MixtureOfExperts
 from repro.calc.config import READERS, architecture, model_type, read_config
@@ -14,15 +15,6 @@ from repro.calc.parameters import active_parameters, mtp_parts, total_parameters
 from repro.errors import InputError
 from repro.facts import load
 
-LLAMA = {
-    "model_type": "llama",
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "intermediate_size": 5,
-    "vocab_size": 10,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 QWEN = {**LLAMA, "model_type": "qwen2"}
 MIXTRAL = {**LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
 DEEPSEEK = {

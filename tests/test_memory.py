@@ -3,28 +3,19 @@
 from dataclasses import replace
 
 import pytest
+import shapes
 from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.calc import memory
-from repro.calc.architecture import Architecture, GatedFeedForward, MixtureOfExperts, MultiHeadLatentAttention
+from repro.calc.architecture import GatedFeedForward
 from repro.calc.config import architecture
 from repro.calc.parameters import total_parameters
 from repro.errors import InputError
 from repro.facts import load
 
-MLA = MultiHeadLatentAttention(n_heads=2, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
-EXPERTS = MixtureOfExperts(n_routed=8, n_shared=1, top_k=2, d_expert=2, correction_bias=True)
-TINY = Architecture(
-    d_model=4,
-    vocabulary=10,
-    n_dense=1,
-    n_moe=2,
-    attention=MLA,
-    dense=GatedFeedForward(5),
-    experts=EXPERTS,
-    n_mtp=1,
-)
+EXPERTS = replace(shapes.EXPERTS, n_routed=8)  # shared evenly by four GPUs
+TINY = replace(shapes.TINY, experts=EXPERTS)
 SIX_LAYERS = replace(TINY, n_moe=5)
 LAYOUT = memory.Layout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
 KEPT = memory.Kept(dense=5, experts=7)
@@ -51,7 +42,7 @@ def test_bytes_of_a_matrix_with_a_scale_per_block(rows, columns, size):
 
 
 def test_matrices_of_latent_attention():
-    assert memory.mla_matrices(MLA, 4) == [
+    assert memory.mla_matrices(shapes.MLA, 4) == [
         (3, 4),  # queries down
         (6, 3),  # and up: 2 heads x (2 + 1)
         (6, 4),  # keys and values down, and the shared key: 5 + 1

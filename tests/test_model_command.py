@@ -5,17 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
+from shapes import LLAMA_CONFIG as LLAMA
 
 ROOT = Path(__file__).parents[1]
-LLAMA = {
-    "model_type": "llama",
-    "num_hidden_layers": 2,
-    "hidden_size": 8,
-    "intermediate_size": 5,
-    "vocab_size": 10,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 
 
 @pytest.fixture
