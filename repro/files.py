@@ -26,13 +26,14 @@ def read_json(path: Path) -> dict[str, Any]:
     Raises: InputError naming the file where it cannot be read, is not JSON, names a field twice, or holds something
         else.
     """
-    data = _read(path, str(path), "JSON", lambda text: json.loads(text, object_pairs_hook=_fields_once))
+    data = _read(path, str(path), "JSON", lambda text: json.loads(text, object_pairs_hook=fields_once))
     if not isinstance(data, dict):
         raise InputError(f"{path}: must hold one JSON object, not a {type(data).__name__}")
     return data
 
 
-def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's fields; raises ValueError where one is there twice."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
         names = [name for name, _ in pairs]

@@ -14,6 +14,7 @@ SHARED = {"repro", "repro.errors", "repro.parameters", "repro.files"}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "calc": {"repro.calc"},
+    "nano": {"repro.nano", "repro.calc"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.facts"},
     "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts"},

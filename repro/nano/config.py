@@ -1,0 +1,196 @@
+"""What a numpy model is: its shape, and the conventions beside it, as a published configuration gives them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from repro.calc.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
+from repro.calc.config import Fields, architecture, model_type
+from repro.errors import InputError
+from repro.nano.gate import Gate
+from repro.nano.rope import Rope, Yarn
+
+TYPES = ("deepseek_v2", "deepseek_v3")
+
+
+@dataclass(frozen=True)
+class Config:
+    """A model's shape, its rotary embedding, its gate where it has experts, and the eps of its norms.
+
+    Raises: InputError where they contradict, or the shape has what is not built here.
+    """
+
+    shape: Architecture
+    rope: Rope = field(default_factory=Rope)
+    gate: Gate | None = None
+    rms_norm_eps: float = 1e-6
+
+    def __post_init__(self) -> None:
+        """Raise InputError where parts do not fit."""
+        shape, attention = self.shape, self.shape.attention
+        turned, what = attention.d_query, "d_head"
+        if isinstance(attention, MultiHeadLatentAttention):
+            turned, what = attention.d_rope, "d_rope"
+        elif attention.qkv_bias or attention.output_bias:
+            raise InputError("qkv_bias, output_bias: plain attention has none here; must be false")
+        elif attention.n_heads % attention.n_kv_heads:
+            raise InputError(f"n_heads = {attention.n_heads}: must be a multiple of n_kv_heads")
+        if turned % 2:
+            raise InputError(f"{what} = {turned}: must be even, rotary position turns pairs")
+        if shape.dense.bias:
+            raise InputError("bias of the feed-forward: has none here; must be false")
+        if (shape.n_moe or shape.n_mtp) and (shape.experts is None) != (self.gate is None):
+            raise InputError("experts and gate: must be given both or neither")
+        if shape.experts and self.gate:
+            self.gate.check(shape.experts.n_routed, shape.experts.top_k)
+
+
+def read(config: Mapping[str, Any]) -> Config:
+    """Return what a published configuration describes.
+
+    Args: config: contents of a config.json of type deepseek_v2 or deepseek_v3. Where the type's class in transformers
+        and DeepSeek's own code differ, the first is followed: it scales V2's weights always and never normalises them.
+    Raises: InputError naming a field that is missing, wrong, or asks for what is not built here.
+    """
+    shape, name = architecture(config), model_type(config)
+    if name not in TYPES:
+        raise InputError(f"model_type = {name}: is not built in numpy here; must be {' or '.join(TYPES)}")
+    fields = Fields(config)
+    for one, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
+        fields.refuse(one, allowed)
+    gate = _sigmoid_gate(fields) if name == "deepseek_v3" else _softmax_gate(fields)
+    return Config(shape, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6))
+
+
+def _softmax_gate(fields: Fields) -> Gate:
+    fields.refuse("scoring_func", "softmax")
+    groups = (1, 1)
+    if fields.config.get("topk_method") == "group_limited_greedy":
+        groups = fields.count("n_group"), fields.count("topk_group")
+    scale = _number(fields.config, "routed_scaling_factor", 1.0)
+    return Gate("softmax", *groups, scores_per_group=1, normalised=False, scale=scale)
+
+
+def _sigmoid_gate(fields: Fields) -> Gate:
+    fields.refuse("scoring_func", "sigmoid")
+    normalised = "norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob")
+    scale = _number(fields.config, "routed_scaling_factor", 2.5)
+    return Gate("sigmoid", fields.count("n_group"), fields.count("topk_group"), normalised=normalised, scale=scale)
+
+
+def _rope(fields: Fields, name: str) -> Rope:
+    """Return the rotary embedding, from `rope_parameters` or from `rope_theta` and `rope_scaling`, its older names."""
+    config = fields.config
+    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    if not isinstance(given, Mapping):
+        raise InputError(f"rope_parameters = {given!r}: must be an object")
+    fields.refuse("partial_rotary_factor", 1)
+    theta = _number(given if "rope_theta" in given else config, "rope_theta", 10_000.0)
+    # V2 has neighbours always, V3 unless its configuration says otherwise.
+    interleaved = name == "deepseek_v2" or "rope_interleave" not in config or fields.flag("rope_interleave")
+    kind = given.get("rope_type", given.get("type", "default"))
+    if kind not in ("default", "yarn"):
+        raise InputError(f"rope_type = {kind!r}: is not built here; must be default or yarn")
+    return Rope(theta, interleaved, _yarn(given, config) if kind == "yarn" else None)
+
+
+def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
+    longest = _number(config, "max_position_embeddings", 0)
+    original = _number(given, "original_max_position_embeddings", longest)
+    if not original > 0:
+        raise InputError("original_max_position_embeddings: is missing, or not above 0")
+    factor = _number(given, "factor", longest / original)
+    if not factor > 0:
+        raise InputError(f"factor = {factor!r}: must be above 0")
+    truncate = given.get("truncate", True)
+    if not isinstance(truncate, bool):
+        raise InputError(f"truncate = {truncate!r}: must be true or false")
+    return Yarn(
+        factor,
+        original,
+        _number(given, "beta_fast", 32) or 32,
+        _number(given, "beta_slow", 1) or 1,
+        _number(given, "mscale", None),
+        _number(given, "mscale_all_dim", None),
+        _number(given, "attention_factor", None),
+        truncate,
+    )
+
+
+def _number(given: Mapping[str, Any], name: str, default: float | None) -> Any:
+    """Return a number, the default where it is missing or null; raises InputError for anything else."""
+    value = given.get(name)
+    if value is None:
+        return default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
+        raise InputError(f"{name} = {value!r}: must be a number")
+    return value
+
+
+def published(config: Config) -> dict[str, Any]:
+    """Return the configuration that describes a model in the published fields, type and class included.
+
+    Args: config: with MLA and experts, gated as V2 or V3.
+    Raises: InputError naming what no published type describes.
+    """
+    shape, gate, rope = config.shape, config.gate, config.rope
+    a, e = shape.attention, shape.experts
+    if isinstance(a, GroupedQueryAttention) or e is None:
+        raise InputError("only models with MLA and experts have a published form here")
+    sigmoid = gate.scoring == "sigmoid"
+    if gate.scores_per_group != (2 if sigmoid else 1) or sigmoid != e.correction_bias:
+        raise InputError("gate: is neither V2's nor V3's, which rank groups by 1 and 2 scores, with a bias in V3 alone")
+    if not sigmoid and (gate.normalised or not rope.interleaved):
+        raise InputError("gate or rope: V2's weights are not normalised and its pairs are neighbours")
+    fields = {
+        "architectures": ["DeepseekV3ForCausalLM" if sigmoid else "DeepseekV2ForCausalLM"],
+        "model_type": "deepseek_v3" if sigmoid else "deepseek_v2",
+        "vocab_size": shape.vocabulary,
+        "hidden_size": shape.d_model,
+        "intermediate_size": shape.dense.d_ff,
+        "num_hidden_layers": shape.n_layers,
+        "first_k_dense_replace": shape.n_dense,
+        "num_nextn_predict_layers": shape.n_mtp,
+        "tie_word_embeddings": shape.tied,
+        "num_attention_heads": a.n_heads,
+        "num_key_value_heads": a.n_heads,
+        "q_lora_rank": a.q_lora_rank,
+        "kv_lora_rank": a.kv_lora_rank,
+        "qk_nope_head_dim": a.d_nope,
+        "qk_rope_head_dim": a.d_rope,
+        "v_head_dim": a.d_value,
+        "attention_bias": a.bias,
+        "n_routed_experts": e.n_routed,
+        "n_shared_experts": e.n_shared,
+        "num_experts_per_tok": e.top_k,
+        "moe_intermediate_size": e.d_expert,
+        "scoring_func": gate.scoring,
+        "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy",
+        "n_group": gate.n_groups,
+        "topk_group": gate.top_groups,
+        "norm_topk_prob": gate.normalised,
+        "routed_scaling_factor": gate.scale,
+        "rope_interleave": rope.interleaved,
+        "hidden_act": "silu",
+        "rms_norm_eps": config.rms_norm_eps,
+        "rope_theta": rope.theta,
+    }
+    return fields if rope.yarn is None else {**fields, **_published_yarn(rope.yarn)}
+
+
+def _published_yarn(yarn: Yarn) -> dict[str, Any]:
+    given = {
+        "type": "yarn",
+        "factor": yarn.factor,
+        "original_max_position_embeddings": yarn.original_context,
+        "beta_fast": yarn.beta_fast,
+        "beta_slow": yarn.beta_slow,
+        "mscale": yarn.mscale,
+        "mscale_all_dim": yarn.mscale_all_dim,
+        "attention_factor": yarn.attention_factor,
+        "truncate": yarn.truncate,
+    }
+    return {
+        "max_position_embeddings": int(yarn.factor * yarn.original_context),
+        "rope_scaling": {name: value for name, value in given.items() if value is not None},
+    }

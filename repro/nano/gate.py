@@ -1,0 +1,126 @@
+"""The gate: which experts a token passes, and with what weights; V2's softmax and V3's sigmoid, limited to groups."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.nano.ops import Array, linear, linear_backward, sigmoid, softmax
+
+NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek's own code
+
+
+@dataclass(frozen=True)
+class Gate:
+    """How experts are scored, limited to groups, and weighted.
+
+    scoring: "softmax" over all experts (V2) or "sigmoid" of each (V3). n_groups: of experts, each on a device or a
+    node. top_groups: that a token may reach. scores_per_group: how many of its best scores rank a group, 1 in V2 and
+    2 in V3. normalised: whether weights are divided by their sum. scale: that weights are multiplied by.
+    Raises: InputError where groups contradict.
+    Source: DeepSeek-V2 report (arXiv 2405.04434), sections 2.2.1 and 2.2.2; DeepSeek-V3 report (arXiv 2412.19437),
+        section 2.1.2.
+    """
+
+    scoring: Literal["softmax", "sigmoid"] = "sigmoid"
+    n_groups: int = 1
+    top_groups: int = 1
+    scores_per_group: int = 2
+    normalised: bool = True
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        """Raise InputError for another scoring or more groups reached than there are."""
+        if self.scoring not in ("softmax", "sigmoid"):
+            raise InputError(f"scoring = {self.scoring!r}: must be softmax or sigmoid")
+        if not 1 <= self.top_groups <= self.n_groups:
+            raise InputError(f"top_groups = {self.top_groups}: must be from 1 to n_groups = {self.n_groups}")
+
+    def check(self, n_routed: int, top_k: int) -> None:
+        """Raise InputError where groups and experts do not fit each other."""
+        if n_routed % self.n_groups:
+            raise InputError(f"n_routed = {n_routed}: must be a multiple of n_groups = {self.n_groups}")
+        size = n_routed // self.n_groups
+        if self.n_groups > 1 and not 1 <= self.scores_per_group <= size:
+            raise InputError(f"scores_per_group = {self.scores_per_group}: must be from 1 to the {size} of a group")
+        if not 1 <= top_k <= size * self.top_groups:
+            raise InputError(f"top_k = {top_k}: must be from 1 to the {size * self.top_groups} experts reached")
+
+
+@dataclass(frozen=True)
+class Routing:
+    """What the gate decided for N tokens.
+
+    scores: of all experts, [N, E]. experts: chosen, integers [N, top_k], in no order. weights: theirs, [N, top_k].
+    """
+
+    scores: Array
+    experts: Array
+    weights: Array
+
+    @property
+    def load(self) -> Array:
+        """Tokens that each expert sees, [E]."""
+        return np.bincount(self.experts.reshape(-1), minlength=self.scores.shape[1])
+
+
+def choose(scores: Array, gate: Gate, top_k: int) -> Array:
+    """Return the experts with the best scores in the best groups.
+
+    Args: scores: [N, E], selection bias included. gate: its groups. top_k: experts per token.
+    Returns: [N, top_k], in no order.
+    Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.2; DeepSeek-V3 report (arXiv 2412.19437), equation 16
+        and section 2.1.2, node-limited routing.
+    """
+    if gate.top_groups < gate.n_groups:
+        grouped = scores.reshape(len(scores), gate.n_groups, -1)
+        best = np.partition(grouped, -gate.scores_per_group, axis=-1)[..., -gate.scores_per_group :]
+        reached = _top(best.sum(axis=-1), gate.top_groups)  # [N, top_groups]
+        mask = np.full(grouped.shape[:2], -np.inf, scores.dtype)
+        np.put_along_axis(mask, reached, 0, axis=1)
+        scores = (grouped + mask[..., None]).reshape(scores.shape)
+    return _top(scores, top_k)
+
+
+def _top(values: Array, count: int) -> Array:
+    """Return where the largest of each row are, [N, E] -> [N, count]."""
+    return np.argpartition(values, -count, axis=1)[:, -count:]
+
+
+def route(x: Array, p: dict[str, Array], gate: Gate, top_k: int) -> Routing:
+    """Return experts and weights for each token.
+
+    Args: x: [N, d_model]. p: "weight" [E, d_model], and "bias" [E] where selection is biased, which the weights are
+        not. gate: how. top_k: experts per token.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), equations 13 to 16.
+    """
+    logits = linear(x, p["weight"])
+    scores = sigmoid(logits) if gate.scoring == "sigmoid" else softmax(logits)
+    experts = choose(scores + p["bias"] if "bias" in p else scores, gate, top_k)
+    weights = np.take_along_axis(scores, experts, axis=1)
+    if gate.normalised:
+        weights /= weights.sum(axis=1, keepdims=True) + NORM_EPS
+    return Routing(scores, experts, weights * gate.scale)
+
+
+def route_backward(
+    d_weights: Array, x: Array, p: dict[str, Array], gate: Gate, routing: Routing
+) -> tuple[Array, dict[str, Array]]:
+    """Return the gradient of x, [N, d_model], and that of the gate's weight; the choice itself has none.
+
+    Args: d_weights: [N, top_k]. x, p, gate: as given to `route`. routing: as it returned.
+    """
+    s, chosen = routing.scores, np.take_along_axis(routing.scores, routing.experts, axis=1)
+    d_chosen = d_weights * gate.scale
+    if gate.normalised:
+        total = chosen.sum(axis=1, keepdims=True) + NORM_EPS
+        d_chosen = (d_chosen - np.sum(d_chosen * chosen, axis=1, keepdims=True) / total) / total
+    d_scores = np.zeros_like(s)
+    np.put_along_axis(d_scores, routing.experts, d_chosen, axis=1)
+    if gate.scoring == "sigmoid":
+        d_logits = d_scores * s * (1 - s)
+    else:
+        d_logits = s * (d_scores - np.sum(d_scores * s, axis=1, keepdims=True))
+    d_x, d_weight = linear_backward(d_logits, x, p["weight"])
+    return d_x, {"weight": d_weight}

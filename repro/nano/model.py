@@ -1,0 +1,193 @@
+"""The whole model: tokens to logits, the loss of main model and modules with all gradients, decoding with a cache."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.nano.attention import Cache
+from repro.nano.block import block, block_backward, layer_cache
+from repro.nano.config import Config
+from repro.nano.gate import Routing
+from repro.nano.layout import filled, layout
+from repro.nano.mtp import mtp_module, mtp_module_backward
+from repro.nano.ops import Array, cross_entropy, linear, linear_backward, rms_norm, rms_norm_backward
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Cross-entropies in nats: of the next token, and of one token further for each module.
+
+    mtp_weight: λ, what the mean of the modules' losses is multiplied by.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
+    """
+
+    main: float
+    mtp: tuple[float, ...] = ()
+    mtp_weight: float = 0.0
+
+    @property
+    def total(self) -> float:
+        """What training makes small."""
+        return self.main + (self.mtp_weight * sum(self.mtp) / len(self.mtp) if self.mtp else 0.0)
+
+
+@dataclass
+class Model:
+    """A decoder-only model: configuration and parameters, nested as the layers are.
+
+    workers: threads that share the experts of a layer.
+    """
+
+    config: Config
+    parameters: dict
+    workers: int = 1
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Of the residual stream: float32 or float64."""
+        return self.parameters["norm"].dtype
+
+    @property
+    def head(self) -> Array:
+        """The output head, [V, d_model]; the embedding where the two are tied."""
+        return self.parameters["embedding" if self.config.shape.tied else "head"]
+
+    def forward(self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False) -> Array:
+        """Return the logits of each next token.
+
+        Args: tokens: integers [B, T]. caches: one per layer from `new_caches`, holding the tokens before these, filled
+            by the call. absorbed: whether MLA's up-projections are absorbed, for the same logits.
+        Returns: [B, T, V].
+        Raises: InputError for tokens outside the vocabulary or not [B, T], or a cache that is full or of another size.
+        """
+        tokens = self._checked(tokens)
+        if caches is not None and (len(caches) != self.config.shape.n_layers or caches[0].batch != len(tokens)):
+            raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {len(tokens)} sequences")
+        hidden, _ = self._hidden(tokens, caches, absorbed=absorbed)
+        return linear(hidden, self.head)
+
+    def routings(self, tokens: Array) -> list[Routing]:
+        """Return what the gates decide, one routing of B · T tokens per layer with experts."""
+        _, (saved_blocks, _) = self._hidden(self._checked(tokens))
+        return [saved[-1][0] for saved in saved_blocks if isinstance(saved[-1][0], Routing)]
+
+    def mtp_logits(self, tokens: Array) -> list[Array]:
+        """Return each module's logits, the first one's of the token after the next.
+
+        Args: tokens: integers [B, T], T above the number of modules.
+        Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
+        """
+        tokens = self._checked(tokens)
+        hidden, _ = self._hidden(tokens)
+        outputs, _ = self._modules(hidden, tokens)
+        return [linear(one, self.head) for one in outputs]
+
+    def new_caches(self, batch: int, capacity: int) -> list[Cache]:
+        """Return one empty cache per layer of the main model, for `batch` sequences of up to `capacity` tokens."""
+        return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.shape.n_layers)]
+
+    def generate(self, prompt: Array, count: int, *, absorbed: bool = False) -> Array:
+        """Return the likeliest next tokens one by one, with a cache.
+
+        Args: prompt: integers [B, T]. count: tokens to add. absorbed: MLA's form in decoding.
+        Returns: [B, count].
+        """
+        caches = self.new_caches(len(prompt), prompt.shape[1] + count)
+        logits, found = self.forward(prompt, caches), []
+        for _ in range(count):
+            found.append(logits[:, -1].argmax(axis=-1))
+            if len(found) < count:
+                logits = self.forward(found[-1][:, None], caches, absorbed=absorbed)
+        return np.stack(found, axis=1) if found else np.zeros((len(prompt), 0), int)
+
+    def loss_and_gradients(self, tokens: Array, *, mtp_weight: float = 0.3) -> tuple[Loss, dict]:
+        """Return the loss of predicting each token from those before it, and its gradients.
+
+        Args: tokens: integers [B, T + 1]. mtp_weight: λ of the modules' losses, where there are any.
+        Returns: the loss, and gradients nested as the parameters are; selection biases have none.
+        Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
+        """
+        tokens = self._checked(tokens)
+        inputs, n_mtp = tokens[:, :-1], self.config.shape.n_mtp
+        if inputs.shape[1] <= n_mtp:
+            raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp + 1}, with {n_mtp} modules")
+        hidden, saved = self._hidden(inputs)
+        outputs, saved_modules = self._modules(hidden, inputs)
+        losses, d_outputs, d_head = [], [], 0
+        for depth, output in enumerate([hidden, *outputs]):
+            # Each depth's sum is divided by all T positions, as the report has it.
+            share = output.shape[1] / inputs.shape[1]
+            weight = share * (mtp_weight / n_mtp if depth else 1)
+            loss, d_logits = cross_entropy(linear(output, self.head), tokens[:, depth + 1 :])
+            d_output, d_one = linear_backward(d_logits * weight, output, self.head)
+            losses.append(loss * share)
+            d_outputs.append(d_output)
+            d_head = d_head + d_one
+        gradients = self._backward(inputs, d_outputs, d_head, saved, saved_modules)
+        return Loss(losses[0], tuple(losses[1:]), mtp_weight), gradients
+
+    def _checked(self, tokens: Array) -> Array:
+        tokens, size = np.asarray(tokens), self.config.shape.vocabulary
+        if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
+            raise InputError(f"tokens of shape {tokens.shape} and type {tokens.dtype}: must be integers [B, T]")
+        if tokens.size and (tokens.min() < 0 or tokens.max() >= size):
+            raise InputError(f"tokens from {tokens.min()} to {tokens.max()}: must be from 0 to {size - 1}")
+        return tokens
+
+    def _hidden(
+        self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False
+    ) -> tuple[Array, tuple]:
+        """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs."""
+        p = self.parameters
+        h = np.asarray(p["embedding"][tokens])
+        saved_blocks = []
+        for layer, cache in zip(p["layers"], caches or [None] * len(p["layers"]), strict=True):
+            h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers)
+            saved_blocks.append(saved)
+        hidden, saved_norm = rms_norm(h, p["norm"], self.config.rms_norm_eps)
+        return hidden, (saved_blocks, saved_norm)
+
+    def _modules(self, hidden: Array, tokens: Array) -> tuple[list[Array], list[tuple]]:
+        """Return each module's output, depth k of [B, T - k, d_model], and what the backward pass needs."""
+        outputs, saved = [], []
+        for depth, module in enumerate(self.parameters["mtp"], start=1):
+            embedded = np.asarray(self.parameters["embedding"][tokens[:, depth:]])
+            hidden, saved_one = mtp_module(hidden[:, :-1], embedded, module, self.config, workers=self.workers)
+            outputs.append(hidden)
+            saved.append(saved_one)
+        return outputs, saved
+
+    def _backward(self, inputs: Array, d_outputs: list, d_head: Array, saved: tuple, saved_modules: list) -> dict:
+        """Go back through modules and layers; d_outputs: the head's part of each depth's gradient."""
+        p, (saved_blocks, saved_norm) = self.parameters, saved
+        d_embedding, d_modules = np.zeros_like(p["embedding"]), []
+        for depth in range(len(saved_modules), 0, -1):
+            d_hidden, d_embedded, d_one = mtp_module_backward(
+                d_outputs[depth], p["mtp"][depth - 1], self.config, saved_modules[depth - 1], workers=self.workers
+            )
+            d_outputs[depth - 1][:, :-1] += d_hidden
+            np.add.at(d_embedding, inputs[:, depth:], d_embedded)
+            d_modules.insert(0, d_one)
+        d_h, d_norm = rms_norm_backward(d_outputs[0], p["norm"], saved_norm)
+        d_layers = []
+        for layer, saved_one in zip(reversed(p["layers"]), reversed(saved_blocks), strict=True):
+            d_h, d_layer = block_backward(d_h, layer, self.config, saved_one, workers=self.workers)
+            d_layers.insert(0, d_layer)
+        np.add.at(d_embedding, inputs, d_h)
+        tables = {"embedding": d_embedding, "head": d_head}
+        if self.config.shape.tied:
+            tables = {"embedding": d_embedding + d_head}
+        return {**tables, "layers": d_layers, "norm": d_norm, "mtp": d_modules}
+
+
+def initialised(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:
+    """Return a model with normally distributed weights, gains of one and biases of zero.
+
+    Args: config: what to build. seed: the same one gives the same weights. std: of all weights; DeepSeek-V3 has 0.006.
+        dtype: float32 or float64.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
+    """
+    rng = np.random.default_rng(seed)
+    return Model(config, filled(layout(config), rng, std, dtype))

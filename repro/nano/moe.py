@@ -1,0 +1,123 @@
+"""DeepSeekMoE: tokens sorted by expert, one matrix product for each expert's tokens, shared experts beside them."""
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from repro.calc.architecture import MixtureOfExperts
+from repro.nano.gate import Gate, route, route_backward
+from repro.nano.ops import Array, feed_forward, feed_forward_backward, linear, swiglu, swiglu_backward
+
+
+@dataclass(frozen=True)
+class Dispatch:
+    """Which rows go where: pairs of token and expert, sorted by expert.
+
+    tokens: of each pair, [N · top_k]. slots: of each pair in the routing's flat [N · top_k]. ends: [E + 1], so that
+    expert e has the pairs from ends[e] to ends[e + 1].
+    """
+
+    tokens: Array
+    slots: Array
+    ends: Array
+
+    def of(self, expert: int) -> slice:
+        """Return the pairs of one expert."""
+        return slice(self.ends[expert], self.ends[expert + 1])
+
+
+def dispatch(experts: Array, n_routed: int) -> Dispatch:
+    """Sort pairs of token and expert by expert, tokens in their order.
+
+    Args: experts: [N, top_k]. n_routed: E.
+    """
+    flat = experts.reshape(-1)
+    small = flat.astype(np.uint16) if n_routed < 2**16 else flat  # sorted by radix
+    slots = np.argsort(small, kind="stable")
+    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed))])
+    return Dispatch(slots // experts.shape[1], slots, ends)
+
+
+def moe(x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1) -> tuple[Array, tuple]:
+    """Return the weighted sum of each token's experts, and the shared ones'.
+
+    Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up" [E, 2 d_expert, d_model] and "down"
+        [E, d_model, d_expert]; "shared", one feed-forward n_shared times as wide, where there are any. shape: sizes.
+        gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
+        thread itself.
+    Returns: [..., d_model], and what the backward pass needs, the routing first.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
+    """
+    rows = x.reshape(-1, x.shape[-1])
+    routing = route(rows, p["gate"], gate, shape.top_k)
+    sent = dispatch(routing.experts, shape.n_routed)
+    weights = routing.weights.reshape(-1)[sent.slots, None]  # [N · top_k, 1], sorted
+    hidden: dict[int, Array] = {}
+
+    def run(experts: Iterable[int]) -> Array:
+        out = np.zeros_like(rows)
+        for e in experts:
+            pairs = sent.of(e)
+            here = sent.tokens[pairs]
+            hidden[e] = linear(rows[here], p["experts"]["gate_up"][e])
+            # A token passes an expert once, so that no row is named twice.
+            out[here] += linear(swiglu(hidden[e]) * weights[pairs], p["experts"]["down"][e])
+        return out
+
+    y = _sum_over_workers(run, sent, workers)
+    saved_shared = None
+    if "shared" in p:
+        shared, saved_shared = feed_forward(rows, p["shared"])
+        y += shared
+    return y.reshape(x.shape), (routing, sent, rows, hidden, saved_shared)
+
+
+def moe_backward(d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int = 1) -> tuple[Array, dict]:
+    """Return the gradient of x, [..., d_model], and those of the weights; experts without tokens have zeros."""
+    routing, sent, rows, hidden, saved_shared = saved
+    d_rows = d_y.reshape(rows.shape)
+    weights = routing.weights.reshape(-1)[sent.slots, None]
+    d_weights = np.empty(routing.weights.size, rows.dtype)
+    gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
+    d_gate_up, d_down = np.zeros_like(gate_up), np.zeros_like(down)
+
+    def run(experts: Iterable[int]) -> Array:
+        d_x = np.zeros_like(rows)
+        for e in experts:
+            pairs = sent.of(e)
+            here = sent.tokens[pairs]
+            d_out = d_rows[here]
+            a = swiglu(hidden[e])
+            d_a = d_out @ down[e]
+            # d weight = d_out · (down a) = (downᵀ d_out) · a, so that the expert's output need not be kept.
+            d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
+            a *= weights[pairs]
+            d_a *= weights[pairs]
+            np.matmul(d_out.T, a, out=d_down[e])
+            d_hidden = swiglu_backward(d_a, hidden[e])
+            np.matmul(d_hidden.T, rows[here], out=d_gate_up[e])
+            d_x[here] += d_hidden @ gate_up[e]
+        return d_x
+
+    d_x = _sum_over_workers(run, sent, workers)
+    d_gated, d_gate = route_backward(d_weights.reshape(routing.weights.shape), rows, p["gate"], gate, routing)
+    d_x += d_gated
+    gradients = {"gate": d_gate, "experts": {"gate_up": d_gate_up, "down": d_down}}
+    if saved_shared is not None:
+        d_shared, gradients["shared"] = feed_forward_backward(d_rows, p["shared"], saved_shared)
+        d_x += d_shared
+    return d_x.reshape(d_y.shape), gradients
+
+
+def _sum_over_workers(run: Callable[[Iterable[int]], Array], sent: Dispatch, workers: int) -> Array:
+    """Return the sum of what the workers return, each run over every so-many-th expert that has tokens."""
+    busy = np.flatnonzero(np.diff(sent.ends))
+    if workers == 1:
+        return run(busy)
+    with ThreadPoolExecutor(workers) as pool:
+        first, *rest = pool.map(run, (busy[start::workers] for start in range(workers)))
+    for one in rest:
+        first += one
+    return first

@@ -1,0 +1,46 @@
+"""Multi-token prediction: after the main model, modules in a chain that each predict one token further ahead."""
+
+import numpy as np
+
+from repro.nano.block import block, block_backward
+from repro.nano.config import Config
+from repro.nano.ops import Array, linear, linear_backward, rms_norm, rms_norm_backward
+
+
+def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, workers: int = 1) -> tuple[Array, tuple]:
+    """Return one module's representation, from the one a depth before and the embedding of the next token.
+
+    Args: hidden: [B, T, d_model], at each position the normed output of the main model, or of the module before.
+        embedded: [B, T, d_model], of the token that the depth before was to predict there. p: "hidden_norm",
+        "embedding_norm", "projection" [d_model, 2 d_model], "block", "norm". config: of the model. workers: threads.
+    Returns: [B, T, d_model], to be multiplied by the shared head, and what the backward pass needs.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 and 22; the embedding's half comes first in the
+        published weights, second in the equation.
+    """
+    e, saved_e = rms_norm(embedded, p["embedding_norm"], config.rms_norm_eps)
+    h, saved_h = rms_norm(hidden, p["hidden_norm"], config.rms_norm_eps)
+    both = np.concatenate([e, h], axis=-1)  # [B, T, 2 d_model]
+    out, saved_block = block(linear(both, p["projection"]), p["block"], config, workers=workers)
+    y, saved_y = rms_norm(out, p["norm"], config.rms_norm_eps)
+    return y, (saved_e, saved_h, both, saved_block, saved_y)
+
+
+def mtp_module_backward(
+    d_y: Array, p: dict, config: Config, saved: tuple, *, workers: int = 1
+) -> tuple[Array, Array, dict]:
+    """Return the gradients of the hidden states and of the embeddings, [B, T, d_model] each, and of the weights."""
+    saved_e, saved_h, both, saved_block, saved_y = saved
+    d_out, d_norm = rms_norm_backward(d_y, p["norm"], saved_y)
+    d_x, d_block = block_backward(d_out, p["block"], config, saved_block, workers=workers)
+    d_both, d_projection = linear_backward(d_x, both, p["projection"])
+    d_e, d_h = np.split(d_both, 2, axis=-1)
+    d_embedded, d_embedding_norm = rms_norm_backward(d_e, p["embedding_norm"], saved_e)
+    d_hidden, d_hidden_norm = rms_norm_backward(d_h, p["hidden_norm"], saved_h)
+    gradients = {
+        "hidden_norm": d_hidden_norm,
+        "embedding_norm": d_embedding_norm,
+        "projection": d_projection,
+        "block": d_block,
+        "norm": d_norm,
+    }
+    return d_hidden, d_embedded, gradients

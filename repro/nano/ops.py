@@ -1,0 +1,136 @@
+"""The layers that everything is made of, each with its backward pass: linear, RMSNorm, SwiGLU, cross-entropy.
+
+A forward function that needs more than its inputs to go back returns them as `saved`. Gradients are named d_x for the
+gradient of the loss with respect to x. Weights are [d_out, d_in], as checkpoints store them.
+"""
+
+import numpy as np
+
+Array = np.ndarray
+
+
+def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+    """Return x Wᵀ + b.
+
+    Args: x: [..., d_in]. weight: [d_out, d_in], or packed. bias: [d_out].
+    Returns: [..., d_out].
+    """
+    weight = np.asarray(weight)
+    y = x.reshape(-1, x.shape[-1]) @ weight.T  # one matrix product over all leading axes
+    if bias is not None:
+        y += bias
+    return y.reshape(*x.shape[:-1], len(weight))
+
+
+def linear_backward(d_y: Array, x: Array, weight: Array) -> tuple[Array, Array]:
+    """Return the gradients of x and of the weight; that of a bias is d_y summed over tokens.
+
+    Args: d_y: [..., d_out]. x: [..., d_in]. weight: [d_out, d_in].
+    Returns: [..., d_in] and [d_out, d_in].
+    """
+    rows = d_y.reshape(-1, d_y.shape[-1])
+    return (rows @ weight).reshape(x.shape), rows.T @ x.reshape(-1, x.shape[-1])
+
+
+def bias_backward(d_y: Array) -> Array:
+    """Return the gradient of a bias: [..., d_out] -> [d_out]."""
+    return d_y.reshape(-1, d_y.shape[-1]).sum(axis=0)
+
+
+def rms_norm(x: Array, gain: Array, eps: float) -> tuple[Array, tuple[Array, Array]]:
+    """Return x over the root of its mean square, times a gain.
+
+    Args: x: [..., d]. gain: [d]. eps: added to the mean square.
+    Returns: [..., d], and what the backward pass needs.
+    Source: Zhang and Sennrich (arXiv 1910.07467), equation 4.
+    """
+    inverse = 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)  # [..., 1]
+    normal = x * inverse
+    return normal * gain, (normal, inverse)
+
+
+def rms_norm_backward(d_y: Array, gain: Array, saved: tuple[Array, Array]) -> tuple[Array, Array]:
+    """Return the gradients of x, [..., d], and of the gain, [d]."""
+    normal, inverse = saved
+    d_normal = d_y * gain
+    d_x = inverse * (d_normal - normal * np.mean(d_normal * normal, axis=-1, keepdims=True))
+    return d_x, (d_y * normal).reshape(-1, len(gain)).sum(axis=0)
+
+
+def sigmoid(x: Array) -> Array:
+    """Return 1 / (1 + e⁻ˣ), [...] -> [...]."""
+    with np.errstate(over="ignore"):  # e⁻ˣ = inf is right: the result is 0
+        y = np.exp(-x)
+    y += 1
+    return np.divide(1, y, out=y)
+
+
+def softmax(x: Array) -> Array:
+    """Return eˣ over its sum along the last axis, [..., d] -> [..., d]."""
+    y = np.exp(x - x.max(axis=-1, keepdims=True))
+    y /= y.sum(axis=-1, keepdims=True)
+    return y
+
+
+def swiglu(gate_up: Array) -> Array:
+    """Return silu(gate) · up, where silu(x) = x sigmoid(x).
+
+    Args: gate_up: [..., 2 d_ff], the gate's half first.
+    Returns: [..., d_ff].
+    Source: Shazeer (arXiv 2002.05202), equation 6.
+    """
+    gate, up = np.split(gate_up, 2, axis=-1)
+    y = sigmoid(gate)
+    y *= gate
+    y *= up
+    return y
+
+
+def swiglu_backward(d_y: Array, gate_up: Array) -> Array:
+    """Return the gradient of both halves, [..., d_ff] -> [..., 2 d_ff]."""
+    gate, up = np.split(gate_up, 2, axis=-1)
+    d_gate_up = np.empty_like(gate_up)
+    d_gate, d_up = np.split(d_gate_up, 2, axis=-1)
+    s = sigmoid(gate)
+    silu = gate * s
+    np.multiply(d_y, silu, out=d_up)
+    s += silu - silu * s  # silu' = s + silu (1 - s)
+    s *= up
+    np.multiply(d_y, s, out=d_gate)
+    return d_gate_up
+
+
+def feed_forward(x: Array, p: dict[str, Array]) -> tuple[Array, tuple[Array, Array]]:
+    """Return W_down (silu(W_gate x) · W_up x).
+
+    Args: x: [..., d_model]. p: "gate_up" [2 d_ff, d_model], "down" [d_model, d_ff].
+    Returns: [..., d_model], and what the backward pass needs.
+    Source: Shazeer (arXiv 2002.05202), equation 6.
+    """
+    gate_up = linear(x, p["gate_up"])
+    return linear(swiglu(gate_up), p["down"]), (x, gate_up)
+
+
+def feed_forward_backward(d_y: Array, p: dict[str, Array], saved: tuple[Array, Array]) -> tuple[Array, dict]:
+    """Return the gradient of x, [..., d_model], and those of the weights; SwiGLU's output is computed again."""
+    x, gate_up = saved
+    d_hidden, d_down = linear_backward(d_y, swiglu(gate_up), p["down"])
+    d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up), x, p["gate_up"])
+    return d_x, {"gate_up": d_gate_up, "down": d_down}
+
+
+def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
+    """Return the mean of -log p(target), in nats, and its gradient.
+
+    Args: logits: [..., V]. targets: integers, [...].
+    Returns: the loss, and [..., V].
+    """
+    rows, places = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
+    count = np.arange(len(rows))
+    p = softmax(rows)
+    top = rows.max(axis=-1)
+    log_sum = np.log(np.exp(rows - top[:, None]).sum(axis=-1)) + top
+    loss = float(np.mean(log_sum - rows[count, places]))
+    p[count, places] -= 1
+    p /= len(rows)
+    return loss, p.reshape(logits.shape)
