@@ -5,10 +5,13 @@ import json
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch")
-transformers = pytest.importorskip("transformers")
+from repro.nano import load_checkpoint, read, save_checkpoint
+from repro.nano.model import initialised
 
-from repro.nano import load_checkpoint, save_checkpoint  # noqa: E402
+torch = pytest.importorskip("torch", reason="torch is not installed; the library's models are built with it")
+transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
+
+pytestmark = pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")  # without shared experts
 
 YARN = {
     "type": "yarn",
@@ -78,7 +81,7 @@ CASES = {
 }
 
 
-def reference(kind, fields, dtype=None):
+def reference(kind, fields):
     """Return the library's model with weights large enough that every part shows in the logits."""
     torch.manual_seed(0)
     config = getattr(transformers, f"Deepseek{kind}Config")(
@@ -91,7 +94,18 @@ def reference(kind, fields, dtype=None):
         for name, one in model.named_buffers():
             if name.endswith("e_score_correction_bias"):
                 one.copy_(0.2 * torch.randn_like(one))
-    return model if dtype is None else model.to(dtype)
+    return model
+
+
+def load_theirs(name, folder):
+    """Return the library's model from a folder, in float32; it must find each tensor there and no other."""
+    cls = getattr(transformers, f"Deepseek{CASES[name][0]}ForCausalLM")
+    model, report = cls.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    empty = [one for one, value in model.named_parameters() if value.numel() == 0]
+    assert set(report["missing_keys"]) <= set(empty)
+    assert not report["unexpected_keys"]
+    assert not report["mismatched_keys"]
+    return model.eval()
 
 
 def tokens(batch=2, length=40, seed=1):
@@ -119,3 +133,138 @@ def test_logits_equal_the_librarys(case):
     assert found.dtype == np.float32
     assert np.abs(expected).max() > 1
     assert np.abs(found - expected).max() < 1e-4
+
+
+def test_in_any_number_of_shards(tmp_path):
+    model = reference("V3", V3)
+    model.save_pretrained(tmp_path, max_shard_size="60KB")
+    assert len(list(tmp_path.glob("model-*.safetensors"))) > 2
+    assert np.abs(load_checkpoint(tmp_path).forward(tokens()) - logits_of(model, tokens())).max() < 1e-4
+
+
+@pytest.mark.parametrize("name", ["V2", "V3"])
+@pytest.mark.parametrize("packed", [True, False])
+def test_stored_in_bf16(name, packed, tmp_path):
+    reference(*CASES[name]).to(torch.bfloat16).save_pretrained(tmp_path)
+    model = load_theirs(name, tmp_path)
+    found = load_checkpoint(tmp_path, packed=packed).forward(tokens())
+    assert np.abs(found - logits_of(model, tokens())).max() < 1e-4
+
+
+def quantised(weight, block):
+    """Return codes and scales of a matrix, each square block's largest value at the format's."""
+    rows, columns = weight.shape
+    scales = torch.empty(-(-rows // block), -(-columns // block))
+    codes = torch.empty_like(weight, dtype=torch.float8_e4m3fn)
+    for i in range(scales.shape[0]):
+        for j in range(scales.shape[1]):
+            here = np.s_[i * block : (i + 1) * block, j * block : (j + 1) * block]
+            scales[i, j] = weight[here].abs().max() / 448
+            codes[here] = (weight[here] / scales[i, j]).to(torch.float8_e4m3fn)
+    return codes, scales
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("block", [128, 16])
+def test_stored_in_fp8_with_scales_per_block(block, packed, tmp_path):
+    from safetensors.torch import load_file, save_file
+
+    wide = V3 | {"hidden_size": 160, "intermediate_size": 200, "moe_intermediate_size": 136, "kv_lora_rank": 144}
+    model = reference("V3", wide)
+    model.save_pretrained(tmp_path)
+    stored = {}
+    for name, one in load_file(tmp_path / "model.safetensors").items():
+        linear = name.endswith("proj.weight") or name.endswith("proj_with_mqa.weight")
+        if linear:
+            stored[name], stored[f"{name}_scale_inv"] = quantised(one, block)
+            scales = stored[f"{name}_scale_inv"].repeat_interleave(block, 0).repeat_interleave(block, 1)
+            decoded = stored[name].float() * scales[: one.shape[0], : one.shape[1]]
+            set_parameter(model, name, decoded)
+        else:
+            stored[name] = one
+    save_file(stored, tmp_path / "model.safetensors")
+    fields = json.loads((tmp_path / "config.json").read_text())
+    fields["quantization_config"] = {"quant_method": "fp8", "fmt": "e4m3", "weight_block_size": [block, block]}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    found = load_checkpoint(tmp_path, packed=packed).forward(tokens())
+    assert np.abs(found - logits_of(model, tokens())).max() < 1e-4
+
+
+def set_parameter(model, name, value):
+    """Write one published tensor into the library's model, whose experts are stacked."""
+    path, _, part = name.rpartition(".experts.")
+    with torch.no_grad():
+        if not path:
+            model.get_parameter(name).copy_(value)
+            return
+        number, which, _ = part.split(".")
+        stack = model.get_submodule(f"{path}.experts")
+        half = value.shape[0]
+        rows = {"gate_proj": slice(0, half), "up_proj": slice(half, None)}
+        if which == "down_proj":
+            stack.down_proj[int(number)] = value
+        else:
+            stack.gate_up_proj[int(number), rows[which]] = value
+
+
+@pytest.mark.parametrize("stored", ["float32", "bfloat16"])
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_library_loads_what_is_saved_here(name, stored, tmp_path):
+    reference(*CASES[name]).save_pretrained(tmp_path / "theirs")
+    model = load_checkpoint(tmp_path / "theirs")
+    save_checkpoint(model, tmp_path / "ours", stored=stored, shard_bytes=80_000)
+    loaded = load_theirs(name, tmp_path / "ours")
+    again = load_checkpoint(tmp_path / "ours").forward(tokens())
+    assert np.abs(again - logits_of(loaded, tokens())).max() < 1e-4
+    if stored == "float32":
+        assert np.array_equal(again, model.forward(tokens()))
+
+
+@pytest.mark.parametrize("name", list(CASES))
+@pytest.mark.parametrize("absorbed", [False, True])
+def test_decoding_token_by_token_with_a_cache(name, absorbed, tmp_path):
+    model = reference(*CASES[name])
+    model.save_pretrained(tmp_path)
+    own, given = load_checkpoint(tmp_path), tokens(length=12)
+    caches = own.new_caches(len(given), 12)
+    with torch.no_grad():
+        out = model(torch.from_numpy(given[:, :7]), use_cache=True)
+        found = own.forward(given[:, :7], caches, absorbed=absorbed)
+        assert np.abs(found - out.logits.numpy()).max() < 1e-4
+        for place in range(7, 12):
+            now = given[:, place : place + 1]
+            out = model(torch.from_numpy(now), cache=out.cache, use_cache=True)
+            found = own.forward(now, caches, absorbed=absorbed)
+            assert np.abs(found - out.logits.numpy()).max() < 1e-4
+
+
+def test_greedy_generation(tmp_path):
+    model = reference("V3", V3)
+    model.save_pretrained(tmp_path)
+    prompt = tokens(length=6)
+    expected = model.generate(
+        torch.from_numpy(prompt), max_new_tokens=10, do_sample=False, eos_token_id=None, pad_token_id=0
+    )
+    own = load_checkpoint(tmp_path)
+    for absorbed in (False, True):
+        assert np.array_equal(own.generate(prompt, 10, absorbed=absorbed), expected[:, 6:].numpy())
+
+
+@pytest.mark.parametrize("depths", [1, 2])
+def test_modules_for_multi_token_prediction(depths, tmp_path):
+    from transformers.modeling_layers import MtpModel
+
+    own = initialised(read(V3 | {"model_type": "deepseek_v3", "num_nextn_predict_layers": depths}), seed=3, std=0.15)
+    save_checkpoint(own, tmp_path / "saved")
+    main = transformers.DeepseekV3ForCausalLM.from_pretrained(tmp_path / "saved").eval()
+    main._keys_to_ignore_on_load_unexpected = [r"model\.layers\.[34].*"]  # where it looks for modules: V3's 61 else
+    modules = MtpModel.from_pretrained(main).eval()
+    given, loaded = tokens(), load_checkpoint(tmp_path / "saved")
+    with torch.no_grad():
+        hidden = main.model(torch.from_numpy(given)).last_hidden_state
+        for depth, found in enumerate(loaded.mtp_logits(given)):
+            ahead = torch.from_numpy(given[:, depth + 1 :])
+            # Position by position as the library drafts: hidden states of the depth before, tokens one further.
+            places = torch.arange(depth + 1, given.shape[1])[None]
+            hidden = modules.forward_layer(depth, hidden[:, :-1], places, None, input_ids=ahead)
+            assert np.abs(found - main.lm_head(hidden).numpy()).max() < 1e-4
