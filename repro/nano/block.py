@@ -36,12 +36,20 @@ def attention_backward(d_y: Array, p: dict, config: Config, saved: tuple) -> tup
 
 
 def block(
-    h: Array, p: dict, config: Config, cache: Cache | None = None, *, absorbed: bool = False, workers: int = 1
+    h: Array,
+    p: dict,
+    config: Config,
+    cache: Cache | None = None,
+    *,
+    absorbed: bool = False,
+    workers: int = 1,
+    keep: bool = True,
 ) -> tuple[Array, tuple]:
     """Return the residual stream after one layer.
 
     Args: h: [B, T, d_model]. p: "attention_norm", "attention", "feed_forward_norm", "feed_forward". config: of the
         model. cache: of this layer, filled by the call. absorbed: MLA's form. workers: threads for the experts.
+        keep: whether what the experts' backward pass needs is kept.
     Returns: [B, T, d_model], and what the backward pass needs.
     Source: DeepSeek-V3 report (arXiv 2412.19437), figure 2.
     """
@@ -50,7 +58,7 @@ def block(
     h = h + a
     x, saved_norm_2 = rms_norm(h, p["feed_forward_norm"], config.rms_norm_eps)
     if "gate" in p["feed_forward"]:
-        f, saved_f = moe(x, p["feed_forward"], config.shape.experts, config.gate, workers=workers)
+        f, saved_f = moe(x, p["feed_forward"], config.shape.experts, config.gate, workers=workers, keep=keep)
     else:
         f, saved_f = feed_forward(x, p["feed_forward"])
     return h + f, (saved_norm_1, saved_attention, saved_norm_2, saved_f)

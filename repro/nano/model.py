@@ -65,7 +65,7 @@ class Model:
         tokens = self._checked(tokens)
         if caches is not None and (len(caches) != self.config.shape.n_layers or caches[0].batch != len(tokens)):
             raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {len(tokens)} sequences")
-        hidden, _ = self._hidden(tokens, caches, absorbed=absorbed)
+        hidden, _ = self._hidden(tokens, caches, absorbed=absorbed, keep=False)
         return linear(hidden, self.head)
 
     def routings(self, tokens: Array) -> list[Routing]:
@@ -80,7 +80,7 @@ class Model:
         Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
         """
         tokens = self._checked(tokens)
-        hidden, _ = self._hidden(tokens)
+        hidden, _ = self._hidden(tokens, keep=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
 
@@ -137,15 +137,16 @@ class Model:
         return tokens
 
     def _hidden(
-        self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False
+        self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False, keep: bool = True
     ) -> tuple[Array, tuple]:
-        """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs."""
+        """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs, if kept."""
         p = self.parameters
         h = np.asarray(p["embedding"][tokens])
         saved_blocks = []
         for layer, cache in zip(p["layers"], caches or [None] * len(p["layers"]), strict=True):
-            h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers)
-            saved_blocks.append(saved)
+            h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers, keep=keep)
+            if keep:
+                saved_blocks.append(saved)
         hidden, saved_norm = rms_norm(h, p["norm"], self.config.rms_norm_eps)
         return hidden, (saved_blocks, saved_norm)
 

@@ -40,13 +40,15 @@ def dispatch(experts: Array, n_routed: int) -> Dispatch:
     return Dispatch(slots // experts.shape[1], slots, ends)
 
 
-def moe(x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1) -> tuple[Array, tuple]:
+def moe(
+    x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep: bool = True
+) -> tuple[Array, tuple]:
     """Return the weighted sum of each token's experts, and the shared ones'.
 
     Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up" [E, 2 d_expert, d_model] and "down"
         [E, d_model, d_expert]; "shared", one feed-forward n_shared times as wide, where there are any. shape: sizes.
         gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
-        thread itself.
+        thread itself. keep: whether what the experts' backward pass needs is kept.
     Returns: [..., d_model], and what the backward pass needs, the routing first.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
@@ -61,9 +63,12 @@ def moe(x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int 
         for e in experts:
             pairs = sent.of(e)
             here = sent.tokens[pairs]
-            hidden[e] = linear(rows[here], p["experts"]["gate_up"][e])
-            # A token passes an expert once, so that no row is named twice.
-            out[here] += linear(swiglu(hidden[e]) * weights[pairs], p["experts"]["down"][e])
+            gate_up = linear(rows[here], p["experts"]["gate_up"][e])
+            a = swiglu(gate_up)
+            a *= weights[pairs]
+            out[here] += linear(a, p["experts"]["down"][e])  # no row is named twice: experts of a token differ
+            if keep:
+                hidden[e] = gate_up
         return out
 
     y = _sum_over_workers(run, sent, workers)

@@ -4,7 +4,7 @@ import numpy as np
 
 from repro.nano.block import block, block_backward
 from repro.nano.config import Config
-from repro.nano.ops import Array, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import Array, halves, linear, linear_backward, rms_norm, rms_norm_backward
 
 
 def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, workers: int = 1) -> tuple[Array, tuple]:
@@ -33,7 +33,7 @@ def mtp_module_backward(
     d_out, d_norm = rms_norm_backward(d_y, p["norm"], saved_y)
     d_x, d_block = block_backward(d_out, p["block"], config, saved_block, workers=workers)
     d_both, d_projection = linear_backward(d_x, both, p["projection"])
-    d_e, d_h = np.split(d_both, 2, axis=-1)
+    d_e, d_h = halves(d_both)
     d_embedded, d_embedding_norm = rms_norm_backward(d_e, p["embedding_norm"], saved_e)
     d_hidden, d_hidden_norm = rms_norm_backward(d_h, p["hidden_norm"], saved_h)
     gradients = {

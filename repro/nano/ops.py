@@ -59,10 +59,23 @@ def rms_norm_backward(d_y: Array, gain: Array, saved: tuple[Array, Array]) -> tu
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + e⁻ˣ), [...] -> [...]."""
-    with np.errstate(over="ignore"):  # e⁻ˣ = inf is right: the result is 0
-        y = np.exp(-x)
-    y += 1
+    y = _one_plus_exp(x)
     return np.divide(1, y, out=y)
+
+
+def _one_plus_exp(x: Array) -> Array:
+    """Return 1 + e⁻ˣ in one new array."""
+    y = np.negative(x)
+    with np.errstate(over="ignore"):  # e⁻ˣ = inf is right: one over it is 0
+        np.exp(y, out=y)
+    y += 1
+    return y
+
+
+def halves(x: Array) -> tuple[Array, Array]:
+    """Return views of the first and the second half of the last axis."""
+    middle = x.shape[-1] // 2
+    return x[..., :middle], x[..., middle:]
 
 
 def softmax(x: Array) -> Array:
@@ -79,24 +92,26 @@ def swiglu(gate_up: Array) -> Array:
     Returns: [..., d_ff].
     Source: Shazeer (arXiv 2002.05202), equation 6.
     """
-    gate, up = np.split(gate_up, 2, axis=-1)
-    y = sigmoid(gate)
-    y *= gate
+    gate, up = halves(gate_up)
+    y = _one_plus_exp(gate)
+    np.divide(gate, y, out=y)
     y *= up
     return y
 
 
 def swiglu_backward(d_y: Array, gate_up: Array) -> Array:
     """Return the gradient of both halves, [..., d_ff] -> [..., 2 d_ff]."""
-    gate, up = np.split(gate_up, 2, axis=-1)
+    gate, up = halves(gate_up)
     d_gate_up = np.empty_like(gate_up)
-    d_gate, d_up = np.split(d_gate_up, 2, axis=-1)
+    d_gate, d_up = halves(d_gate_up)
     s = sigmoid(gate)
-    silu = gate * s
-    np.multiply(d_y, silu, out=d_up)
-    s += silu - silu * s  # silu' = s + silu (1 - s)
-    s *= up
-    np.multiply(d_y, s, out=d_gate)
+    np.multiply(gate, s, out=d_up)  # silu
+    np.subtract(1, s, out=d_gate)
+    d_gate *= d_up
+    d_gate += s  # silu' = s + silu (1 - s)
+    d_gate *= up
+    d_gate *= d_y
+    d_up *= d_y
     return d_gate_up
 
 

@@ -1,0 +1,96 @@
+"""AdamW, warm-up and cosine decay of the learning rate, and clipping of the gradient's norm."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.nano.layout import leaves
+from repro.nano.ops import Array
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained; the defaults beside steps and rate are DeepSeek-V3's.
+
+    steps: of the optimiser. peak_rate: the highest learning rate. warmup_steps: of linear growth to it. final_share:
+    of the peak at the last step. beta_1, beta_2: of the moments. weight_decay: of matrices, gains and biases not
+    counted. clip_norm: largest norm of all gradients together. mtp_weight: λ of the modules' losses.
+    Raises: InputError for steps that do not fit.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
+    """
+
+    steps: int
+    peak_rate: float = 3e-3
+    warmup_steps: int = 10
+    final_share: float = 0.1
+    beta_1: float = 0.9
+    beta_2: float = 0.95
+    weight_decay: float = 0.1
+    clip_norm: float = 1.0
+    mtp_weight: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Raise InputError where there are no steps, or fewer than the warm-up takes."""
+        if not 0 <= self.warmup_steps <= self.steps or self.steps < 1:
+            raise InputError(f"warmup_steps = {self.warmup_steps}: must be from 0 to steps = {self.steps}, at least 1")
+
+    def rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0: up in a line, then down half a cosine.
+
+        Source: Loshchilov and Hutter (arXiv 1608.03983), equation 5.
+        """
+        if step < self.warmup_steps:
+            return self.peak_rate * (step + 1) / self.warmup_steps
+        done = (step - self.warmup_steps) / max(self.steps - 1 - self.warmup_steps, 1)
+        cosine = (1 + math.cos(math.pi * min(done, 1))) / 2
+        return self.peak_rate * (self.final_share + (1 - self.final_share) * cosine)
+
+
+@dataclass
+class AdamW:
+    """Moments of every parameter, by its path, and the step that updates the parameters in place.
+
+    Source: Loshchilov and Hutter (arXiv 1711.05101), algorithm 2.
+    """
+
+    recipe: Recipe
+    eps: float = 1e-8
+    count: int = 0
+    moments: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    def step(self, parameters: dict, gradients: dict) -> None:
+        """Update each parameter that has a gradient.
+
+        Args: parameters: of a model, nested; changed in place. gradients: nested alike, selection biases left out.
+        """
+        recipe, rate = self.recipe, self.recipe.rate(self.count)
+        self.count += 1
+        # Both corrections of the moments' early bias, taken together.
+        size = rate * math.sqrt(1 - recipe.beta_2**self.count) / (1 - recipe.beta_1**self.count)
+        eps = self.eps * math.sqrt(1 - recipe.beta_2**self.count)
+        where = dict(leaves(parameters))
+        for path, gradient in leaves(gradients):
+            if path not in self.moments:
+                self.moments[path] = np.zeros_like(gradient), np.zeros_like(gradient)
+            first, second = self.moments[path]
+            first += (1 - recipe.beta_1) * (gradient - first)
+            second += (1 - recipe.beta_2) * (gradient * gradient - second)
+            parameter = where[path]
+            if parameter.ndim > 1:
+                parameter *= 1 - rate * recipe.weight_decay
+            parameter -= size * first / (np.sqrt(second) + eps)
+
+
+def clip(gradients: dict, largest: float) -> float:
+    """Scale all gradients in place so that their norm together is at most `largest`; return the norm before.
+
+    Source: Pascanu et al. (arXiv 1211.5063), algorithm 1.
+    """
+    arrays = [one for _, one in leaves(gradients)]
+    norm = math.sqrt(sum(float(np.vdot(one, one)) for one in arrays))
+    if norm > largest:
+        for one in arrays:
+            one *= largest / norm
+    return norm

@@ -1,0 +1,47 @@
+"""The training loop: batches in, losses out, the model changed in place."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.nano.model import Loss, Model
+from repro.nano.ops import Array, cross_entropy
+from repro.nano.optimizer import AdamW, Recipe, clip
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one step reports: its number from 0, the loss before it, the gradient's norm before clipping."""
+
+    number: int
+    loss: Loss
+    gradient_norm: float
+
+
+def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[Step]:
+    """Train step by step, as the caller asks for the next.
+
+    Args: model: float32 or float64, changed in place. batches: at least recipe.steps arrays [B, T + 1] of tokens.
+        recipe: how.
+    Yields: one report per step.
+    Raises: InputError where a loss or gradient is no number any more, or batches end early.
+    """
+    optimizer = AdamW(recipe)
+    rest = iter(batches)
+    for number in range(recipe.steps):
+        batch = next(rest, None)
+        if batch is None:
+            raise InputError(f"batches: end after {number} of {recipe.steps} steps")
+        loss, gradients = model.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
+        norm = clip(gradients, recipe.clip_norm)
+        if not np.isfinite([loss.total, norm]).all():
+            raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
+        optimizer.step(model.parameters, gradients)
+        yield Step(number, loss, norm)
+
+
+def evaluate(model: Model, batch: Array) -> float:
+    """Return the mean cross-entropy of the next token, in nats, on tokens [B, T + 1]."""
+    return cross_entropy(model.forward(batch[:, :-1]), batch[:, 1:])[0]

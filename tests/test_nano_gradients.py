@@ -1,0 +1,186 @@
+"""Backward passes against central differences in float64: what a gradient is, by its definition."""
+
+import numpy as np
+import pytest
+
+from nano_shapes import MODELS, V2, V3, plain
+from repro.nano import ops
+from repro.nano.attention import attend, attend_backward
+from repro.nano.block import attention, attention_backward, block, block_backward
+from repro.nano.gate import route, route_backward
+from repro.nano.layout import leaves
+from repro.nano.model import initialised
+from repro.nano.moe import moe, moe_backward
+from repro.nano.mtp import mtp_module, mtp_module_backward
+from repro.nano.rope import rotate, rotate_backward, tables
+
+STEP = 1e-5
+LIMIT = 1e-6
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+def differences(loss, array):
+    """Return the gradient of a loss with respect to each element, by moving it a little up and down in place."""
+    found = np.empty_like(array)
+    for place in np.ndindex(array.shape):
+        kept = array[place]
+        array[place] = kept + STEP
+        above = loss()
+        array[place] = kept - STEP
+        found[place] = (above - loss()) / (2 * STEP)
+        array[place] = kept
+    return found
+
+
+def error(found, expected):
+    """Return the distance of two arrays relative to the size of the second."""
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+def agree(loss, gradients, arrays):
+    """Assert that each array's gradient is what moving its elements gives."""
+    found, where = dict(leaves(gradients)), dict(leaves(arrays))
+    assert set(where) - set(found) <= {name for name in where if name.endswith("gate.bias") or name == "bias"}
+    for name, one in found.items():
+        assert error(one, differences(loss, where[name])) < LIMIT, name
+
+
+def test_linear():
+    x, w, d_y = normal(2, 3, 4), normal(5, 4), normal(2, 3, 5)
+    d_x, d_w = ops.linear_backward(d_y, x, w)
+    agree(lambda: np.sum(ops.linear(x, w) * d_y), {"x": d_x, "w": d_w}, {"x": x, "w": w})
+
+
+def test_a_bias():
+    x, w, b, d_y = normal(2, 3, 4), normal(5, 4), normal(5), normal(2, 3, 5)
+    agree(lambda: np.sum(ops.linear(x, w, b) * d_y), {"b": ops.bias_backward(d_y)}, {"b": b})
+
+
+def test_rms_norm():
+    x, gain, d_y = normal(2, 3, 4), normal(4), normal(2, 3, 4, seed=1)
+    d_x, d_gain = ops.rms_norm_backward(d_y, gain, ops.rms_norm(x, gain, 1e-3)[1])
+    agree(lambda: np.sum(ops.rms_norm(x, gain, 1e-3)[0] * d_y), {"x": d_x, "g": d_gain}, {"x": x, "g": gain})
+
+
+def test_swiglu():
+    x, d_y = 3 * normal(5, 8), normal(5, 4)
+    agree(lambda: np.sum(ops.swiglu(x) * d_y), {"x": ops.swiglu_backward(d_y, x)}, {"x": x})
+
+
+def test_feed_forward():
+    x, p, d_y = normal(3, 4), {"gate_up": normal(10, 4), "down": normal(4, 5)}, normal(3, 4, seed=1)
+    d_x, d_p = ops.feed_forward_backward(d_y, p, ops.feed_forward(x, p)[1])
+    agree(lambda: np.sum(ops.feed_forward(x, p)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+
+
+def test_cross_entropy():
+    logits, targets = 2 * normal(2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]])
+    _, d_logits = ops.cross_entropy(logits, targets)
+    agree(lambda: ops.cross_entropy(logits, targets)[0], {"x": d_logits}, {"x": logits})
+
+
+@pytest.mark.parametrize("interleaved", [True, False])
+def test_rotation(interleaved):
+    turn = tables(V3.rope, 6, 3, 4, np.float64)
+    x, d_y = normal(2, 4, 6), normal(2, 4, 6, seed=1)
+    d_x = rotate_backward(d_y, *turn, interleaved=interleaved)
+    agree(lambda: np.sum(rotate(x, *turn, interleaved=interleaved) * d_y), {"x": d_x}, {"x": x})
+
+
+def test_attention_over_given_queries_keys_and_values():
+    q, k, v, d_o = normal(2, 2, 3, 4, 5), normal(2, 2, 6, 5), normal(2, 2, 6, 3), normal(2, 2, 3, 4, 3)
+    _, weights = attend(q, k, v, 0.7)
+    d_q, d_k, d_v = attend_backward(d_o, q, k, v, weights, 0.7)
+    agree(lambda: np.sum(attend(q, k, v, 0.7)[0] * d_o), {"q": d_q, "k": d_k, "v": d_v}, {"q": q, "k": k, "v": v})
+
+
+def test_groups_of_queries_in_any_number():
+    for heads in (1, 2, 4):
+        config = plain(heads)
+        p = initialised(config, seed=1, std=0.5, dtype=np.float64).parameters["layers"][0]["attention"]
+        x, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1)
+        d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
+        agree(lambda c=config, p=p, x=x: np.sum(attention(x, p, c)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+
+
+@pytest.mark.parametrize("config", [V2, V3, MODELS["V3, biased projections, tied"]], ids=["V2", "V3", "biased"])
+def test_latent_attention(config):
+    p = initialised(config, seed=2, std=0.5, dtype=np.float64).parameters["layers"][0]["attention"]
+    x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
+    d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
+    agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+
+
+@pytest.mark.parametrize("name", ["V2", "V2, weights normalised", "V3", "V3, pairs as halves, weights not normalised"])
+def test_the_gates_weights(name):
+    gate, p, x = MODELS[name].gate, {"weight": normal(6, 8)}, normal(5, 8)
+    routing = route(x, p, gate, 2)
+    d_y = normal(5, 6)  # one per expert, so that the order of the chosen does not matter
+
+    def loss():
+        found = route(x, p, gate, 2)
+        return np.sum(found.weights * np.take_along_axis(d_y, found.experts, axis=1))
+
+    d_x, d_p = route_backward(np.take_along_axis(d_y, routing.experts, axis=1), x, p, gate, routing)
+    agree(loss, {"x": d_x, **d_p}, {"x": x, **p})
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
+def test_experts(config, workers):
+    p = initialised(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["feed_forward"]
+    x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
+
+    def run():
+        return moe(x, p, config.shape.experts, config.gate, workers=workers)
+
+    d_x, d_p = moe_backward(d_y, p, config.gate, run()[1], workers=workers)
+    agree(lambda: np.sum(run()[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+
+
+def test_one_layer():
+    p = initialised(V3, seed=4, std=0.5, dtype=np.float64).parameters["layers"][1]
+    h, d_h = normal(2, 3, 8), normal(2, 3, 8, seed=1)
+    d_x, d_p = block_backward(d_h, p, V3, block(h, p, V3)[1])
+    agree(lambda: np.sum(block(h, p, V3)[0] * d_h), {"h": d_x, **d_p}, {"h": h, **p})
+
+
+def test_one_module_of_multi_token_prediction():
+    p = initialised(V3, seed=5, std=0.5, dtype=np.float64).parameters["mtp"][0]
+    h, e, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 8, seed=2)
+    d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3)[1])
+    agree(lambda: np.sum(mtp_module(h, e, p, V3)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_the_whole_models_loss(name):
+    model = initialised(MODELS[name], seed=6, std=0.4, dtype=np.float64)
+    tokens = np.random.default_rng(7).integers(0, 11, (2, 6))
+    _, gradients = model.loss_and_gradients(tokens)
+    where, rng = dict(leaves(model.parameters)), np.random.default_rng(8)
+
+    def loss():
+        return model.loss_and_gradients(tokens)[0].total
+
+    for path, one in leaves(gradients):
+        direction = rng.standard_normal(one.shape)
+        direction /= np.linalg.norm(direction)
+        array, kept = where[path], where[path].copy()
+        array[...] = kept + STEP * direction
+        above = loss()
+        array[...] = kept - STEP * direction
+        slope = (above - loss()) / (2 * STEP)
+        array[...] = kept
+        assert abs(np.sum(one * direction) - slope) < LIMIT * np.linalg.norm(one), path
+
+
+@pytest.mark.parametrize("name", list(MODELS))
+def test_every_parameter_but_selection_biases_has_a_gradient(name):
+    model = initialised(MODELS[name], seed=6, std=0.4)
+    _, gradients = model.loss_and_gradients(np.arange(10).reshape(2, 5))
+    shapes = {path: one.shape for path, one in leaves(model.parameters) if not path.endswith("gate.bias")}
+    assert {path: one.shape for path, one in leaves(gradients)} == shapes
+    assert {one.dtype for _, one in leaves(gradients)} == {np.dtype(np.float32)}
