@@ -1,9 +1,11 @@
 """What goes wrong by a user's hand: one line that names the thing, the value and what would be right."""
 
+import json
 from collections.abc import Iterable
 from difflib import get_close_matches
 
 SHOWN = 15  # names listed where none is near
+LONGEST = 60  # characters of a value, and twice as many of a name
 
 
 class InputError(ValueError):
@@ -28,3 +30,14 @@ def nearest(name: str, names: list[str]) -> str | None:
     close = get_close_matches(name.lower(), folded, n=1, cutoff=0.6)
     parts = [known for low, known in folded.items() if len(name) > 2 and name.lower() in low]
     return folded[close[0]] if close else (parts[0] if parts else None)
+
+
+def shown(value: object) -> str:
+    """Return a value as a file has it, on one line, cut where it is long."""
+    text = json.dumps(value, default=repr)
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}…"
+
+
+def printable(name: str) -> str:
+    """Return a name as it is, or escaped and cut where it would not stand on one line."""
+    return name if name.isprintable() and len(name) <= 2 * LONGEST else shown(name)

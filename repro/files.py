@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from repro.errors import InputError
+from repro.errors import InputError, printable
 
 LARGEST_BYTES = 10_000_000  # of any file that is read whole
 
@@ -36,8 +36,9 @@ def fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object's fields; raises ValueError where one is there twice."""
     fields = dict(pairs)
     if len(fields) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f"{next(name for name in names if names.count(name) > 1)} is there twice")
+        seen: set[str] = set()
+        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
+        raise ValueError(f"{printable(twice)} is there twice")
     return fields
 
 

@@ -13,7 +13,7 @@ from repro.calc.architecture import (
     MixtureOfExperts,
     MultiHeadLatentAttention,
 )
-from repro.errors import InputError
+from repro.errors import InputError, shown
 from repro.files import read_json
 
 LARGEST = 10**9  # of any one field: no model comes near it
@@ -56,22 +56,16 @@ def model_type(config: Mapping[str, Any]) -> str:
         inside = "; the one inside text_config is not read, give it as a file" if "text_config" in config else ""
         raise InputError(f"model_type: is missing; must be one of: {known}{inside}")
     if name is not None and not isinstance(name, str):
-        raise InputError(f"model_type = {_shown(name)}: must be one of: {known}")
+        raise InputError(f"model_type = {shown(name)}: must be one of: {known}")
     if classes is None:
         if name not in READERS:
-            raise InputError(f"model_type = {_shown(name)}: is not known; must be one of: {known}")
+            raise InputError(f"model_type = {shown(name)}: is not known; must be one of: {known}")
         return name
     if not isinstance(classes, list) or [one for one in CLASSES if [one] == classes] == []:
-        raise InputError(f"architectures = {_shown(classes)}: must name one of: {', '.join(CLASSES)}")
+        raise InputError(f"architectures = {shown(classes)}: must name one of: {', '.join(CLASSES)}")
     if name in READERS and CLASSES[classes[0]] != name:
-        raise InputError(f"architectures = {_shown(classes)}: contradicts model_type = {_shown(name)}")
+        raise InputError(f"architectures = {shown(classes)}: contradicts model_type = {shown(name)}")
     return CLASSES[classes[0]]
-
-
-def _shown(value: object) -> str:
-    """Return a value as the file has it, cut where it is long."""
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"
 
 
 @dataclass(frozen=True)
@@ -86,7 +80,7 @@ class Fields:
             raise InputError(f"{name}: is missing")
         value, least = self.config[name], 0 if zero else 1
         if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= LARGEST:
-            raise InputError(f"{name} = {_shown(value)}: must be a whole number from {least} to {LARGEST:,}")
+            raise InputError(f"{name} = {shown(value)}: must be a whole number from {least} to {LARGEST:,}")
         return value
 
     def count_or_null(self, name: str) -> int | None:
@@ -103,7 +97,7 @@ class Fields:
         if value is None:
             return False
         if not isinstance(value, bool):
-            raise InputError(f"{name} = {_shown(value)}: must be true or false")
+            raise InputError(f"{name} = {shown(value)}: must be true or false")
         return value
 
     def refuse(self, name: str, *allowed: object) -> None:
@@ -111,7 +105,7 @@ class Fields:
         value = self.config.get(name)
         if value is not None and value not in allowed:
             listed = " or ".join(json.dumps(one) for one in allowed) or "null"
-            raise InputError(f"{name} = {_shown(value)}: is not counted here; must be {listed}")
+            raise InputError(f"{name} = {shown(value)}: is not counted here; must be {listed}")
 
 
 def _divides(small_name: str, small: int, large_name: str, large: int) -> int:

@@ -41,8 +41,9 @@ def attend_backward(
     d_rows = d_o.reshape(b, g, r * t, -1)
     w = weights.reshape(b, g, r * t, -1)
     d_v = w.swapaxes(-1, -2) @ d_rows
-    d_w = d_rows @ v.swapaxes(-1, -2)
-    d_scores = w * (d_w - np.sum(d_w * w, axis=-1, keepdims=True))
+    d_scores = d_rows @ v.swapaxes(-1, -2)
+    d_scores -= np.einsum("...s,...s->...", d_scores, w)[..., None]
+    d_scores *= w
     d_scores *= scale
     d_k = d_scores.swapaxes(-1, -2) @ q.reshape(b, g, r * t, d)
     return (d_scores @ k).reshape(q.shape), d_k, d_v

@@ -1,7 +1,6 @@
 """Models from and to the published form: a folder of config.json and safetensors files, by the published names."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,9 +11,9 @@ import ml_dtypes
 import numpy as np
 
 from repro.calc.config import Fields, read_config
-from repro.errors import InputError
+from repro.errors import InputError, printable, shown
 from repro.nano.config import Config, published, read
-from repro.nano.layout import layout
+from repro.nano.layout import layout, leaves
 from repro.nano.model import Model
 from repro.nano.packed import Packed, row_scales
 from repro.nano.tensors import DTYPES, INDEX, SINGLE, Array, Entry, read_entries, write
@@ -53,6 +52,14 @@ class Place:
     key: Any
     names: list[list[str]]
     stacked: bool = False
+
+    def pieces(self, whole: Array) -> Iterator[tuple[str, Array]]:
+        """Yield each tensor's name with its part of the parameter, or of an array laid out alike, as views."""
+        for number, names in enumerate(self.names):
+            one = whole[number] if self.stacked else whole
+            rows = len(one) // len(names)
+            for part, name in enumerate(names):
+                yield name, one[part * rows : (part + 1) * rows]
 
 
 def places(config: Config, tree: dict) -> Iterator[Place]:
@@ -117,9 +124,12 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
     block = _fp8_block(fields)
     entries = read_entries(folder)
     config = _without_absent_modules(fields, entries)
+    _check_count(config, entries)
     tree = layout(config)
     found = list(places(config, tree))
     _check_names(config, [name for place in found for names in place.names for name in names], entries)
+    for place in found:
+        _check_place(place, entries, block)
     for place in found:
         place.holder[place.key] = _read_place(place, entries, block, packed=packed)
     return Model(config, tree)
@@ -127,10 +137,21 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
 
 def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, Entry]) -> Config:
     config = read(fields)
-    first = f"model.layers.{config.shape.n_layers}."
-    if config.shape.n_mtp and not any(name.startswith(first) for name in entries):
+    numbers = (name.split(".")[2] for name in entries if name.startswith("model.layers."))
+    if config.shape.n_mtp and not any(one.isdecimal() and int(one) >= config.shape.n_layers for one in numbers):
         return read({**fields, "num_nextn_predict_layers": 0})
     return config
+
+
+def _check_count(config: Config, entries: Mapping[str, Entry]) -> None:
+    """Raise InputError where a configuration asks for far more tensors than there are, before they are listed."""
+    shape = config.shape
+    experts = shape.n_moe * (shape.experts.n_routed if shape.experts else 0)
+    if shape.n_layers + shape.n_mtp + experts > len(entries):
+        raise InputError(
+            f"config.json: asks for {shape.n_layers + shape.n_mtp} layers and {experts} experts in all, "
+            f"the files have {len(entries)} tensors"
+        )
 
 
 def _fp8_block(fields: Mapping[str, Any]) -> int:
@@ -139,10 +160,10 @@ def _fp8_block(fields: Mapping[str, Any]) -> int:
     if given is None:
         return 128
     if not isinstance(given, Mapping) or given.get("quant_method") != "fp8" or given.get("fmt", "e4m3") != "e4m3":
-        raise InputError("quantization_config: is not read here; quant_method must be fp8, fmt e4m3")
+        raise InputError(f"quantization_config = {shown(given)}: is not read here; quant_method must be fp8, fmt e4m3")
     block = given.get("weight_block_size", [128, 128])
     if not isinstance(block, list) or len(block) != 2 or block[0] != block[1]:
-        raise InputError(f"weight_block_size = {block!r}: must be two equal whole numbers")
+        raise InputError(f"weight_block_size = {shown(block)}: must be two equal whole numbers")
     return Fields({"weight_block_size": block[0]}).count("weight_block_size")
 
 
@@ -160,49 +181,53 @@ def _check_names(config: Config, needed: list[str], entries: Mapping[str, Entry]
         weight = name.removesuffix(SCALES)
         scales = weight != name and weight in known and entries[weight].kind == "F8_E4M3"
         if name not in known and name not in copies and not scales and 0 not in entry.shape:
-            raise InputError(f"{entry.path.name}: {name}: belongs to no part of the model that config.json describes")
+            where = f"{entry.path.name}: {printable(name)}"
+            raise InputError(f"{where}: belongs to no part of the model that config.json describes")
+
+
+def _check_place(place: Place, entries: Mapping[str, Entry], block: int) -> None:
+    """Raise InputError where a tensor of a parameter has a wrong shape or type, before room is made for it."""
+    shape = place.holder[place.key][1:] if place.stacked else place.holder[place.key]
+    kind = entries[place.names[0][0]].kind
+    for names in place.names:
+        each = (shape[0] // len(names), *shape[1:])
+        for name in names:
+            _check_entry(entries[name], each, kind)
+            if kind == "F8_E4M3":
+                if len(each) != 2:
+                    raise InputError(f"{entries[name].path.name}: {name}: is {kind}, which only matrices are")
+                if name + SCALES not in entries:
+                    raise InputError(f"{name + SCALES}: is missing from the checkpoint")
+                _check_entry(entries[name + SCALES], (-(-each[0] // block), -(-each[1] // block)), "F32")
+
+
+def _check_entry(entry: Entry, shape: tuple[int, ...], kind: str) -> None:
+    where = f"{entry.path.name}: {entry.name}"
+    if entry.shape != shape:
+        raise InputError(f"{where}: has shape {list(entry.shape)}, must be {list(shape)}")
+    if entry.kind != kind:
+        raise InputError(f"{where}: is {entry.kind}, must be {kind}, as others of its kind are")
 
 
 def _read_place(place: Place, entries: Mapping[str, Entry], block: int, *, packed: bool) -> Array | Packed:
-    """Read the tensors of one parameter into one array; raises InputError where one has a wrong shape or type."""
-    shape = place.holder[place.key]
-    first = entries[place.names[0][0]]
-    codes = np.empty(shape, DTYPES[first.kind])
-    scales = None
-    if first.kind == "F8_E4M3":
-        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)
-    for number, names in enumerate(place.names):
-        rows = codes[number] if place.stacked else codes
-        row_count = rows.shape[0] // len(names)
-        for part, name in enumerate(names):
-            here = slice(part * row_count, (part + 1) * row_count) if rows.ndim > 1 else slice(None)
-            _read_one(entries[name], rows[here], first.kind)
-            if scales is not None:
-                both = scales[number] if place.stacked else scales
-                both[here] = _read_scales(entries, name, rows[here].shape, block)
-    if codes.dtype == np.float32:
+    """Read the tensors of one parameter into one array, each straight to its rows."""
+    shape, kind = place.holder[place.key], entries[place.names[0][0]].kind
+    codes = np.empty(shape, DTYPES[kind])
+    for name, rows in place.pieces(codes):
+        entries[name].read(rows)
+    if kind == "F32":
         return codes
+    scales = None
+    if kind == "F8_E4M3":
+        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)
+        for name, rows in place.pieces(scales):
+            entry = entries[name + SCALES]
+            blocks = np.empty(entry.shape, np.float32)
+            entry.read(blocks)
+            rows[...] = row_scales(blocks, len(rows), block)
     kept = Packed(codes, scales, block)
-    return kept if packed and codes.ndim > 1 and not place.names[0][0].endswith(GATE["weight"]) else np.asarray(kept)
-
-
-def _read_one(entry: Entry, out: Array, kind: str) -> None:
-    if entry.shape != out.shape:
-        raise InputError(f"{entry.path.name}: {entry.name}: has shape {list(entry.shape)}, must be {list(out.shape)}")
-    if entry.kind != kind:
-        raise InputError(f"{entry.path.name}: {entry.name}: is {entry.kind}, others of its kind are {kind}")
-    if kind == "F8_E4M3" and out.ndim != 2:
-        raise InputError(f"{entry.path.name}: {entry.name}: is {kind}, which only matrices are")
-    entry.read(out)
-
-
-def _read_scales(entries: Mapping[str, Entry], name: str, shape: tuple[int, int], block: int) -> Array:
-    """Return the scales of one FP8 matrix, row by row."""
-    if name + SCALES not in entries:
-        raise InputError(f"{name + SCALES}: is missing from the checkpoint")
-    scales = np.empty((-(-shape[0] // block), -(-shape[1] // block)), np.float32)
-    _read_one(entries[name + SCALES], scales, "F32")
-    return row_scales(scales, shape[0], block)
+    small = codes.ndim == 1 or place.names[0][0].endswith(GATE["weight"])
+    return kept if packed and not small else np.asarray(kept)
 
 
 def save_checkpoint(
@@ -215,35 +240,57 @@ def save_checkpoint(
     Raises: InputError where the folder holds something, or no published type describes the model.
     """
     folder = Path(folder)
-    if stored not in STORED:
-        raise InputError(f"stored = {stored!r}: must be one of: {', '.join(STORED)}")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: exists already; name a folder that does not, or an empty one")
+    if not isinstance(stored, str) or stored not in STORED:
+        raise InputError(f"stored = {shown(stored)}: must be one of: {', '.join(STORED)}")
+    if not shard_bytes > 0:
+        raise InputError(f"shard_bytes = {shard_bytes}: must be above 0")
     fields = published(model.config) | {"dtype": stored}
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as temporary:
-        whole = Path(temporary) / "whole"
-        whole.mkdir()
-        (whole / "config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-        _write_shards(whole, _tensors(model, STORED[stored]), shard_bytes)
-        if folder.exists():
-            folder.rmdir()
-        shutil.move(whole, folder)
+    _check_parameters(model)
+    try:
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise InputError(f"{folder}: exists already; name a folder that does not, or an empty one")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.resolve().parent, prefix=".checkpoint.") as temporary:
+            whole = Path(temporary) / "whole"
+            whole.mkdir()
+            (whole / "config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+            _write_shards(whole, _tensors(model, STORED[stored]), shard_bytes)
+            if not folder.exists():
+                whole.rename(folder)
+                return
+            for file in sorted(whole.iterdir(), reverse=True):  # config.json last
+                file.rename(folder / file.name)
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be written: {error.strerror}") from None
+    except ValueError as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{shown(str(folder))}: cannot be written: {error}") from None
+
+
+def _check_parameters(model: Model) -> None:
+    """Raise InputError for the first parameter that is missing, superfluous or not of the shape that it must have."""
+    expected, found = dict(leaves(layout(model.config))), dict(leaves(model.parameters))
+    for path in [*expected, *found]:
+        if path not in found or path not in expected:
+            raise InputError(f"parameter {path}: is {'missing' if path in expected else 'no part of the model'}")
+        if found[path].shape != expected[path]:
+            shape = list(found[path].shape)
+            raise InputError(f"parameter {path}: has shape {shape}, must be {list(expected[path])}")
 
 
 def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array]]:
-    """Yield each published tensor of a model, one at a time."""
+    """Yield each published tensor of a model, decoded one at a time."""
     for place in places(model.config, model.parameters):
-        kept = place.holder[place.key]
-        for number, names in enumerate(place.names):
-            one = np.asarray(kept[number] if place.stacked else kept)
-            for name, part in zip(names, np.split(one, len(names)), strict=True):
-                yield name, part.astype(np.float32 if name.endswith(GATE["bias"]) else dtype)
+        for name, part in place.pieces(place.holder[place.key]):
+            kept = np.dtype(np.float32) if name.endswith(GATE["bias"]) else dtype
+            yield name, np.asarray(part).astype(kept, copy=False)
 
 
 def _write_shards(folder: Path, tensors: Iterator[tuple[str, Array]], shard_bytes: float) -> None:
     shards: list[list[str]] = []
     waiting: dict[str, Array] = {}
+    size = 0
 
     def flush() -> None:
         write(folder / f"shard-{len(shards)}", waiting)
@@ -251,9 +298,11 @@ def _write_shards(folder: Path, tensors: Iterator[tuple[str, Array]], shard_byte
         waiting.clear()
 
     for name, one in tensors:
-        if waiting and sum(other.nbytes for other in waiting.values()) + one.nbytes > shard_bytes:
+        if waiting and size + one.nbytes > shard_bytes:
             flush()
+            size = 0
         waiting[name] = one
+        size += one.nbytes
     flush()
     if len(shards) == 1:
         (folder / "shard-0").rename(folder / SINGLE)

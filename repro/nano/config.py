@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import ceil
 from typing import Any
 
 from repro.calc.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
-from repro.calc.config import Fields, architecture, model_type
-from repro.errors import InputError
+from repro.calc.config import LARGEST, Fields, architecture, model_type
+from repro.errors import InputError, shown
 from repro.nano.gate import Gate
 from repro.nano.rope import Rope, Yarn
 
@@ -39,8 +40,8 @@ class Config:
             raise InputError(f"{what} = {turned}: must be even, rotary position turns pairs")
         if shape.dense.bias:
             raise InputError("bias of the feed-forward: has none here; must be false")
-        if (shape.n_moe or shape.n_mtp) and (shape.experts is None) != (self.gate is None):
-            raise InputError("experts and gate: must be given both or neither")
+        if (shape.experts is None) != (self.gate is None) or (shape.n_moe and shape.experts is None):
+            raise InputError("experts and gate: must be given both, or neither and no layer with experts")
         if shape.experts and self.gate:
             self.gate.check(shape.experts.n_routed, shape.experts.top_k)
 
@@ -59,7 +60,7 @@ def read(config: Mapping[str, Any]) -> Config:
     for one, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
         fields.refuse(one, allowed)
     gate = _sigmoid_gate(fields) if name == "deepseek_v3" else _softmax_gate(fields)
-    return Config(shape, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6))
+    return Config(shape, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
 
 
 def _softmax_gate(fields: Fields) -> Gate:
@@ -81,34 +82,44 @@ def _sigmoid_gate(fields: Fields) -> Gate:
 def _rope(fields: Fields, name: str) -> Rope:
     """Return the rotary embedding, from `rope_parameters` or from `rope_theta` and `rope_scaling`, its older names."""
     config = fields.config
-    given = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(given, Mapping):
-        raise InputError(f"rope_parameters = {given!r}: must be an object")
-    fields.refuse("partial_rotary_factor", 1)
-    theta = _number(given if "rope_theta" in given else config, "rope_theta", 10_000.0)
+    given = _rope_fields(config)
+    for one in (fields, Fields(given)):
+        one.refuse("partial_rotary_factor", 1)
+    theta = _number(given if "rope_theta" in given else config, "rope_theta", 10_000.0, least=1)
+    if theta == 1:
+        raise InputError("rope_theta = 1: must be above 1")
     # V2 has neighbours always, V3 unless its configuration says otherwise.
     interleaved = name == "deepseek_v2" or "rope_interleave" not in config or fields.flag("rope_interleave")
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ("default", "yarn"):
-        raise InputError(f"rope_type = {kind!r}: is not built here; must be default or yarn")
+        raise InputError(f"rope_type = {shown(kind)}: is not built here; must be default or yarn")
     return Rope(theta, interleaved, _yarn(given, config) if kind == "yarn" else None)
 
 
+def _rope_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that describes the rotary embedding, empty where there is none."""
+    found = {name: config[name] for name in ("rope_parameters", "rope_scaling") if config.get(name) is not None}
+    for name, value in found.items():
+        if not isinstance(value, Mapping):
+            raise InputError(f"{name} = {shown(value)}: must be an object or null")
+    if len(found) == 2 and found["rope_parameters"] != found["rope_scaling"]:
+        raise InputError("rope_parameters, rope_scaling: are both given and differ; give one")
+    return next(iter(found.values()), {})
+
+
 def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
-    longest = _number(config, "max_position_embeddings", 0)
-    original = _number(given, "original_max_position_embeddings", longest)
-    if not original > 0:
-        raise InputError("original_max_position_embeddings: is missing, or not above 0")
-    factor = _number(given, "factor", longest / original)
-    if not factor > 0:
-        raise InputError(f"factor = {factor!r}: must be above 0")
+    longest = _number(config, "max_position_embeddings", None, least=1)
+    original = _number(given, "original_max_position_embeddings", longest, least=1)
+    factor = _number(given, "factor", None, least=1e-3)
+    if original is None or (factor is None and longest is None):
+        raise InputError("original_max_position_embeddings, max_position_embeddings: one is missing that YaRN needs")
     truncate = given.get("truncate", True)
     if not isinstance(truncate, bool):
-        raise InputError(f"truncate = {truncate!r}: must be true or false")
+        raise InputError(f"truncate = {shown(truncate)}: must be true or false")
     return Yarn(
-        factor,
+        longest / original if factor is None else factor,
         original,
-        _number(given, "beta_fast", 32) or 32,
+        _number(given, "beta_fast", 32) or 32,  # 0 means the default, as transformers has it
         _number(given, "beta_slow", 1) or 1,
         _number(given, "mscale", None),
         _number(given, "mscale_all_dim", None),
@@ -117,13 +128,15 @@ def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
     )
 
 
-def _number(given: Mapping[str, Any], name: str, default: float | None) -> Any:
+def _number(
+    given: Mapping[str, Any], name: str, default: float | None, *, least: float = 0, most: float = LARGEST
+) -> Any:
     """Return a number, the default where it is missing or null; raises InputError for anything else."""
     value = given.get(name)
     if value is None:
         return default
-    if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) < float("inf"):
-        raise InputError(f"{name} = {value!r}: must be a number")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise InputError(f"{name} = {shown(value)}: must be a number from {least:g} to {most:g}")
     return value
 
 
@@ -135,7 +148,7 @@ def published(config: Config) -> dict[str, Any]:
     """
     shape, gate, rope = config.shape, config.gate, config.rope
     a, e = shape.attention, shape.experts
-    if isinstance(a, GroupedQueryAttention) or e is None:
+    if isinstance(a, GroupedQueryAttention) or e is None or gate is None:
         raise InputError("only models with MLA and experts have a published form here")
     sigmoid = gate.scoring == "sigmoid"
     if gate.scores_per_group != (2 if sigmoid else 1) or sigmoid != e.correction_bias:
@@ -191,6 +204,6 @@ def _published_yarn(yarn: Yarn) -> dict[str, Any]:
         "truncate": yarn.truncate,
     }
     return {
-        "max_position_embeddings": int(yarn.factor * yarn.original_context),
+        "max_position_embeddings": ceil(yarn.factor * yarn.original_context),
         "rope_scaling": {name: value for name, value in given.items() if value is not None},
     }

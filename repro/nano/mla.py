@@ -86,7 +86,8 @@ def _attend_expanded(
 ) -> tuple[Array, tuple]:
     """Expand every latent to keys and values of all heads, then attend as MHA does: equations 2, 4, 5 and 10."""
     latent, k_rope = np.split(latents, [shape.kv_lora_rank], axis=-1)
-    expanded = split_heads(linear(latent, kv_up), shape.n_heads)  # [B, heads, S, d_nope + d_value]
+    expanded = linear(latent, kv_up).reshape(*latent.shape[:-1], shape.n_heads, -1)
+    expanded = expanded.swapaxes(1, 2)  # [B, heads, S, d_nope + d_value]
     k = np.empty((*expanded.shape[:-1], shape.d_query), latents.dtype)
     k[..., : shape.d_nope] = expanded[..., : shape.d_nope]
     k[..., shape.d_nope :] = k_rope[:, None]

@@ -10,9 +10,10 @@ from repro.nano.attention import Cache
 from repro.nano.block import block, block_backward, layer_cache
 from repro.nano.config import Config
 from repro.nano.gate import Routing
-from repro.nano.layout import filled, layout
+from repro.nano.layout import filled, layout, leaves
 from repro.nano.mtp import mtp_module, mtp_module_backward
 from repro.nano.ops import Array, cross_entropy, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.packed import Packed
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,8 @@ class Model:
         Returns: the loss, and gradients nested as the parameters are; selection biases have none.
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
+        if any(isinstance(one, Packed) for _, one in leaves(self.parameters)):
+            raise InputError("weights are packed as they are stored: load them with packed=False to train")
         tokens = self._checked(tokens)
         inputs, n_mtp = tokens[:, :-1], self.config.shape.n_mtp
         if inputs.shape[1] <= n_mtp:

@@ -140,12 +140,12 @@ def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:
     Args: logits: [..., V]. targets: integers, [...].
     Returns: the loss, and [..., V].
     """
-    rows, places = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1)
-    count = np.arange(len(rows))
-    p = softmax(rows)
-    top = rows.max(axis=-1)
-    log_sum = np.log(np.exp(rows - top[:, None]).sum(axis=-1)) + top
-    loss = float(np.mean(log_sum - rows[count, places]))
-    p[count, places] -= 1
+    rows, places = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1, 1)
+    shifted = rows - rows.max(axis=-1, keepdims=True)
+    p = np.exp(shifted)
+    total = p.sum(axis=-1, keepdims=True)
+    loss = float(np.mean(np.log(total) - np.take_along_axis(shifted, places, axis=-1)))
+    p /= total
+    p[np.arange(len(rows)), places[:, 0]] -= 1
     p /= len(rows)
     return loss, p.reshape(logits.shape)

@@ -75,12 +75,18 @@ class AdamW:
             if path not in self.moments:
                 self.moments[path] = np.zeros_like(gradient), np.zeros_like(gradient)
             first, second = self.moments[path]
-            first += (1 - recipe.beta_1) * (gradient - first)
-            second += (1 - recipe.beta_2) * (gradient * gradient - second)
+            first *= recipe.beta_1
+            first += (1 - recipe.beta_1) * gradient
+            second *= recipe.beta_2
+            second += (1 - recipe.beta_2) * gradient * gradient
             parameter = where[path]
             if parameter.ndim > 1:
                 parameter *= 1 - rate * recipe.weight_decay
-            parameter -= size * first / (np.sqrt(second) + eps)
+            change = np.sqrt(second)
+            change += eps
+            np.divide(first, change, out=change)
+            change *= size
+            parameter -= change
 
 
 def clip(gradients: dict, largest: float) -> float:

@@ -5,6 +5,7 @@ place keeps memory at the size of the model.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import prod
@@ -14,12 +15,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from repro.errors import InputError
+from repro.errors import InputError, printable, shown
 from repro.files import fields_once, read_json
 
 Array = np.ndarray
 DTYPES = {"F32": np.dtype(np.float32), "BF16": np.dtype(ml_dtypes.bfloat16), "F8_E4M3": np.dtype(np.uint8)}
 LARGEST_HEADER_BYTES = 100_000_000
+MOST_AXES = 8
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -61,17 +63,20 @@ def read_entries(folder: Path) -> dict[str, Entry]:
     if not (folder / INDEX).exists():
         raise InputError(f"{folder}: has neither {SINGLE} nor {INDEX}")
     where = read_json(folder / INDEX).get("weight_map")
-    if not isinstance(where, dict) or not all(isinstance(one, str) and Path(one).name == one for one in where.values()):
+    if not isinstance(where, dict) or not all(isinstance(one, str) for one in where.values()):
         raise InputError(f"{INDEX}: weight_map must name a file of the folder for each tensor")
+    for shard in where.values():
+        if not re.fullmatch(r"(?!\.+$)[\w.-]+", shard):
+            raise InputError(f"{INDEX}: weight_map names {shown(shard)}: must be a file of the folder")
     entries: dict[str, Entry] = {}
     for shard in sorted(set(where.values())):
         for name, entry in read_header(folder / shard).items():
             if where.get(name) != shard:
-                raise InputError(f"{shard}: {name}: is not named there by {INDEX}")
+                raise InputError(f"{shard}: {printable(name)}: is not named there by {INDEX}")
             entries[name] = entry
     for name, shard in where.items():
         if name not in entries:
-            raise InputError(f"{shard}: {name}: is missing, though {INDEX} names it")
+            raise InputError(f"{shard}: {printable(name)}: is missing, though {INDEX} names it")
     return entries
 
 
@@ -81,6 +86,8 @@ def read_header(path: Path) -> dict[str, Entry]:
     Raises: InputError naming the file, and the tensor where one is to blame.
     """
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{path.name}: must be a regular file of tensors")
         size = path.stat().st_size
         with path.open("rb") as file:
             length = int.from_bytes(file.read(8), "little")
@@ -103,18 +110,19 @@ def read_header(path: Path) -> dict[str, Entry]:
 
 def _entry(path: Path, name: str, fields: Any, data_start: int) -> Entry:
     """Return one tensor's place; raises InputError where its fields are not what the format asks for."""
-    where = f"{path.name}: {name}"
+    where = f"{path.name}: {printable(name)}"
     if not isinstance(fields, dict) or {"dtype", "shape", "data_offsets"} - set(fields):
         raise InputError(f"{where}: header must give dtype, shape and data_offsets")
     kind, shape, offsets = fields["dtype"], fields["shape"], fields["data_offsets"]
-    if kind not in DTYPES:
-        raise InputError(f"{where}: dtype = {kind!r}: must be one of: {', '.join(DTYPES)}")
+    if not isinstance(kind, str) or kind not in DTYPES:
+        raise InputError(f"{where}: dtype = {shown(kind)}: must be one of: {', '.join(DTYPES)}")
     for what, numbers in (("shape", shape), ("data_offsets", offsets)):
-        if not isinstance(numbers, list) or not all(type(one) is int and 0 <= one < 2**62 for one in numbers):
-            raise InputError(f"{where}: {what} = {numbers!r}: must be a list of whole numbers")
+        whole = isinstance(numbers, list) and all(type(one) is int and 0 <= one < 2**62 for one in numbers)
+        if not whole or len(numbers) > MOST_AXES:
+            raise InputError(f"{where}: {what} = {shown(numbers)}: must be a list of up to {MOST_AXES} whole numbers")
     size = prod(shape) * DTYPES[kind].itemsize
     if len(offsets) != 2 or offsets[1] - offsets[0] != size:
-        raise InputError(f"{where}: data_offsets = {offsets}: must span the {size} bytes of {shape} in {kind}")
+        raise InputError(f"{where}: data_offsets = {shown(offsets)}: must span the {size} bytes of {shape} in {kind}")
     return Entry(path, name, kind, tuple(shape), data_start + offsets[0], size)
 
 
@@ -122,7 +130,7 @@ def _check_cover(path: Path, entries: Iterable[Entry], start: int, size: int) ->
     """Raise InputError where tensors overlap, leave gaps, or do not end with the file."""
     for entry in sorted(entries, key=lambda one: (one.start, one.size_bytes)):
         if entry.start != start:
-            raise InputError(f"{path.name}: {entry.name}: begins at byte {entry.start}, {start} expected")
+            raise InputError(f"{path.name}: {printable(entry.name)}: begins at byte {entry.start}, {start} expected")
         start += entry.size_bytes
     if start != size:
         what = "is truncated" if size < start else "has bytes that belong to no tensor"

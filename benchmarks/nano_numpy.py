@@ -1,0 +1,119 @@
+"""One measurement of the numpy model, as nano.py asks for it."""
+
+from collections.abc import Callable
+
+import numpy as np
+from timing import report, request
+
+from repro.calc.architecture import GroupedQueryAttention, MixtureOfExperts, MultiHeadLatentAttention
+from repro.nano.attention import grouped_attention, grouped_cache
+from repro.nano.corpus import batches
+from repro.nano.gate import Gate
+from repro.nano.mla import latent_attention, latent_cache
+from repro.nano.model import initialised
+from repro.nano.moe import moe, moe_backward
+from repro.nano.ops import feed_forward
+from repro.nano.optimizer import AdamW, Recipe, clip
+from repro.nano.rope import Rope
+from repro.nano.small import small
+
+D_MODEL, D_EXPERT, TOP_K = 512, 256, 6
+V2_LITE = {"n_heads": 16, "d_model": 2048}
+LATENT = MultiHeadLatentAttention(16, q_lora_rank=None, kv_lora_rank=512, d_nope=128, d_rope=64, d_value=128)
+PLAIN = {"MHA": GroupedQueryAttention(16, 16, 128), "GQA": GroupedQueryAttention(16, 4, 128)}
+
+
+def normal(*shape: int) -> np.ndarray:
+    """Return small random weights."""
+    return np.random.default_rng(0).standard_normal(shape, dtype=np.float32) * np.float32(0.03)
+
+
+def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple[Callable, dict]:
+    """Return the MoE layer's work, and its FLOP."""
+    shape, gate = MixtureOfExperts(experts, 0, TOP_K, D_EXPERT), Gate()
+    p = {
+        "gate": {"weight": normal(experts, D_MODEL)},
+        "experts": {"gate_up": normal(experts, 2 * D_EXPERT, D_MODEL), "down": normal(experts, D_MODEL, D_EXPERT)},
+    }
+    x, d_y = normal(tokens, D_MODEL) / np.float32(0.03), normal(tokens, D_MODEL)
+    flop = 2 * tokens * (TOP_K * 3 * D_MODEL * D_EXPERT + experts * D_MODEL)
+
+    def forward() -> None:
+        moe(x, p, shape, gate, workers=workers, keep=False)
+
+    def both() -> None:
+        _, saved = moe(x, p, shape, gate, workers=workers)
+        moe_backward(d_y, p, gate, saved, workers=workers)
+
+    return (both, {"flop": 3 * flop}) if backward else (forward, {"flop": flop})
+
+
+def dense(tokens: int, d_ff: int) -> tuple[Callable, dict]:
+    """Return one dense feed-forward's work, of as many tokens, and its FLOP."""
+    p = {"gate_up": normal(2 * d_ff, D_MODEL), "down": normal(D_MODEL, d_ff)}
+    x = normal(tokens, D_MODEL) / np.float32(0.03)
+    return lambda: feed_forward(x, p), {"flop": 2 * tokens * 3 * D_MODEL * d_ff}
+
+
+def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
+    """Return one decoded token of one layer, and the bytes of cache and weights that it reads."""
+    d, x = V2_LITE["d_model"], normal(batch, 1, V2_LITE["d_model"]) / np.float32(0.03)
+    if kind in PLAIN:
+        a = PLAIN[kind]
+        p = {"query": normal(2048, d), "output": normal(d, 2048)}
+        p |= {name: normal(a.n_kv_heads * a.d_head, d) for name in ("key", "value")}
+        cache = grouped_cache(a, batch, context + 1, np.float32)
+    else:
+        p = {"query": normal(16 * 192, d), "kv_down": normal(576, d), "kv_norm": np.ones(512, np.float32)}
+        p |= {"kv_up": normal(16 * 256, 512), "output": normal(d, 2048)}
+        cache = latent_cache(LATENT, batch, context + 1, np.float32)
+    for one in cache.arrays.values():
+        one[...] = normal(*one.shape)
+
+    def work() -> None:
+        cache.length = context
+        if kind in PLAIN:
+            grouped_attention(x, p, PLAIN[kind], Rope(), cache)
+        else:
+            latent_attention(x, p, LATENT, Rope(), cache, absorbed=kind.endswith("absorbed"))
+
+    weights = sum(one.nbytes for one in p.values())
+    return work, {"bytes": weights + batch * (context + 1) * cache.bytes_per_token}
+
+
+def training() -> tuple[Callable, dict]:
+    """Return one training step of the small model on 8 sequences of 64 tokens."""
+    model, recipe = initialised(small(), seed=1), Recipe(steps=1000)
+    optimizer, batch = AdamW(recipe), next(batches(8, 65, seed=2))
+
+    def step() -> None:
+        _, gradients = model.loss_and_gradients(batch)
+        clip(gradients, recipe.clip_norm)
+        optimizer.step(model.parameters, gradients)
+
+    return step, {}
+
+
+def main() -> None:
+    """Build what is asked for, and report it."""
+    asked = request()
+    name = asked["name"]
+    if name == "matrix product 2048":
+        a = normal(2048, 2048)
+        work, counts = lambda: a @ a, {"flop": 2 * 2048**3}
+    elif name == "memory read":
+        a = normal(50_000_000)  # six times the largest cache of common processors
+        work, counts = a.sum, {"bytes": a.nbytes}
+    elif name.startswith("experts"):
+        work, counts = experts(asked["tokens"], asked["experts"], asked["workers"], backward="backward" in name)
+    elif name.startswith("dense"):
+        work, counts = dense(asked["tokens"], asked["d_ff"])
+    elif name.startswith("decode"):
+        work, counts = decode(name.removeprefix("decode "), asked["context"], asked["batch"])
+    else:
+        work, counts = training()
+    report(work, **counts)
+
+
+if __name__ == "__main__":
+    main()
