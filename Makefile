@@ -38,9 +38,10 @@ oracles: $(ORACLE)/.installed ## compare with other people's implementations (in
 lab: $(LAB)/.installed ## open the notebooks in JupyterLab
 	@$(LAB)/bin/jupyter lab notebooks
 
-bench: setup ## how long commands and sampling take, as ratios to their floors
+bench: setup ## how long commands, sampling and the numpy model take, as ratios to floors and peers
 	@$(BIN)/python benchmarks/sampling.py
 	@$(BIN)/python benchmarks/commands.py
+	@$(BIN)/python benchmarks/nano.py
 
 notebooks: setup ## execute the committed notebooks again, in place
 	@$(BIN)/repro run --in-place

@@ -48,9 +48,7 @@ def test_gates_of_the_published_models(name, gate):
     ("name", "mscale"), [("deepseek_v3", 1.0), ("deepseek_v2", 0.707), ("deepseek_v2_lite", 0.707)]
 )
 def test_positions_of_the_published_models(name, mscale):
-    """As the published files have them; those kept here, for counting, leave rope_scaling out."""
-    scaling = YARN | {"beta_fast": 32, "beta_slow": 1, "mscale": mscale, "mscale_all_dim": mscale}
-    rope = read(config_of(name) | {"rope_theta": 10000, "rope_scaling": scaling}).rope
+    rope = read(config_of(name)).rope
     assert rope == Rope(10_000, interleaved=True, yarn=Yarn(40, 4096, 32, 1, mscale, mscale))
     assert rope.yarn.amplitude == 1
     assert rope.yarn.temperature(1) == pytest.approx(1.3689, abs=1e-4)  # 0.1 ln 40 + 1

@@ -49,9 +49,11 @@ def test_one_parameters_cell_that_derives_nothing_and_imports_come_before_it(pat
 
 
 @named(PATHS)
-def test_parameters_are_the_assumptions_of_the_audits(path):
+def test_parameters_are_the_assumptions_of_the_audits_or_of_experiments(path):
     facts = load()
     for name, parameter in notebooks.read(path).parameters.items():
+        if name not in ASSUMPTIONS and path.stem >= "09":  # where models are built and trained
+            continue
         expected = ASSUMPTIONS[name].parameter(facts)
         assert parameter.default == expected.default, name
         assert parameter.type == expected.type, name
@@ -88,7 +90,7 @@ def test_no_cell_asks_to_be_ignored_and_none_ends_in_a_semicolon(path):
 @named(PATHS)
 def test_beside_each_figure_stands_its_data_as_numbers(path):
     cells = code(nbformat.read(path, 4))
-    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "tile_verdicts(")
+    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "get_array()", "tile_verdicts(")
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert "save(figure, " in cell.source
