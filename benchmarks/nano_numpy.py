@@ -14,8 +14,8 @@ from repro.nano.model import initialised
 from repro.nano.moe import moe, moe_backward
 from repro.nano.ops import feed_forward
 from repro.nano.optimizer import AdamW, Recipe, clip
+from repro.nano.presets import small
 from repro.nano.rope import Rope
-from repro.nano.small import small
 
 D_MODEL, D_EXPERT, TOP_K = 512, 256, 6
 V2_LITE = {"n_heads": 16, "d_model": 2048}

@@ -2,8 +2,27 @@
 
 from repro.nano.checkpoint import load_checkpoint, save_checkpoint
 from repro.nano.config import Config, read
+from repro.nano.corpus import batches
 from repro.nano.gate import Gate
-from repro.nano.model import Model
+from repro.nano.model import Model, initialised
+from repro.nano.optimizer import Recipe
+from repro.nano.presets import small
 from repro.nano.rope import Rope, Yarn
+from repro.nano.trainer import evaluate, train
 
-__all__ = ["Config", "Gate", "Model", "Rope", "Yarn", "load_checkpoint", "read", "save_checkpoint"]
+__all__ = [
+    "Config",
+    "Gate",
+    "Model",
+    "Recipe",
+    "Rope",
+    "Yarn",
+    "batches",
+    "evaluate",
+    "initialised",
+    "load_checkpoint",
+    "read",
+    "save_checkpoint",
+    "small",
+    "train",
+]

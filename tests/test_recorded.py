@@ -1,0 +1,45 @@
+"""Recorded measurements: read with their machine, and refused by name where they are not there."""
+
+import json
+
+import pytest
+
+from repro.errors import InputError
+from repro.lab import recorded as module
+from repro.lab.recorded import recorded
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    (tmp_path / "benchmarks" / "recorded").mkdir(parents=True)
+    monkeypatch.setattr(module, "folder", lambda: tmp_path / "notebooks")
+    return tmp_path / "benchmarks" / "recorded"
+
+
+def test_rows_are_found_by_their_fields(folder):
+    rows = [{"case": "a", "tokens": 1, "seconds": 2.0}, {"case": "a", "tokens": 4, "seconds": 3.0}]
+    (folder / "x.json").write_text(json.dumps({"machine": {}, "rows": rows}))
+    assert recorded("x").row(case="a", tokens=4)["seconds"] == 3
+    for wanted in ({"case": "a"}, {"case": "b"}):
+        with pytest.raises(InputError, match="must be 1"):
+            recorded("x").row(**wanted)
+
+
+@pytest.mark.parametrize("text", ["{}", '{"machine": [], "rows": []}', '{"machine": {}}', "[]", "{"])
+def test_a_damaged_recording_is_named(folder, text):
+    (folder / "x.json").write_text(text)
+    with pytest.raises(InputError, match=r"x\.json"):
+        recorded("x")
+
+
+def test_a_missing_recording_is_named(folder):
+    with pytest.raises(InputError, match=r"y\.json: cannot be read"):
+        recorded("y")
+
+
+def test_what_is_committed_names_machine_versions_and_date():
+    found = recorded("nano")
+    assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
+    assert all(found.machine.values())
+    assert found.where.endswith(found.machine["date"])
+    assert all(row["seconds"] > 0 and row["ratio"] > 0 for row in found.rows)
