@@ -3,7 +3,6 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,93 +14,12 @@ from repro.errors import InputError, printable, shown
 from repro.nano.config import Config, published, read
 from repro.nano.layout import layout, leaves
 from repro.nano.model import Model
+from repro.nano.names import GATE, Place, places
 from repro.nano.packed import Packed, row_scales
 from repro.nano.tensors import DTYPES, INDEX, SINGLE, Array, Entry, read_entries, write
 
 SCALES = "_scale_inv"
 STORED = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
-# Published names of each part of a layer; {e} is an expert, and a pair is laid in one array, one after the other.
-ATTENTION = {
-    "query": "q_proj.weight",
-    "query_down": "q_a_proj.weight",
-    "query_down_bias": "q_a_proj.bias",
-    "query_norm": "q_a_layernorm.weight",
-    "query_up": "q_b_proj.weight",
-    "kv_down": "kv_a_proj_with_mqa.weight",
-    "kv_down_bias": "kv_a_proj_with_mqa.bias",
-    "kv_norm": "kv_a_layernorm.weight",
-    "kv_up": "kv_b_proj.weight",
-    "output": "o_proj.weight",
-    "output_bias": "o_proj.bias",
-}
-FEED_FORWARD = {"gate_up": ("gate_proj.weight", "up_proj.weight"), "down": ("down_proj.weight",)}
-GATE = {"weight": "gate.weight", "bias": "gate.e_score_correction_bias"}
-MODULE = {"hidden_norm": "hnorm", "embedding_norm": "enorm", "projection": "eh_proj", "norm": "shared_head.norm"}
-BLOCK = {"attention_norm": "input_layernorm.weight", "feed_forward_norm": "post_attention_layernorm.weight"}
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where one published tensor lies in the parameters.
-
-    holder, key: the dictionary or list, and the key in it, whose value is a shape until it is read. names: of the
-    tensors that make it, one after the other along the rows. stacked: whether names come expert by expert.
-    """
-
-    holder: Any
-    key: Any
-    names: list[list[str]]
-    stacked: bool = False
-
-    def pieces(self, whole: Array) -> Iterator[tuple[str, Array]]:
-        """Yield each tensor's name with its part of the parameter, or of an array laid out alike, as views."""
-        for number, names in enumerate(self.names):
-            one = whole[number] if self.stacked else whole
-            rows = len(one) // len(names)
-            for part, name in enumerate(names):
-                yield name, one[part * rows : (part + 1) * rows]
-
-
-def places(config: Config, tree: dict) -> Iterator[Place]:
-    """Yield where each parameter's tensors are, by the published names.
-
-    Args: config: of the model. tree: shapes or arrays, nested as the parameters are.
-    Source: DeepSeek-V3 repository, README_WEIGHTS.md.
-    """
-    yield Place(tree, "embedding", [["model.embed_tokens.weight"]])
-    if "head" in tree:
-        yield Place(tree, "head", [["lm_head.weight"]])
-    yield Place(tree, "norm", [["model.norm.weight"]])
-    for number, layer in enumerate(tree["layers"]):
-        yield from _block_places(layer, f"model.layers.{number}.", config)
-    for number, module in enumerate(tree["mtp"], start=config.shape.n_layers):
-        prefix = f"model.layers.{number}."
-        for key, name in MODULE.items():
-            yield Place(module, key, [[f"{prefix}{name}.weight"]])
-        yield from _block_places(module["block"], prefix, config)
-
-
-def _block_places(layer: dict, prefix: str, config: Config) -> Iterator[Place]:
-    for key, name in BLOCK.items():
-        yield Place(layer, key, [[prefix + name]])
-    for key in layer["attention"]:
-        yield Place(layer["attention"], key, [[f"{prefix}self_attn.{ATTENTION[key]}"]])
-    feed, inside = layer["feed_forward"], f"{prefix}mlp."
-    if "gate" not in feed:
-        yield from _feed_forward_places(feed, inside)
-        return
-    for key in feed["gate"]:
-        yield Place(feed["gate"], key, [[inside + GATE[key]]])
-    for key, parts in FEED_FORWARD.items():
-        names = [[f"{inside}experts.{e}.{part}" for part in parts] for e in range(config.shape.experts.n_routed)]
-        yield Place(feed["experts"], key, names, stacked=True)
-    if "shared" in feed:
-        yield from _feed_forward_places(feed["shared"], f"{inside}shared_experts.")
-
-
-def _feed_forward_places(feed: dict, prefix: str) -> Iterator[Place]:
-    for key, parts in FEED_FORWARD.items():
-        yield Place(feed, key, [[prefix + part for part in parts]])
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:

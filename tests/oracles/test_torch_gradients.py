@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from repro.nano import load_checkpoint, read, save_checkpoint
-from repro.nano.checkpoint import places
 from repro.nano.layout import leaves
 from repro.nano.model import initialised
+from repro.nano.names import places
 from repro.nano.optimizer import AdamW, Recipe, clip
 
 torch = pytest.importorskip("torch", reason="torch is not installed; gradients are compared with its own")
