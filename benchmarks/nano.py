@@ -112,7 +112,7 @@ def main() -> None:
     parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this, and the limits")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="processes per side of a case")
     arguments = parser.parse_args()
-    peer = PEER.exists()
+    peer = (PEER.parent.parent / ".installed").exists()
     if not peer:
         print("no PyTorch beside: make .venv-oracles/.installed adds the peer's columns")
     print(f"{'case':<70}{'median':>12} {'to numpy':>9}{'peak':>11}")

@@ -71,15 +71,19 @@ class Cache:
         """Bytes of one token of one sequence, measured on the arrays."""
         return sum(one.nbytes for one in self.arrays.values()) / (self.batch * self.capacity)
 
+    def check_room(self, count: int) -> None:
+        """Raise InputError where so many more tokens of each sequence do not fit."""
+        if self.length + count > self.capacity:
+            raise InputError(f"cache of {self.capacity} tokens: holds {self.length}, {count} more do not fit")
+
     def append(self, **new: Array) -> tuple[Array, ...]:
         """Write the newest tokens and return all that are kept, in the order given.
 
         Raises: InputError where the cache is full.
         """
         (count,) = {one.shape[-2] for one in new.values()}
+        self.check_room(count)
         end = self.length + count
-        if end > self.capacity:
-            raise InputError(f"cache of {self.capacity} tokens: holds {self.length}, {count} more do not fit")
         for name, one in new.items():
             self.arrays[name][..., self.length : end, :] = one
         self.length = end

@@ -61,17 +61,18 @@ class Model:
         Args: tokens: integers [B, T]. caches: one per layer from `new_caches`, holding the tokens before these, filled
             by the call. absorbed: whether MLA's up-projections are absorbed, for the same logits.
         Returns: [B, T, V].
-        Raises: InputError for tokens outside the vocabulary or not [B, T], or a cache that is full or of another size.
+        Raises: InputError for tokens outside the vocabulary or not [B, T], or a cache that is full or of another size;
+            then no cache is changed.
         """
-        tokens = self._checked(tokens)
-        if caches is not None and (len(caches) != self.config.shape.n_layers or caches[0].batch != len(tokens)):
-            raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {len(tokens)} sequences")
+        tokens = self.checked(tokens)
+        if caches is not None:
+            self._check_caches(caches, *tokens.shape)
         hidden, _ = self._hidden(tokens, caches, absorbed=absorbed, keep=False)
         return linear(hidden, self.head)
 
     def routings(self, tokens: Array) -> list[Routing]:
         """Return what the gates decide, one routing of B · T tokens per layer with experts."""
-        _, (saved_blocks, _) = self._hidden(self._checked(tokens))
+        _, (saved_blocks, _) = self._hidden(self.checked(tokens))
         return [saved[-1][0] for saved in saved_blocks if isinstance(saved[-1][0], Routing)]
 
     def mtp_logits(self, tokens: Array) -> list[Array]:
@@ -80,7 +81,7 @@ class Model:
         Args: tokens: integers [B, T], T above the number of modules.
         Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
         """
-        tokens = self._checked(tokens)
+        tokens = self.checked(tokens)
         hidden, _ = self._hidden(tokens, keep=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
@@ -94,7 +95,9 @@ class Model:
 
         Args: prompt: integers [B, T]. count: tokens to add. absorbed: MLA's form in decoding.
         Returns: [B, count].
+        Raises: InputError for a prompt that is not tokens [B, T].
         """
+        prompt = self.checked(prompt)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)
         logits, found = self.forward(prompt, caches), []
         for _ in range(count):
@@ -108,11 +111,12 @@ class Model:
 
         Args: tokens: integers [B, T + 1]. mtp_weight: λ of the modules' losses, where there are any.
         Returns: the loss, and gradients nested as the parameters are; selection biases have none.
+        Raises: InputError for weights that are packed, or too few tokens.
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
         if any(isinstance(one, Packed) for _, one in leaves(self.parameters)):
             raise InputError("weights are packed as they are stored: load them with packed=False to train")
-        tokens = self._checked(tokens)
+        tokens = self.checked(tokens)
         inputs, n_mtp = tokens[:, :-1], self.config.shape.n_mtp
         if inputs.shape[1] <= n_mtp:
             raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp + 1}, with {n_mtp} modules")
@@ -131,13 +135,22 @@ class Model:
         gradients = self._backward(inputs, d_outputs, d_head, saved, saved_modules)
         return Loss(losses[0], tuple(losses[1:]), mtp_weight), gradients
 
-    def _checked(self, tokens: Array) -> Array:
+    def checked(self, tokens: Array) -> Array:
+        """Return tokens as an array [B, T]; raises InputError for none at all, or for one outside the vocabulary."""
         tokens, size = np.asarray(tokens), self.config.shape.vocabulary
-        if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer):
-            raise InputError(f"tokens of shape {tokens.shape} and type {tokens.dtype}: must be integers [B, T]")
-        if tokens.size and (tokens.min() < 0 or tokens.max() >= size):
+        if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer) or not tokens.size:
+            raise InputError(
+                f"tokens of shape {tokens.shape} and type {tokens.dtype}: must be integers [B, T], one at least"
+            )
+        if tokens.min() < 0 or tokens.max() >= size:
             raise InputError(f"tokens from {tokens.min()} to {tokens.max()}: must be from 0 to {size - 1}")
         return tokens
+
+    def _check_caches(self, caches: Sequence[Cache], batch: int, count: int) -> None:
+        if len(caches) != self.config.shape.n_layers or any(one.batch != batch for one in caches):
+            raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {batch} sequences")
+        for one in caches:
+            one.check_room(count)
 
     def _hidden(
         self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False, keep: bool = True

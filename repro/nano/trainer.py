@@ -34,8 +34,9 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
         batch = next(rest, None)
         if batch is None:
             raise InputError(f"batches: end after {number} of {recipe.steps} steps")
-        loss, gradients = model.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
-        norm = clip(gradients, recipe.clip_norm)
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is checked next
+            loss, gradients = model.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
+            norm = clip(gradients, recipe.clip_norm)
         if not np.isfinite([loss.total, norm]).all():
             raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
         optimizer.step(model.parameters, gradients)
@@ -43,5 +44,6 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
 
 
 def evaluate(model: Model, batch: Array) -> float:
-    """Return the mean cross-entropy of the next token, in nats, on tokens [B, T + 1]."""
+    """Return the mean cross-entropy of the next token, in nats, on tokens [B, T + 1], all in the vocabulary."""
+    batch = model.checked(batch)
     return cross_entropy(model.forward(batch[:, :-1]), batch[:, 1:])[0]
