@@ -1,6 +1,7 @@
 """One measurement of the numpy model, as nano.py asks for it."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from timing import report, request
@@ -81,6 +82,13 @@ def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
     return work, {"bytes": weights + batch * (context + 1) * cache.bytes_per_token}
 
 
+def memory_read(workers: int) -> tuple[Callable, dict]:
+    """Return the reading of 400 MB by as many threads as there are cores, each its own part."""
+    a, pool = normal(100_000_000), ThreadPoolExecutor(workers)
+    parts = np.array_split(a, workers)
+    return lambda: list(pool.map(np.sum, parts)), {"bytes": a.nbytes}
+
+
 def training() -> tuple[Callable, dict]:
     """Return one training step of the small model on 8 sequences of 64 tokens."""
     model, recipe = initialised(small(), seed=1), Recipe(steps=1000)
@@ -102,8 +110,7 @@ def main() -> None:
         a = normal(2048, 2048)
         work, counts = lambda: a @ a, {"flop": 2 * 2048**3}
     elif name == "memory read":
-        a = normal(50_000_000)  # six times the largest cache of common processors
-        work, counts = a.sum, {"bytes": a.nbytes}
+        work, counts = memory_read(asked["workers"])
     elif name.startswith("experts"):
         work, counts = experts(asked["tokens"], asked["experts"], asked["workers"], backward="backward" in name)
     elif name.startswith("dense"):

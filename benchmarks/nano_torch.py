@@ -11,6 +11,7 @@ from transformers.models.deepseek_v3.modeling_deepseek_v3 import (
     DeepseekV3Attention,
     DeepseekV3MoE,
     DeepseekV3RotaryEmbedding,
+    apply_rotary_pos_emb_interleave,
 )
 
 IMPLEMENTATION = {"torch eager": "eager", "torch grouped": "grouped_mm"}
@@ -49,23 +50,50 @@ def experts(asked: dict, *, backward: bool) -> Callable:
     return both if backward else forward
 
 
-def decode(context: int, batch: int) -> Callable:
-    """Return one decoded token of one layer with the library's cache of latents, which it expands."""
+def attention_layer(context: int) -> tuple[DeepseekV3Config, DeepseekV3Attention, Callable]:
+    """Return V2-Lite's attention, its configuration, and the turn of an input at the context's end."""
     config = DeepseekV3Config(**V2_LITE, max_position_embeddings=2 * context)
     config._attn_implementation = "eager"
-    layer, rotary = DeepseekV3Attention(config, 0), DeepseekV3RotaryEmbedding(config)
+    rotary = DeepseekV3RotaryEmbedding(config)
+    return config, DeepseekV3Attention(config, 0), lambda x: rotary(x, torch.tensor([[context]]))
+
+
+def decode(context: int, batch: int) -> Callable:
+    """Return one decoded token of one layer with the library's cache of latents, which it expands."""
+    config, layer, rotary = attention_layer(context)
     latents, keys, x = (
         torch.randn(batch, 1, context, 512),
         torch.randn(batch, 1, context, 64),
         torch.randn(batch, 1, 2048),
     )
-    turn = rotary(x, torch.tensor([[context]]))
+    turn = rotary(x)
 
     def work() -> None:
         with torch.no_grad():
             cache = DynamicCache(config=config)
             cache.update(latents, keys, 0)
             layer(x, turn, None, cache)
+
+    return work
+
+
+def decode_absorbed(context: int, batch: int) -> Callable:
+    """Return the same token with the up-projections absorbed, which the library does not do: by hand, its weights."""
+    _, layer, rotary = attention_layer(context)
+    cached, x = torch.randn(batch, context + 1, 576), torch.randn(batch, 1, 2048)
+    w_k, w_v = layer.kv_b_proj.weight.detach().view(16, 256, 512).split(128, dim=1)  # [heads, 128, rank] each
+    turn = rotary(x)
+
+    def work() -> None:
+        with torch.no_grad():
+            q_nope, q_rope = layer.q_proj(x).view(batch, 1, 16, 192).transpose(1, 2).split([128, 64], dim=-1)
+            latent, key = layer.kv_a_proj_with_mqa(x).split([512, 64], dim=-1)
+            q_rope, key = apply_rotary_pos_emb_interleave(q_rope, key[:, None], *turn)
+            cached[:, -1:] = torch.cat([layer.kv_a_layernorm(latent), key[:, 0]], dim=-1)
+            q = torch.cat([q_nope @ w_k, q_rope], dim=-1)[:, :, 0]  # [B, heads, rank + 64]
+            weights = (q @ cached.transpose(1, 2) * layer.scaling).softmax(dim=-1)
+            o = (weights @ cached[..., :512])[:, :, None] @ w_v.transpose(1, 2)  # [B, heads, 1, 128]
+            layer.o_proj(o.reshape(batch, 1, 2048))
 
     return work
 
@@ -100,7 +128,8 @@ def main() -> None:
     elif name.startswith("experts"):
         report(experts(asked, backward="backward" in name))
     elif name.startswith("decode"):
-        report(decode(asked["context"], asked["batch"]))
+        work = decode_absorbed if asked["side"] == "torch absorbed" else decode
+        report(work(asked["context"], asked["batch"]))
     else:
         report(training(asked["side"]))
 

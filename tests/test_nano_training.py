@@ -4,6 +4,7 @@ import itertools
 import math
 import re
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -225,9 +226,11 @@ def test_a_rate_that_diverges_is_one_clear_line(rate):
     assert "nan" in str(caught.value) or "inf" in str(caught.value)
 
 
-def test_a_run_that_diverges_says_so_and_warns_of_nothing_else():
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_that_diverges_says_so_and_warns_of_nothing_else(workers):
+    found = replace(initialised(V3, seed=1), workers=workers)
     with pytest.raises(InputError, match="try a lower peak_rate"):
-        list(train(initialised(V3, seed=1), tokens(20), Recipe(steps=20, peak_rate=1e20, warmup_steps=0)))
+        list(train(found, tokens(20), Recipe(steps=20, peak_rate=1e20, warmup_steps=0)))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")

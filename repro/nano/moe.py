@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -121,8 +122,9 @@ def _sum_over_workers(run: Callable[[Iterable[int]], Array], sent: Dispatch, wor
     busy = np.flatnonzero(np.diff(sent.ends))
     if workers == 1:
         return run(busy)
-    with ThreadPoolExecutor(workers) as pool:
-        first, *rest = pool.map(run, (busy[start::workers] for start in range(workers)))
+    with ThreadPoolExecutor(workers) as pool:  # each in the caller's context, so that np.errstate holds there too
+        parts = [pool.submit(copy_context().run, run, busy[start::workers]) for start in range(workers)]
+    first, *rest = (one.result() for one in parts)
     for one in rest:
         first += one
     return first
