@@ -40,7 +40,7 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
     flop = 2 * tokens * (TOP_K * 3 * D_MODEL * D_EXPERT + experts * D_MODEL)
 
     def forward() -> None:
-        moe(x, p, shape, gate, workers=workers, keep=False)
+        moe(x, p, shape, gate, workers=workers, keep_hidden=False)
 
     def both() -> None:
         _, saved = moe(x, p, shape, gate, workers=workers)

@@ -256,7 +256,7 @@ def test_sorted_by_expert_or_token_by_token(name, workers):
     p, x = layer(config), normal(17, 8)
     expected = moe_slowly(x, p, config)
     assert np.allclose(output(x, p, config, workers=workers), expected, rtol=0, atol=1e-12)
-    found = output(x.reshape(17, 1, 8), p, config, workers=workers, keep=False)
+    found = output(x.reshape(17, 1, 8), p, config, workers=workers, keep_hidden=False)
     assert np.allclose(found[:, 0], expected, rtol=0, atol=1e-12)
 
 
@@ -358,7 +358,7 @@ def test_multiplications_done_are_those_counted_as_active(name, monkeypatch):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_going_back_needs_is_kept_where_asked(keep):
-    _, (routing, _, _, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.shape.experts, V3.gate, keep=keep)
+    _, (routing, *_, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.shape.experts, V3.gate, keep_hidden=keep)
     assert set(hidden) == (set(routing.experts.ravel()) if keep else set())
     assert routing.load.sum() == 9 * 2
 

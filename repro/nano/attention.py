@@ -6,7 +6,7 @@ import numpy as np
 
 from repro.calc.architecture import GroupedQueryAttention
 from repro.errors import InputError
-from repro.nano.ops import Array, linear, linear_backward, softmax
+from repro.nano.ops import Array, keep, linear, linear_backward, softmax
 from repro.nano.rope import Rope, rotate, rotate_backward, score_scale, tables
 
 
@@ -130,18 +130,19 @@ def grouped_attention(
     q = q.reshape(b, groups, -1, t, d)
     o, weights = attend(q, k, v, score_scale(rope, d))
     o = merge_heads(o.reshape(b, shape.n_heads, t, d))
-    return linear(o, p["output"]), (x, q, k, v, weights, o, turn)
+    kept = keep(x, p["query"]), keep(o, p["output"])
+    return linear(o, p["output"]), (*kept, q, k, v, weights, turn)
 
 
 def grouped_attention_backward(
     d_y: Array, p: dict[str, Array], shape: GroupedQueryAttention, rope: Rope, saved: tuple
 ) -> tuple[Array, dict[str, Array]]:
     """Return the gradient of x, [B, T, d_model], and those of the weights."""
-    x, q, k, v, weights, o, turn = saved
+    x, o, q, k, v, weights, turn = saved
     d_o, d_output = linear_backward(d_y, o, p["output"])
     d_o = split_heads(d_o, shape.n_heads).reshape(q.shape)
     d_q, d_k, d_v = attend_backward(d_o, q, k, v, weights, score_scale(rope, shape.d_head))
-    d_q = d_q.reshape(len(x), shape.n_heads, *q.shape[-2:])
+    d_q = d_q.reshape(len(d_y), shape.n_heads, *q.shape[-2:])
     d_heads = {
         "query": rotate_backward(d_q, *turn, interleaved=rope.interleaved),
         "key": rotate_backward(d_k, *turn, interleaved=rope.interleaved),

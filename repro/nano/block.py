@@ -58,7 +58,7 @@ def block(
     h = h + a
     x, saved_norm_2 = rms_norm(h, p["feed_forward_norm"], config.rms_norm_eps)
     if "gate" in p["feed_forward"]:
-        f, saved_f = moe(x, p["feed_forward"], config.shape.experts, config.gate, workers=workers, keep=keep)
+        f, saved_f = moe(x, p["feed_forward"], config.shape.experts, config.gate, workers=workers, keep_hidden=keep)
     else:
         f, saved_f = feed_forward(x, p["feed_forward"])
     return h + f, (saved_norm_1, saved_attention, saved_norm_2, saved_f)

@@ -1,5 +1,7 @@
 """Multi-head latent attention: keys and values expanded from one cached latent, or the expansion absorbed."""
 
+from typing import Any
+
 import numpy as np
 
 from repro.calc.architecture import MultiHeadLatentAttention
@@ -7,6 +9,7 @@ from repro.nano.attention import Cache, attend, attend_backward, merge_heads, sp
 from repro.nano.ops import (
     Array,
     bias_backward,
+    keep,
     linear,
     linear_backward,
     rms_norm,
@@ -53,18 +56,20 @@ def latent_attention(
     else:
         o, saved_o = _attend_expanded(q, latents, p["kv_up"], shape, scale)
     o = merge_heads(o)  # [B, T, heads · d_value]
-    return linear(o, p["output"], p.get("output_bias")), (x, turn, saved_q, saved_kv, saved_o, o)
+    kept = keep(x, p["kv_down"]), keep(o, p["output"])
+    return linear(o, p["output"], p.get("output_bias")), (*kept, turn, saved_q, saved_kv, saved_o)
 
 
 def _queries(x: Array, p: dict, shape: MultiHeadLatentAttention, rope: Rope, turn: tuple) -> tuple[Array, tuple]:
     """Return each head's query, its last d_rope elements turned, and what came before them."""
-    saved, c = (), x
+    saved, c = (None, ()), x
     if shape.q_lora_rank is not None:
         down = linear(x, p["query_down"], p.get("query_down_bias"))  # c^Q, equation 6
-        c, saved = rms_norm(down, p["query_norm"], LATENT_EPS)
+        c, saved_norm = rms_norm(down, p["query_norm"], LATENT_EPS)
+        saved = keep(c, p["query_up"]), saved_norm
     q = split_heads(linear(c, p[_query_name(shape)]), shape.n_heads)  # equations 7 to 9
     q[..., shape.d_nope :] = rotate(q[..., shape.d_nope :], *turn, interleaved=rope.interleaved)
-    return q, (c, saved)
+    return q, saved
 
 
 def _query_name(shape: MultiHeadLatentAttention) -> str:
@@ -93,7 +98,7 @@ def _attend_expanded(
     k[..., shape.d_nope :] = k_rope[:, None]
     v = np.ascontiguousarray(expanded[..., shape.d_nope :])
     o, weights = attend(q[:, :, None], k, v, scale)
-    return o[:, :, 0], (latent, q, k, v, weights)
+    return o[:, :, 0], (keep(latent, kv_up), q, k, v, weights)
 
 
 def _attend_absorbed(q: Array, latents: Array, kv_up: Array, shape: MultiHeadLatentAttention, scale: float) -> Array:
@@ -115,7 +120,7 @@ def latent_attention_backward(
     d_y: Array, p: dict[str, Array], shape: MultiHeadLatentAttention, rope: Rope, saved: tuple
 ) -> tuple[Array, dict[str, Array]]:
     """Return the gradient of x, [B, T, d_model], and those of the weights, of the expanded form without a cache."""
-    x, turn, saved_q, saved_kv, (latent, q, k, v, weights), o = saved
+    x, o, turn, saved_q, saved_kv, (latent, q, k, v, weights) = saved
     d_o, d_output = linear_backward(d_y, o, p["output"])
     d_o = split_heads(d_o, shape.n_heads)[:, :, None]
     d_q, d_k, d_v = attend_backward(d_o, q[:, :, None], k, v, weights, score_scale(rope, shape.d_query))
@@ -134,12 +139,12 @@ def latent_attention_backward(
 
 
 def _queries_backward(
-    d_q: Array, x: Array, p: dict, shape: MultiHeadLatentAttention, rope: Rope, turn: tuple, saved: tuple
+    d_q: Array, x: Any, p: dict, shape: MultiHeadLatentAttention, rope: Rope, turn: tuple, saved: tuple
 ) -> tuple[Array, dict[str, Array]]:
     c, saved_norm = saved
     d_q[..., shape.d_nope :] = rotate_backward(d_q[..., shape.d_nope :], *turn, interleaved=rope.interleaved)
     name = _query_name(shape)
-    d_c, d_up = linear_backward(merge_heads(d_q), c, p[name])
+    d_c, d_up = linear_backward(merge_heads(d_q), x if c is None else c, p[name])
     if shape.q_lora_rank is None:
         return d_c, {name: d_up}
     d_down, d_norm = rms_norm_backward(d_c, p["query_norm"], saved_norm)

@@ -12,7 +12,7 @@ from repro.nano.config import Config
 from repro.nano.gate import Routing
 from repro.nano.layout import filled, layout, leaves
 from repro.nano.mtp import mtp_module, mtp_module_backward
-from repro.nano.ops import Array, cross_entropy, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import Array, cross_entropy, keep, linear, linear_backward, rms_norm, rms_norm_backward
 from repro.nano.packed import Packed
 
 
@@ -72,8 +72,12 @@ class Model:
 
     def routings(self, tokens: Array) -> list[Routing]:
         """Return what the gates decide, one routing of B · T tokens per layer with experts."""
+        return [saved[-1][0] for saved in self.kept_by_layer(tokens) if isinstance(saved[-1][0], Routing)]
+
+    def kept_by_layer(self, tokens: Array) -> list[tuple]:
+        """Return what each layer's forward pass over tokens [B, T] keeps for its backward pass."""
         _, (saved_blocks, _) = self._hidden(self.checked(tokens))
-        return [saved[-1][0] for saved in saved_blocks if isinstance(saved[-1][0], Routing)]
+        return saved_blocks
 
     def mtp_logits(self, tokens: Array) -> list[Array]:
         """Return each module's logits, the first one's of the token after the next.
@@ -128,7 +132,7 @@ class Model:
             share = output.shape[1] / inputs.shape[1]
             weight = share * (mtp_weight / n_mtp if depth else 1)
             loss, d_logits = cross_entropy(linear(output, self.head), tokens[:, depth + 1 :])
-            d_output, d_one = linear_backward(d_logits * weight, output, self.head)
+            d_output, d_one = linear_backward(d_logits * weight, keep(output, self.head), self.head)
             losses.append(loss * share)
             d_outputs.append(d_output)
             d_head = d_head + d_one

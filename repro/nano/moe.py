@@ -4,12 +4,22 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from repro.calc.architecture import MixtureOfExperts
 from repro.nano.gate import Gate, route, route_backward
-from repro.nano.ops import Array, feed_forward, feed_forward_backward, linear, swiglu, swiglu_backward
+from repro.nano.ops import (
+    Array,
+    feed_forward,
+    feed_forward_backward,
+    keep,
+    linear,
+    linear_backward,
+    swiglu,
+    swiglu_backward,
+)
 
 
 @dataclass(frozen=True)
@@ -42,14 +52,14 @@ def dispatch(experts: Array, n_routed: int) -> Dispatch:
 
 
 def moe(
-    x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep: bool = True
+    x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep_hidden: bool = True
 ) -> tuple[Array, tuple]:
     """Return the weighted sum of each token's experts, and the shared ones'.
 
     Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up" [E, 2 d_expert, d_model] and "down"
         [E, d_model, d_expert]; "shared", one feed-forward n_shared times as wide, where there are any. shape: sizes.
         gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
-        thread itself. keep: whether what the experts' backward pass needs is kept.
+        thread itself. keep_hidden: whether what the experts' backward pass needs is kept.
     Returns: [..., d_model], and what the backward pass needs, the routing first.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
@@ -57,19 +67,20 @@ def moe(
     routing = route(rows, p["gate"], gate, shape.top_k)
     sent = dispatch(routing.experts, shape.n_routed)
     weights = routing.weights.reshape(-1)[sent.slots, None]  # [N · top_k, 1], sorted
-    hidden: dict[int, Array] = {}
+    hidden: dict[int, Any] = {}
+    gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
 
     def run(experts: Iterable[int]) -> Array:
         out = np.zeros_like(rows)
         for e in experts:
             pairs = sent.of(e)
             here = sent.tokens[pairs]
-            gate_up = linear(rows[here], p["experts"]["gate_up"][e])
-            a = swiglu(gate_up)
+            both = linear(rows[here], gate_up[e])
+            a = swiglu(both)
             a *= weights[pairs]
-            out[here] += linear(a, p["experts"]["down"][e])  # no row is named twice: experts of a token differ
-            if keep:
-                hidden[e] = gate_up
+            out[here] += linear(a, down[e])  # no row is named twice: experts of a token differ
+            if keep_hidden:
+                hidden[e] = keep(both, down)
         return out
 
     y = _sum_over_workers(run, sent, workers)
@@ -77,34 +88,32 @@ def moe(
     if "shared" in p:
         shared, saved_shared = feed_forward(rows, p["shared"])
         y += shared
-    return y.reshape(x.shape), (routing, sent, rows, hidden, saved_shared)
+    kept = keep(rows, gate_up) if keep_hidden else None
+    return y.reshape(x.shape), (routing, sent, rows, kept, hidden, saved_shared)
 
 
 def moe_backward(d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int = 1) -> tuple[Array, dict]:
     """Return the gradient of x, [..., d_model], and those of the weights; experts without tokens have zeros."""
-    routing, sent, rows, hidden, saved_shared = saved
+    routing, sent, rows, kept, hidden, saved_shared = saved
     d_rows = d_y.reshape(rows.shape)
     weights = routing.weights.reshape(-1)[sent.slots, None]
     d_weights = np.empty(routing.weights.size, rows.dtype)
     gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
-    d_gate_up, d_down = np.zeros_like(gate_up), np.zeros_like(down)
+    d_gate_up, d_down = np.zeros(gate_up.shape, rows.dtype), np.zeros(down.shape, rows.dtype)
 
     def run(experts: Iterable[int]) -> Array:
         d_x = np.zeros_like(rows)
         for e in experts:
             pairs = sent.of(e)
             here = sent.tokens[pairs]
-            d_out = d_rows[here]
-            a = swiglu(hidden[e])
-            d_a = d_out @ down[e]
+            both = np.asarray(hidden[e], rows.dtype)
+            a = swiglu(both)
+            d_a, _ = linear_backward(d_rows[here], keep(a * weights[pairs], down), down[e], out=d_down[e])
             # d weight = d_out · (down a) = (downᵀ d_out) · a, so that the expert's output need not be kept.
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
-            a *= weights[pairs]
             d_a *= weights[pairs]
-            np.matmul(d_out.T, a, out=d_down[e])
-            d_hidden = swiglu_backward(d_a, hidden[e])
-            np.matmul(d_hidden.T, rows[here], out=d_gate_up[e])
-            d_x[here] += d_hidden @ gate_up[e]
+            d_here, _ = linear_backward(swiglu_backward(d_a, both), kept[here], gate_up[e], out=d_gate_up[e])
+            d_x[here] += d_here
         return d_x
 
     d_x = _sum_over_workers(run, sent, workers)

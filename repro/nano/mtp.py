@@ -4,7 +4,7 @@ import numpy as np
 
 from repro.nano.block import block, block_backward
 from repro.nano.config import Config
-from repro.nano.ops import Array, halves, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import Array, halves, keep, linear, linear_backward, rms_norm, rms_norm_backward
 
 
 def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, workers: int = 1) -> tuple[Array, tuple]:
@@ -22,7 +22,7 @@ def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, worke
     both = np.concatenate([e, h], axis=-1)  # [B, T, 2 d_model]
     out, saved_block = block(linear(both, p["projection"]), p["block"], config, workers=workers)
     y, saved_y = rms_norm(out, p["norm"], config.rms_norm_eps)
-    return y, (saved_e, saved_h, both, saved_block, saved_y)
+    return y, (saved_e, saved_h, keep(both, p["projection"]), saved_block, saved_y)
 
 
 def mtp_module_backward(

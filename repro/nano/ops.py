@@ -4,32 +4,71 @@ A forward function that needs more than its inputs to go back returns them as `s
 gradient of the loss with respect to x. Weights are [d_out, d_in], as checkpoints store them.
 """
 
+from abc import ABC, abstractmethod
+from typing import Any
+
 import numpy as np
 
 Array = np.ndarray
 
 
-def linear(x: Array, weight: Array, bias: Array | None = None) -> Array:
+class Matrix(ABC):
+    """A weight that multiplies in a way of its own, such as in few bits; `linear` and `linear_backward` ask it."""
+
+    shape: tuple[int, ...]
+
+    @abstractmethod
+    def product(self, rows: Array) -> Array:
+        """Return rows Wᵀ: [N, d_in] -> [N, d_out]."""
+
+    @abstractmethod
+    def product_backward(self, d_rows: Array, kept: Any, out: Array | None) -> tuple[Array, Array]:
+        """Return the gradients of rows, [N, d_in], and of W, [d_out, d_in], the latter in `out` where it is given."""
+
+    @abstractmethod
+    def keep(self, rows: Array) -> Any:
+        """Return what is stored of rows, [N, d_in], for the backward pass."""
+
+    @abstractmethod
+    def __getitem__(self, place: Any) -> "Matrix":
+        """Return one of a stack."""
+
+
+def linear(x: Array, weight: Array | Matrix, bias: Array | None = None) -> Array:
     """Return x Wᵀ + b.
 
-    Args: x: [..., d_in]. weight: [d_out, d_in], or packed. bias: [d_out].
+    Args: x: [..., d_in]. weight: [d_out, d_in], an array, packed, or a matrix that multiplies in its own way.
+        bias: [d_out].
     Returns: [..., d_out].
     """
-    weight = np.asarray(weight)
-    y = x.reshape(-1, x.shape[-1]) @ weight.T  # one matrix product over all leading axes
+    rows = x.reshape(-1, x.shape[-1])  # one matrix product over all leading axes
+    y = weight.product(rows) if isinstance(weight, Matrix) else rows @ np.asarray(weight).T
     if bias is not None:
         y += bias
-    return y.reshape(*x.shape[:-1], len(weight))
+    return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
-def linear_backward(d_y: Array, x: Array, weight: Array) -> tuple[Array, Array]:
+def keep(x: Array, weight: Array | Matrix) -> Any:
+    """Return what is stored of x for the backward pass: x itself, or rows in the numbers of the weight's scheme.
+
+    Args: x: [..., d]. weight: that reads it, or that stands for the scheme.
+    """
+    return weight.keep(x.reshape(-1, x.shape[-1])) if isinstance(weight, Matrix) else x
+
+
+def linear_backward(d_y: Array, kept: Any, weight: Array | Matrix, out: Array | None = None) -> tuple[Array, Array]:
     """Return the gradients of x and of the weight; that of a bias is d_y summed over tokens.
 
-    Args: d_y: [..., d_out]. x: [..., d_in]. weight: [d_out, d_in].
+    Args: d_y: [..., d_out]. kept: x, [..., d_in], as `keep` stores it. weight: [d_out, d_in]. out: where the weight's
+        gradient is to lie.
     Returns: [..., d_in] and [d_out, d_in].
     """
     rows = d_y.reshape(-1, d_y.shape[-1])
-    return (rows @ weight).reshape(x.shape), rows.T @ x.reshape(-1, x.shape[-1])
+    if isinstance(weight, Matrix):
+        d_x, d_weight = weight.product_backward(rows, kept, out)
+    else:
+        d_x, d_weight = rows @ weight, np.matmul(rows.T, kept.reshape(-1, kept.shape[-1]), out=out)
+    return d_x.reshape(*d_y.shape[:-1], weight.shape[-1]), d_weight
 
 
 def bias_backward(d_y: Array) -> Array:
@@ -123,13 +162,15 @@ def feed_forward(x: Array, p: dict[str, Array]) -> tuple[Array, tuple[Array, Arr
     Source: Shazeer (arXiv 2002.05202), equation 6.
     """
     gate_up = linear(x, p["gate_up"])
-    return linear(swiglu(gate_up), p["down"]), (x, gate_up)
+    return linear(swiglu(gate_up), p["down"]), (keep(x, p["gate_up"]), keep(gate_up, p["down"]))
 
 
 def feed_forward_backward(d_y: Array, p: dict[str, Array], saved: tuple[Array, Array]) -> tuple[Array, dict]:
     """Return the gradient of x, [..., d_model], and those of the weights; SwiGLU's output is computed again."""
-    x, gate_up = saved
-    d_hidden, d_down = linear_backward(d_y, swiglu(gate_up), p["down"])
+    x, kept = saved
+    gate_up = np.asarray(kept, d_y.dtype).reshape(*d_y.shape[:-1], -1)
+    a = swiglu(gate_up)
+    d_hidden, d_down = linear_backward(d_y, keep(a, p["down"]), p["down"])
     d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up), x, p["gate_up"])
     return d_x, {"gate_up": d_gate_up, "down": d_down}
 

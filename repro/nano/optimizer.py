@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.fp8.scheme import Scheme
 from repro.nano.layout import leaves
 from repro.nano.ops import Array
 
@@ -16,7 +17,8 @@ class Recipe:
 
     steps: of the optimiser. peak_rate: the highest learning rate. warmup_steps: of linear growth to it. final_share:
     of the peak at the last step. beta_1, beta_2: of the moments. weight_decay: of matrices, gains and biases not
-    counted. clip_norm: largest norm of all gradients together. mtp_weight: λ of the modules' losses.
+    counted. clip_norm: largest norm of all gradients together. mtp_weight: λ of the modules' losses. scheme: of mixed
+    precision; None computes and keeps everything in the model's own type.
     Raises: InputError for steps that do not fit.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
@@ -30,6 +32,7 @@ class Recipe:
     weight_decay: float = 0.1
     clip_norm: float = 1.0
     mtp_weight: float = 0.3
+    scheme: Scheme | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError where there are no steps, or fewer than the warm-up takes."""
@@ -73,12 +76,16 @@ class AdamW:
         where = dict(leaves(parameters))
         for path, gradient in leaves(gradients):
             if path not in self.moments:
-                self.moments[path] = np.zeros_like(gradient), np.zeros_like(gradient)
-            first, second = self.moments[path]
+                kind = recipe.scheme.moments if recipe.scheme else gradient.dtype
+                self.moments[path] = np.zeros(gradient.shape, kind), np.zeros(gradient.shape, kind)
+            first, second = (kept.astype(gradient.dtype, copy=False) for kept in self.moments[path])
             first *= recipe.beta_1
             first += (1 - recipe.beta_1) * gradient
             second *= recipe.beta_2
             second += (1 - recipe.beta_2) * gradient * gradient
+            for kept, moment in zip(self.moments[path], (first, second), strict=True):
+                if kept is not moment:
+                    kept[...] = moment
             parameter = where[path]
             if parameter.ndim > 1:
                 parameter *= 1 - rate * recipe.weight_decay

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.fp8.matrix import computing
 from repro.nano.model import Loss, Model
 from repro.nano.ops import Array, cross_entropy
 from repro.nano.optimizer import AdamW, Recipe, clip
@@ -35,7 +36,8 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
         if batch is None:
             raise InputError(f"batches: end after {number} of {recipe.steps} steps")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is checked next
-            loss, gradients = model.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
+            cast = computing(model, recipe.scheme) if recipe.scheme else model
+            loss, gradients = cast.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
             norm = clip(gradients, recipe.clip_norm)
         if not np.isfinite([loss.total, norm]).all():
             raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")

@@ -1,0 +1,1 @@
+"""Numbers of few bits: formats, scales per tile, sums that keep little, and training with them."""

@@ -1,0 +1,74 @@
+"""Schemes of mixed precision: which numbers each matrix product of a training step reads, and what it leaves behind."""
+
+from dataclasses import dataclass, replace
+
+import ml_dtypes
+import numpy as np
+
+from repro.nano.fp8.accumulate import Accumulation
+from repro.nano.fp8.formats import E4M3, E5M2, E5M6, Format
+from repro.nano.fp8.scaling import WHOLE, Tile
+
+BF16 = np.dtype(ml_dtypes.bfloat16)
+FP32 = np.dtype(np.float32)
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """Numbers of the three products of a linear layer, Fprop, Dgrad and Wgrad; norms and attention are left alone.
+
+    activation, weight, gradient: formats of the products' operands; None for BF16. group: elements that share a scale,
+    along a row of activations and gradients and along both sides of a weight's block; None for all of a tensor.
+    square_gradients: whether gradients have square blocks too. attention_output: format in which the input of the
+    projection after attention is kept for the backward pass, with scales that are powers of two; None as others are.
+    accumulation: of the products; None is FP32 or better. moments: type of the optimiser's.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3 and figure 6.
+    """
+
+    name: str
+    activation: Format | None = None
+    weight: Format | None = None
+    gradient: Format | None = None
+    group: int | None = None
+    square_gradients: bool = False
+    attention_output: Format | None = None
+    accumulation: Accumulation | None = None
+    moments: np.dtype = BF16
+
+    def row_tile(self) -> Tile:
+        """Return the tile of an activation or gradient, rows along the sum of the product."""
+        return WHOLE if self.group is None else (1, self.group)
+
+    def block_tile(self) -> Tile:
+        """Return the tile of a weight."""
+        return WHOLE if self.group is None else (self.group, self.group)
+
+
+def bf16() -> Scheme:
+    """Return BF16 mixed precision: operands and outputs of products in BF16, sums in FP32."""
+    return Scheme("BF16", moments=FP32)
+
+
+def v3(group: int = 128) -> Scheme:
+    """Return DeepSeek-V3's recipe: E4M3 throughout, fine-grained scales, moments in BF16.
+
+    Args: group: 128 there; smaller for models narrower than that.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.1 to 3.3.3.
+    """
+    return Scheme("V3's FP8", E4M3, E4M3, E4M3, group, attention_output=E5M6)
+
+
+def per_tensor() -> Scheme:
+    """Return the recipe before it: E4M3 forward, E5M2 for gradients, one scale for each tensor.
+
+    Source: Micikevicius et al. (arXiv 2209.05433), section 3.1; DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2.
+    """
+    return Scheme("per-tensor FP8", E4M3, E4M3, E5M2, moments=FP32)
+
+
+def square_gradients(group: int = 128) -> Scheme:
+    """Return V3's recipe with gradients in square blocks, as weights have them, which diverged at 16B parameters.
+
+    Source: DeepSeek-V3 report (arXiv 2412.19437), appendix B.2.
+    """
+    return replace(v3(group), name="V3's FP8, square gradients", square_gradients=True)

@@ -1,0 +1,225 @@
+"""Training by a scheme: what each product reads, what stays precise, what is kept, and how far gradients move."""
+
+from dataclasses import replace
+
+import ml_dtypes
+import numpy as np
+import pytest
+from nano_shapes import MODELS, V3
+
+from repro.calc import memory
+from repro.errors import InputError
+from repro.facts import load
+from repro.nano import Recipe, batches, evaluate, initialised, small, train
+from repro.nano.fp8.accumulate import Accumulation
+from repro.nano.fp8.formats import E4M3, E5M2, E5M6
+from repro.nano.fp8.matrix import SchemeMatrix, computing
+from repro.nano.fp8.measure import INPUTS, OUTPUT, SWIGLU, kept_bytes, state_bytes
+from repro.nano.fp8.scaling import WHOLE, quantise
+from repro.nano.fp8.scheme import BF16, bf16, per_tensor, square_gradients, v3
+from repro.nano.layout import leaves
+from repro.nano.moe import moe, moe_backward
+from repro.nano.optimizer import AdamW
+
+SCHEMES = {"BF16": bf16(), "V3": v3(4), "per tensor": per_tensor(), "square": square_gradients(4)}
+
+
+def normal(*shape, seed=0):
+    return np.random.default_rng([seed, *shape]).standard_normal(shape)
+
+
+def to_bf16(x):
+    return x.astype(ml_dtypes.bfloat16).astype(x.dtype)
+
+
+def some(batch=2, length=8):
+    return np.random.default_rng(5).integers(0, 11, (batch, length))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_bf16_rounds_operands_and_outputs(dtype):
+    x, w, d_y = (normal(*size).astype(dtype) for size in ((5, 8), (7, 8), (5, 7)))
+    matrix = SchemeMatrix.cast(w, bf16())
+    assert np.array_equal(matrix.product(x), to_bf16(to_bf16(x) @ to_bf16(w).T))
+    d_x, d_w = matrix.product_backward(d_y, matrix.keep(x), None)
+    assert np.array_equal(d_x, to_bf16(to_bf16(d_y) @ to_bf16(w)))
+    assert np.allclose(d_w, to_bf16(d_y).T @ to_bf16(x), rtol=1e-6)
+    assert {one.dtype for one in (d_x, d_w)} == {np.dtype(dtype)}
+
+
+def test_v3s_three_products_tile_by_tile():
+    x, w, d_y = normal(10, 8), normal(7, 8), normal(10, 7)
+    matrix = SchemeMatrix.cast(w, v3(4))
+    q_x, q_w = quantise(x, E4M3, (1, 4)).values, quantise(w, E4M3, (4, 4)).values
+    assert np.array_equal(matrix.product(x), to_bf16(q_x.astype(float) @ q_w.T.astype(float)))
+    out = np.empty((7, 8))
+    d_x, d_w = matrix.product_backward(d_y, matrix.keep(x), out)
+    assert np.array_equal(d_x, to_bf16(quantise(d_y, E4M3, (1, 4)).values.astype(float) @ q_w.astype(float)))
+    # Wgrad: 4 tokens of a column share a scale, and the kept input is cast from what was kept
+    across = quantise(d_y, E4M3, (4, 1)).values.astype(float).T, quantise(q_x, E4M3, (4, 1)).values.astype(float)
+    assert d_w is out
+    assert np.allclose(out, across[0] @ across[1], rtol=0, atol=1e-12)
+
+
+def test_the_other_recipes_differ_in_the_gradients_operand():
+    w, d_y = normal(8, 8), normal(8, 8) * np.logspace(-3, 0, 8)[:, None]
+    for scheme, form, tile in ((per_tensor(), E5M2, WHOLE), (square_gradients(4), E4M3, (4, 4))):
+        matrix = SchemeMatrix.cast(w, scheme)
+        d_x, _ = matrix.product_backward(d_y, matrix.keep(normal(8, 8)), None)
+        expected = quantise(d_y, form, tile).values.astype(float) @ matrix.values
+        assert np.array_equal(d_x, to_bf16(expected))
+
+
+def test_the_input_after_attention_is_kept_in_twelve_bits():
+    x = normal(4, 8)
+    kept = SchemeMatrix.cast(normal(3, 8), v3(4), after_attention=True).keep(x)
+    assert kept.form is E5M6
+    assert np.array_equal(kept.scales, 2.0 ** np.rint(np.log2(kept.scales)))
+    assert SchemeMatrix.cast(normal(3, 8), v3(4)).keep(x).form is E4M3
+
+
+@pytest.mark.parametrize("name", [one for one in MODELS if one.startswith("V")])
+def test_what_is_cast_and_what_is_not(name):
+    model = initialised(MODELS[name], seed=1)
+    cast = dict(leaves(computing(model, v3(4)).parameters))
+    for path, one in leaves(model.parameters):
+        last = path.split(".")[-1]
+        if path == "embedding" or ".gate." in path or one.ndim == 1:
+            assert cast[path] is one, path
+        elif last in ("head", "projection"):
+            assert cast[path].scheme.activation is None, path
+        else:
+            assert cast[path].stored.form is E4M3, path
+            assert cast[path].after_attention == (last == "output"), path
+
+
+# No experts: rounding moves some tokens to others, and then everything.
+DENSE = {"GQA": MODELS["GQA"], "MLA": small("MLA", gate=None, n_layers=2)}
+
+
+@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("model", list(DENSE))
+def test_gradients_stay_near_the_precise_ones(model, name):
+    found, tokens = initialised(DENSE[model], seed=1, std=0.3, dtype=np.float64), some()
+    _, precise = found.loss_and_gradients(tokens)
+    _, rounded = computing(found, SCHEMES[name]).loss_and_gradients(tokens)
+    one, other = (np.concatenate([x.ravel() for _, x in leaves(tree)]) for tree in (precise, rounded))
+    assert 0 < np.linalg.norm(one - other) / np.linalg.norm(one) < (0.03 if name == "BF16" else 0.4)
+
+
+@pytest.mark.parametrize("name", list(SCHEMES))
+def test_experts_stay_near_the_precise_ones(name):
+    p = initialised(V3, seed=1, std=0.5, dtype=np.float64).parameters["layers"][1]["feed_forward"]
+    cast = computing(initialised(V3, seed=1, std=0.5, dtype=np.float64), SCHEMES[name]).parameters["layers"][1]
+    x, d_y, limit = normal(40, 8), normal(40, 8, seed=1), 0.01 if name == "BF16" else 0.15
+    results = []
+    for weights in (p, cast["feed_forward"]):
+        y, saved = moe(x, weights, V3.shape.experts, V3.gate, workers=2)
+        d_x, gradients = moe_backward(d_y, weights, V3.gate, saved, workers=2)
+        results.append({"y": y, "x": d_x, **dict(leaves(gradients))})
+    for path, one in results[0].items():
+        assert 0 < np.linalg.norm(results[1][path] - one) < limit * np.linalg.norm(one), path
+
+
+def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
+    x, w, d_y = normal(20, 128), normal(64, 128), normal(20, 64)
+    exact = SchemeMatrix.cast(w, v3(64))
+    errors = []
+    for bits in (4, 8, 14, 40):
+        scheme = replace(v3(64), accumulation=Accumulation(bits, promote_every=64))
+        few, out = SchemeMatrix.cast(w, scheme), np.empty((64, 128))
+        found = few.product(x), *few.product_backward(d_y, few.keep(x), out)
+        assert found[2] is out
+        expected = exact.product(x), *exact.product_backward(d_y, exact.keep(x), None)
+        errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True)])
+    assert np.all(np.diff(errors, axis=0) < 0)
+    assert max(errors[-1]) < 1e-4 < 0.01 < min(errors[0])
+
+
+def test_the_precise_model_is_not_changed():
+    found = initialised(V3, seed=1)
+    before = {path: one.copy() for path, one in leaves(found.parameters)}
+    computing(found, v3(4)).loss_and_gradients(some())
+    assert all(np.array_equal(one, before[path]) for path, one in leaves(found.parameters))
+
+
+def test_moments_in_bf16_by_hand():
+    parameters, gradients = {"w": np.zeros((1, 1))}, {"w": np.full((1, 1), 0.3)}
+    optimizer = AdamW(Recipe(steps=3, warmup_steps=0, weight_decay=0, scheme=v3()))
+    optimizer.step(parameters, gradients)
+    first, second = optimizer.moments["w"]
+    assert first.dtype == second.dtype == BF16
+    assert first.astype(float) == to_bf16(np.array([[0.03]]))
+    optimizer.step(parameters, gradients)
+    assert first.astype(float) == to_bf16(0.9 * to_bf16(np.array([[0.03]])) + 0.1 * 0.3)
+    assert second.astype(float) == to_bf16(0.95 * to_bf16(np.array([[0.05 * 0.09]])) + 0.05 * 0.09)
+
+
+@pytest.mark.parametrize("name", list(SCHEMES))
+def test_forty_steps_learn_in_every_scheme(name):
+    model = initialised(small(n_layers=2), seed=1, dtype=np.float64)
+    held_out = next(batches(8, 33, seed=9))
+    before = evaluate(model, held_out)
+    for _ in train(model, batches(4, 33, seed=1), Recipe(40, scheme=SCHEMES[name])):
+        pass
+    assert evaluate(model, held_out) < before - 2
+
+
+def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
+    def losses():
+        model = initialised(V3, seed=1, dtype=np.float64)
+        return [one.loss for one in train(model, (some() for _ in range(3)), Recipe(3, warmup_steps=0, scheme=v3(4)))]
+
+    assert losses() == losses()
+
+
+# Bytes
+
+
+def wide(n_layers=2):
+    """Return a model whose widths are multiples of 128, so that no tile is cut."""
+    config = small("MLA", n_layers=n_layers, n_routed=4, top_k=2, d_expert=128, d_ff=128)
+    attention = replace(
+        config.shape.attention, q_lora_rank=128, kv_lora_rank=128, d_nope=32, d_rope=32, d_value=32, n_heads=4
+    )
+    return initialised(replace(config, shape=replace(config.shape, d_model=128, attention=attention)), seed=1)
+
+
+@pytest.mark.parametrize(("scheme", "name"), [(v3(), "v3"), (bf16(), "bf16_mixed")])
+def test_bytes_of_state_are_those_of_the_closed_form(scheme, name):
+    found, facts = state_bytes(wide(), next(batches(4, 33, seed=1)), scheme), load()
+    for part, size in found.items():
+        expected = facts[f"bytes.{name}.{part}"].value
+        if name == "bf16_mixed" and part == "gradients":
+            expected = 4  # FP32 here, as in V3's scheme
+        # one scale for each square block, those at the edges whole
+        assert size == pytest.approx(expected, abs=0.002 if part == "weights" else 0), part
+
+
+@pytest.mark.parametrize(("scheme", "each", "output"), [(v3(), 1 + 4 / 128, 1.5 + 4 / 128), (bf16(), 2, 2)])
+def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(scheme, each, output):
+    tokens = next(batches(4, 32, seed=1))
+    dense, experts = kept_bytes(computing(wide(), scheme), tokens)
+    assert dense[INPUTS] == 4 * 128 * each  # of attention, query's and key's latents, of the feed-forward
+    assert dense[OUTPUT] == 128 * output
+    assert dense[SWIGLU] == 2 * 128 * each
+    assert experts[SWIGLU] == (2 + 1) * 2 * 128 * each
+    # the gate's input stays precise beside the experts' and the shared one's
+    assert experts[INPUTS] == 5 * 128 * each
+
+
+def test_the_reports_elements_are_those_of_the_closed_form():
+    model = wide()
+    fp8 = 1 + 4 / 128
+    closed = memory.kept_for_backward(
+        model.config.shape, bytes_per_element=fp8, attention_output_bytes=1.5, recomputed=True
+    )
+    dense, _ = kept_bytes(computing(model, v3()), next(batches(4, 32, seed=1)))
+    # kept here: the inputs of both down-projections; there instead the residual stream and the rotary key
+    here = dense[INPUTS] + dense[SWIGLU] + dense[OUTPUT]
+    assert closed.dense - here == pytest.approx(2 * 2 * 128 + (32 - 128) * fp8 - 128 * 4 / 128)
+
+
+def test_state_is_measured_in_float32_alone():
+    with pytest.raises(InputError, match="model in float64: must be float32"):
+        state_bytes(initialised(V3, seed=1, dtype=np.float64), some(), v3())
