@@ -48,8 +48,8 @@ def cases() -> list[tuple[str, dict, list[str]]]:
 def run(name: str, sizes: dict, side: str) -> dict:
     """Measure one side of one case in its own process: seconds of each repetition, peak bytes, work done."""
     own = side == "numpy"
-    # Experts are shared among threads of our own; products of the small model are too small for BLAS to share.
-    blas = 1 if own and name.startswith(("experts", "training")) else CORES
+    # Experts and rows are shared among threads of our own; products of the small model are too small to share.
+    blas = 1 if own and name.startswith(("experts", "dense", "training")) else CORES
     threads = {key: str(blas) for key in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")}
     command = [sys.executable if own else str(PEER), str(HERE / ("nano_numpy.py" if own else "nano_torch.py"))]
     request = json.dumps({"name": name, "side": side, "workers": CORES, **sizes})

@@ -49,11 +49,16 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
     return (both, {"flop": 3 * flop}) if backward else (forward, {"flop": flop})
 
 
-def dense(tokens: int, d_ff: int) -> tuple[Callable, dict]:
-    """Return one dense feed-forward's work, of as many tokens, and its FLOP."""
+def dense(tokens: int, d_ff: int, workers: int) -> tuple[Callable, dict]:
+    """Return one dense feed-forward's work, and its FLOP; threads share rows in blocks of an expert's size."""
     p = {"gate_up": normal(2 * d_ff, D_MODEL), "down": normal(D_MODEL, d_ff)}
-    x = normal(tokens, D_MODEL) / np.float32(0.03)
-    return lambda: feed_forward(x, p), {"flop": 2 * tokens * 3 * D_MODEL * d_ff}
+    x, pool = normal(tokens, D_MODEL) / np.float32(0.03), ThreadPoolExecutor(workers)
+    blocks = np.array_split(x, -(-tokens // 384))
+
+    def work() -> None:
+        np.concatenate(list(pool.map(lambda rows: feed_forward(rows, p)[0], blocks)))
+
+    return work, {"flop": 2 * tokens * 3 * D_MODEL * d_ff}
 
 
 def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
@@ -114,7 +119,7 @@ def main() -> None:
     elif name.startswith("experts"):
         work, counts = experts(asked["tokens"], asked["experts"], asked["workers"], backward="backward" in name)
     elif name.startswith("dense"):
-        work, counts = dense(asked["tokens"], asked["d_ff"])
+        work, counts = dense(asked["tokens"], asked["d_ff"], asked["workers"])
     elif name.startswith("decode"):
         work, counts = decode(name.removeprefix("decode "), asked["context"], asked["batch"])
     else:
