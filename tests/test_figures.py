@@ -5,7 +5,16 @@ import matplotlib.pyplot as plt
 import pytest
 
 from repro.claims import counts, run_all
-from repro.lab.figures import VERDICT_COLOURS, bar_lengths, draw_tiles, save, tile_verdicts, use_style
+from repro.lab.figures import (
+    VERDICT_COLOURS,
+    bar_lengths,
+    draw_tiles,
+    line_heights,
+    plain_ticks,
+    save,
+    tile_verdicts,
+    use_style,
+)
 from repro.lab.notebooks import folder
 from repro.lab.run import FIGURES
 
@@ -82,3 +91,15 @@ def test_every_figure_that_a_notebook_saves_is_committed_and_no_other():
     }
     assert saved
     assert {path.name for path in COMMITTED.iterdir()} == {f"{name}.{end}" for name in saved for end in ("svg", "png")}
+
+
+def test_labelled_lines_are_read_back_as_texts_and_ticks_written_out():
+    _, axes = plt.subplots()
+    axes.plot([1, 10], [1234.5, 0.00567], label="one")
+    axes.axhline(3)
+    axes.set_xscale("log")
+    plain_ticks(axes.xaxis, [1, 10, 1000])
+    assert line_heights(axes) == {"one": ["1,200", "0.0057"]}
+    assert line_heights(axes, 4) == {"one": ["1,234", "0.00567"]}
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
+    assert len(axes.xaxis.get_minorticklocs()) == 0

@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 
 from repro.errors import InputError
 from repro.nano.fp8.accumulate import Accumulation, limited_product, scaled_product
+from repro.nano.fp8.errors import error_measures
 from repro.nano.fp8.formats import E4M3, rounded
+from repro.nano.fp8.inputs import DISTRIBUTIONS, drawn, with_loud_tokens, with_outlier_channels
 from repro.nano.fp8.scaling import WHOLE, quantise
 
 EXACT = Accumulation(bits=40)
@@ -175,3 +177,34 @@ def test_products_that_do_not_fit():
         scaled_product(quantise(np.ones((2, 9))), quantise(np.ones((2, 9)), tile=(1, 64)), Accumulation())
     with pytest.raises(InputError, match="must be alike and a multiple of promote_every = None"):
         scaled_product(quantise(np.ones((2, 9))), quantise(np.ones((2, 9))), Accumulation())
+
+
+# Errors
+
+
+def test_five_measures_by_hand():
+    found = error_measures(np.array([1.1, -4.0, 0.0]), np.array([1.0, -4.5, 0.0]))
+    rms = math.sqrt((1 + 4.5**2) / 3)
+    assert list(found.values()) == pytest.approx([0.5 / 4.5, 0.5 / rms, 0.5 / 4.5, 0.1, math.sqrt(0.26 / 21.25)])
+    assert error_measures(np.ones(2), np.array([0.0, 1.0]))["largest of own"] == math.inf
+
+
+@given(st.integers(0, 100), st.sampled_from(list(DISTRIBUTIONS)))
+def test_made_up_inputs_depend_on_their_seed(seed, distribution):
+    one = drawn(distribution, 40, 3, seed=seed)
+    assert one.shape == (40, 3)
+    assert np.array_equal(one, drawn(distribution, 40, 3, seed=seed))
+    assert not np.array_equal(one, drawn(distribution, 40, 3, seed=seed + 1))
+
+
+def test_outliers_and_loud_tokens_are_factors():
+    x = drawn("normal", 50, 8, seed=1)
+    assert (with_outlier_channels(x, 4, 100) / x)[0] == pytest.approx([100, 1, 1, 1, 100, 1, 1, 1])
+    factors = with_loud_tokens(x, 2.0, seed=3) / x
+    assert np.allclose(factors, factors[:, :1])
+    assert np.log(factors[:, 0]).std() == pytest.approx(2, rel=0.3)
+
+
+def test_an_unknown_distribution():
+    with pytest.raises(InputError, match="distribution = 'cauchy': must be one of: normal, uniform, lognormal"):
+        drawn("cauchy", 2, 2, seed=1)

@@ -20,6 +20,7 @@ from repro.nano.fp8.scheme import BF16, bf16, per_tensor, square_gradients, v3
 from repro.nano.layout import leaves
 from repro.nano.moe import moe, moe_backward
 from repro.nano.optimizer import AdamW
+from repro.nano.presets import wide
 
 SCHEMES = {"BF16": bf16(), "V3": v3(4), "per tensor": per_tensor(), "square": square_gradients(4)}
 
@@ -176,18 +177,9 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
 # Bytes
 
 
-def wide(n_layers=2):
-    """Return a model whose widths are multiples of 128, so that no tile is cut."""
-    config = small("MLA", n_layers=n_layers, n_routed=4, top_k=2, d_expert=128, d_ff=128)
-    attention = replace(
-        config.shape.attention, q_lora_rank=128, kv_lora_rank=128, d_nope=32, d_rope=32, d_value=32, n_heads=4
-    )
-    return initialised(replace(config, shape=replace(config.shape, d_model=128, attention=attention)), seed=1)
-
-
 @pytest.mark.parametrize(("scheme", "name"), [(v3(), "v3"), (bf16(), "bf16_mixed")])
 def test_bytes_of_state_are_those_of_the_closed_form(scheme, name):
-    found, facts = state_bytes(wide(), next(batches(4, 33, seed=1)), scheme), load()
+    found, facts = state_bytes(initialised(wide(), seed=1), next(batches(4, 33, seed=1)), scheme), load()
     for part, size in found.items():
         expected = facts[f"bytes.{name}.{part}"].value
         if name == "bf16_mixed" and part == "gradients":
@@ -199,7 +191,7 @@ def test_bytes_of_state_are_those_of_the_closed_form(scheme, name):
 @pytest.mark.parametrize(("scheme", "each", "output"), [(v3(), 1 + 4 / 128, 1.5 + 4 / 128), (bf16(), 2, 2)])
 def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(scheme, each, output):
     tokens = next(batches(4, 32, seed=1))
-    dense, experts = kept_bytes(computing(wide(), scheme), tokens)
+    dense, experts = kept_bytes(computing(initialised(wide(), seed=1), scheme), tokens)
     assert dense[INPUTS] == 4 * 128 * each  # of attention, query's and key's latents, of the feed-forward
     assert dense[OUTPUT] == 128 * output
     assert dense[SWIGLU] == 2 * 128 * each
@@ -209,7 +201,7 @@ def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(scheme, each, out
 
 
 def test_the_reports_elements_are_those_of_the_closed_form():
-    model = wide()
+    model = initialised(wide(), seed=1)
     fp8 = 1 + 4 / 128
     closed = memory.kept_for_backward(
         model.config.shape, bytes_per_element=fp8, attention_output_bytes=1.5, recomputed=True

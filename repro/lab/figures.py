@@ -8,8 +8,10 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 from repro.calc.rounding import to_digits
 from repro.lab.run import FIGURES
@@ -88,6 +90,21 @@ def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
     return {
         group.get_label(): [to_digits(box.get_width(), digits) for box in group.patches] for group in axes.containers
     }
+
+
+def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
+    """Return the heights of an axes' labelled lines as texts, by label, read from the drawing itself.
+
+    Args: axes: with lines. digits: significant digits kept.
+    """
+    labelled = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
+    return {line.get_label(): [f"{to_digits(y, digits):,g}" for y in line.get_ydata()] for line in labelled}
+
+
+def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
+    """Set the ticks of a logarithmic axis to these values, written out."""
+    axis.set_ticks(values, [f"{value:,g}" for value in values])
+    axis.set_minor_locator(NullLocator())
 
 
 def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:

@@ -19,6 +19,11 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
         yield path, tree
 
 
+def joined(tree: Any) -> Array:
+    """Return all arrays of nested dicts and lists as one, [elements]."""
+    return np.concatenate([one.ravel() for _, one in leaves(tree)])
+
+
 def layout(config: Config) -> dict:
     """Return the shape of every parameter, nested as the parameters are."""
     shape = config.shape

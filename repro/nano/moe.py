@@ -18,6 +18,7 @@ from repro.nano.ops import (
     linear,
     linear_backward,
     swiglu,
+    swiglu_and_sigmoid,
     swiglu_backward,
 )
 
@@ -107,12 +108,12 @@ def moe_backward(d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int 
             pairs = sent.of(e)
             here = sent.tokens[pairs]
             both = np.asarray(hidden[e], rows.dtype)
-            a = swiglu(both)
+            a, s = swiglu_and_sigmoid(both)
             d_a, _ = linear_backward(d_rows[here], keep(a * weights[pairs], down), down[e], out=d_down[e])
             # d weight = d_out · (down a) = (downᵀ d_out) · a, so that the expert's output need not be kept.
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
-            d_here, _ = linear_backward(swiglu_backward(d_a, both), kept[here], gate_up[e], out=d_gate_up[e])
+            d_here, _ = linear_backward(swiglu_backward(d_a, both, s), kept[here], gate_up[e], out=d_gate_up[e])
             d_x[here] += d_here
         return d_x
 

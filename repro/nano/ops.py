@@ -83,7 +83,8 @@ def rms_norm(x: Array, gain: Array, eps: float) -> tuple[Array, tuple[Array, Arr
     Returns: [..., d], and what the backward pass needs.
     Source: Zhang and Sennrich (arXiv 1910.07467), equation 4.
     """
-    inverse = 1 / np.sqrt(np.mean(x * x, axis=-1, keepdims=True) + eps)  # [..., 1]
+    squares = np.einsum("...d,...d->...", x, x)[..., None]  # [..., 1]
+    inverse = 1 / np.sqrt(squares / x.shape[-1] + eps)
     normal = x * inverse
     return normal * gain, (normal, inverse)
 
@@ -91,24 +92,20 @@ def rms_norm(x: Array, gain: Array, eps: float) -> tuple[Array, tuple[Array, Arr
 def rms_norm_backward(d_y: Array, gain: Array, saved: tuple[Array, Array]) -> tuple[Array, Array]:
     """Return the gradients of x, [..., d], and of the gain, [d]."""
     normal, inverse = saved
-    d_normal = d_y * gain
-    d_x = inverse * (d_normal - normal * np.mean(d_normal * normal, axis=-1, keepdims=True))
-    return d_x, (d_y * normal).reshape(-1, len(gain)).sum(axis=0)
+    d_x = d_y * gain  # of normal, as yet
+    along = np.einsum("...d,...d->...", d_x, normal)[..., None]  # what only lengthens x changes nothing
+    d_x -= normal * (along / len(gain))
+    d_x *= inverse
+    return d_x, np.einsum("nd,nd->d", d_y.reshape(-1, len(gain)), normal.reshape(-1, len(gain)))
 
 
 def sigmoid(x: Array) -> Array:
     """Return 1 / (1 + e⁻ˣ), [...] -> [...]."""
-    y = _one_plus_exp(x)
-    return np.divide(1, y, out=y)
-
-
-def _one_plus_exp(x: Array) -> Array:
-    """Return 1 + e⁻ˣ in one new array."""
     y = np.negative(x)
     with np.errstate(over="ignore"):  # e⁻ˣ = inf is right: one over it is 0
         np.exp(y, out=y)
     y += 1
-    return y
+    return np.divide(1, y, out=y)
 
 
 def halves(x: Array) -> tuple[Array, Array]:
@@ -131,19 +128,26 @@ def swiglu(gate_up: Array) -> Array:
     Returns: [..., d_ff].
     Source: Shazeer (arXiv 2002.05202), equation 6.
     """
+    return swiglu_and_sigmoid(gate_up)[0]
+
+
+def swiglu_and_sigmoid(gate_up: Array) -> tuple[Array, Array]:
+    """Return SwiGLU and the sigmoid of its gate, which the backward pass needs: [..., 2 d_ff] -> twice [..., d_ff]."""
     gate, up = halves(gate_up)
-    y = _one_plus_exp(gate)
-    np.divide(gate, y, out=y)
+    s = sigmoid(gate)
+    y = gate * s
     y *= up
-    return y
+    return y, s
 
 
-def swiglu_backward(d_y: Array, gate_up: Array) -> Array:
-    """Return the gradient of both halves, [..., d_ff] -> [..., 2 d_ff]."""
+def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
+    """Return the gradient of both halves, [..., d_ff] -> [..., 2 d_ff].
+
+    Args: d_y: [..., d_ff]. gate_up: as given to `swiglu`. s: sigmoid of the gate, [..., d_ff].
+    """
     gate, up = halves(gate_up)
     d_gate_up = np.empty_like(gate_up)
     d_gate, d_up = halves(d_gate_up)
-    s = sigmoid(gate)
     np.multiply(gate, s, out=d_up)  # silu
     np.subtract(1, s, out=d_gate)
     d_gate *= d_up
@@ -169,9 +173,9 @@ def feed_forward_backward(d_y: Array, p: dict[str, Array], saved: tuple[Array, A
     """Return the gradient of x, [..., d_model], and those of the weights; SwiGLU's output is computed again."""
     x, kept = saved
     gate_up = np.asarray(kept, d_y.dtype).reshape(*d_y.shape[:-1], -1)
-    a = swiglu(gate_up)
+    a, s = swiglu_and_sigmoid(gate_up)
     d_hidden, d_down = linear_backward(d_y, keep(a, p["down"]), p["down"])
-    d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up), x, p["gate_up"])
+    d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up, s), x, p["gate_up"])
     return d_x, {"gate_up": d_gate_up, "down": d_down}
 
 

@@ -1,5 +1,6 @@
 """The small models that notebooks, experiments and benchmarks train: DeepSeek's structure, a laptop's size."""
 
+from dataclasses import replace
 from typing import Literal
 
 from repro.calc.architecture import (
@@ -63,3 +64,10 @@ def small(
         n_mtp=n_mtp,
     )
     return Config(shape, Rope(), GATES[gate] if gate else None)
+
+
+def wide() -> Config:
+    """Return a model as `small` with queries compressed and every width a multiple of 128, so that no tile is cut."""
+    config = small(n_layers=2, n_routed=4, top_k=2, d_expert=128, d_ff=128)
+    attention = MultiHeadLatentAttention(N_HEADS, q_lora_rank=128, kv_lora_rank=128, d_nope=32, d_rope=32, d_value=32)
+    return replace(config, shape=replace(config.shape, d_model=128, attention=attention))
