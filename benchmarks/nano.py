@@ -1,9 +1,9 @@
 """The numpy model's speed and memory beside PyTorch's, and beside what the machine allows.
 
 Every measurement is a process of its own, so that its threads and its memory are its own; a case's processes run in
-turn, round by round, and ratios are taken within a round. PyTorch and transformers are the optional peer: they are used
-where `make .venv-oracles/.installed` has put them. With --record FILE the medians are written beside the machine's
-name, as the notebooks read them.
+turn, round by round, the limit among them, and ratios are taken within a round. PyTorch and transformers are the
+optional peer: they are used where `make .venv-oracles/.installed` has put them. With --record FILE the medians are
+written beside the machine's name, as the notebooks read them.
 """
 
 import argparse
@@ -22,6 +22,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 ROUNDS = 3
 BASE = {"tokens": 4096, "experts": 64}
 CONTEXTS = (1024, 2048, 4096, 8192)
+MATMUL, MEMORY = "matrix product 2048", "memory read"  # the limits
 
 
 def cases() -> list[tuple[str, dict, list[str]]]:
@@ -40,9 +41,13 @@ def cases() -> list[tuple[str, dict, list[str]]]:
             elif context == 4096 and kind == "MLA expanded":
                 sides += ["torch eager"]
             decode.append((f"decode {kind}", {"context": context, "batch": 8}, sides))
-    training = [("training step", {"tokens": 512}, both)]
-    limits = [("matrix product 2048", {}, ["numpy", "torch eager"]), ("memory read", {}, ["numpy"])]
-    return limits + moe + decode + training
+    training = [("training step", {"tokens": 512}, both), ("training step in FP8", {"tokens": 512}, ["numpy"])]
+    eight_bits = [
+        ("quantise 2048 x 4096", {}, ["numpy", "torch eager"]),
+        ("sums of 14 bits, 256 x 4096 x 256", {}, ["numpy"]),
+    ]
+    limits = [(MATMUL, {}, ["numpy", "torch eager"]), (MEMORY, {}, ["numpy"])]
+    return limits + moe + decode + training + eight_bits
 
 
 def run(name: str, sizes: dict, side: str) -> dict:
@@ -59,34 +64,48 @@ def run(name: str, sizes: dict, side: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def limit_of(found: dict) -> tuple[str, str] | None:
+    """Return what bounds a case and the count that it goes with: a matrix product's rate, or the memory's."""
+    if found.get("flop"):
+        return MATMUL, "flop"
+    return (MEMORY, "bytes") if found.get("bytes") else None
+
+
 def measure(name: str, sizes: dict, sides: list[str], count: int) -> list[dict]:
-    """Return one row per side: median seconds over rounds, peak bytes, and the ratio of times to the first side's."""
-    rounds = [{side: run(name, sizes, side) for side in sides} for _ in range(count)]
-    rows = []
-    for side in sides:
-        medians = [statistics.median(one[side]["seconds"]) for one in rounds]
-        ratios = [
-            taken / statistics.median(one[sides[0]]["seconds"]) for taken, one in zip(medians, rounds, strict=True)
-        ]
-        found = rounds[0][side]
-        rows.append({
-            "case": name, **sizes, "side": side, "seconds": statistics.median(medians), "slowest": max(medians),
-            "peak_bytes": found["peak_bytes"], "flop": found.get("flop"), "bytes": found.get("bytes"),
-            "ratio": statistics.median(ratios),
-        })  # fmt: skip
-    return rows
+    """Return one row per side: median seconds over rounds, peak bytes, ratio to the first side, share of the limit.
+
+    Machines change speed from minute to minute: ratios and shares are taken within a round, and their median is kept.
+    """
+    rounds = []
+    for _ in range(count):
+        one = {side: run(name, sizes, side) for side in sides}
+        bound = limit_of(one[sides[0]]) if name not in (MATMUL, MEMORY) else None
+        if bound:
+            limit = run(bound[0], {}, "numpy")
+            one["rate"] = limit[bound[1]] / statistics.median(limit["seconds"])
+        rounds.append(one)
+    return [row_of(name, sizes, side, sides[0], rounds) for side in sides]
 
 
-def show(row: dict, limits: dict[str, float]) -> None:
+def row_of(name: str, sizes: dict, side: str, first: str, rounds: list[dict]) -> dict:
+    """Return what is recorded of one side over all rounds."""
+    seconds = [statistics.median(one[side]["seconds"]) for one in rounds]
+    ratios = [own / statistics.median(one[first]["seconds"]) for own, one in zip(seconds, rounds, strict=True)]
+    found, row = rounds[0][side], {"case": name, **sizes, "side": side}
+    row |= {"seconds": statistics.median(seconds), "slowest": max(seconds), "ratio": statistics.median(ratios)}
+    row |= {"peak_bytes": found["peak_bytes"], "flop": found.get("flop"), "bytes": found.get("bytes")}
+    if bound := limit_of(found) if "rate" in rounds[0] else None:
+        shares = [found[bound[1]] / own / one["rate"] for own, one in zip(seconds, rounds, strict=True)]
+        row |= {"share": statistics.median(shares), "share_of": bound[0]}
+    return row
+
+
+def show(row: dict) -> None:
     """Print one row, with its share of what the machine allows where it does products or reads memory."""
     sizes = ", ".join(f"{key} {row[key]}" for key in ("tokens", "experts", "d_ff", "context", "batch") if key in row)
-    share = ""
-    if row["flop"] and "FLOP/s" in limits:
-        share = f"{row['flop'] / row['seconds'] / limits['FLOP/s']:.2f} of the matmul rate"
-    if row["bytes"] and "bytes/s" in limits:
-        share = f"{row['bytes'] / row['seconds'] / limits['bytes/s']:.2f} of the memory's rate"
+    share = f"{row['share']:.2f} of {row['share_of']}" if "share" in row else ""
     print(
-        f"{row['case']:<29}{sizes:<27}{row['side']:<14}{row['seconds'] * 1e3:>9.1f} ms {row['ratio']:>7.2f} x"
+        f"{row['case']:<29}{sizes:<27}{row['side']:<15}{row['seconds'] * 1e3:>9.1f} ms {row['ratio']:>7.2f} x"
         f"{row['peak_bytes'] / 1e6:>8.0f} MB  {share}".rstrip(), flush=True,
     )  # fmt: skip
 
@@ -112,24 +131,19 @@ def main() -> None:
     """Measure every case; sides that cannot run here are left out, and said to be."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", type=Path, metavar="FILE", help="write the medians as JSON")
-    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this, and the limits")
+    parser.add_argument("--only", default="", metavar="TEXT", help="cases whose name contains this")
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="processes per side of a case")
     arguments = parser.parse_args()
     peer = (PEER.parent.parent / ".installed").exists()
     if not peer:
         print("no PyTorch beside: make .venv-oracles/.installed adds the peer's columns")
-    print(f"{'case':<70}{'median':>12} {'to numpy':>9}{'peak':>11}")
-    rows, limits = [], {}
+    print(f"{'case':<71}{'median':>12} {'to numpy':>9}{'peak':>11}")
+    rows = []
     for name, sizes, sides in cases():
-        if arguments.only not in name and name not in ("matrix product 2048", "memory read"):
-            continue
-        for row in measure(name, sizes, [side for side in sides if peer or side == "numpy"], arguments.rounds):
-            if row["side"] == "numpy" and row["case"] == "matrix product 2048":
-                limits["FLOP/s"] = row["flop"] / row["seconds"]
-            if row["case"] == "memory read":
-                limits["bytes/s"] = row["bytes"] / row["seconds"]
-            show(row, limits)
-            rows.append(row)
+        if arguments.only in name:
+            for row in measure(name, sizes, [side for side in sides if peer or side == "numpy"], arguments.rounds):
+                show(row)
+                rows.append(row)
     if arguments.record:
         arguments.record.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
 

@@ -9,6 +9,10 @@ from timing import report, request
 from repro.calc.architecture import GroupedQueryAttention, MixtureOfExperts, MultiHeadLatentAttention
 from repro.nano.attention import grouped_attention, grouped_cache
 from repro.nano.corpus import batches
+from repro.nano.fp8.accumulate import Accumulation, limited_product
+from repro.nano.fp8.matrix import computing
+from repro.nano.fp8.scaling import WHOLE, quantise
+from repro.nano.fp8.scheme import Scheme, v3
 from repro.nano.gate import Gate
 from repro.nano.mla import latent_attention, latent_cache
 from repro.nano.model import initialised
@@ -94,17 +98,26 @@ def memory_read(workers: int) -> tuple[Callable, dict]:
     return lambda: list(pool.map(np.sum, parts)), {"bytes": a.nbytes}
 
 
-def training() -> tuple[Callable, dict]:
-    """Return one training step of the small model on 8 sequences of 64 tokens."""
-    model, recipe = initialised(small(), seed=1), Recipe(steps=1000)
+def training(scheme: Scheme | None) -> tuple[Callable, dict]:
+    """Return one training step of the small model on 8 sequences of 64 tokens, in a scheme or in FP32."""
+    model, recipe = initialised(small(), seed=1), Recipe(steps=1000, scheme=scheme)
     optimizer, batch = AdamW(recipe), next(batches(8, 65, seed=2))
 
     def step() -> None:
-        _, gradients = model.loss_and_gradients(batch)
+        _, gradients = (computing(model, scheme) if scheme else model).loss_and_gradients(batch)
         clip(gradients, recipe.clip_norm)
         optimizer.step(model.parameters, gradients)
 
     return step, {}
+
+
+def eight_bits(name: str) -> tuple[Callable, dict]:
+    """Return the casting of activations to E4M3 with a scale for each 128, or a product with sums of 14 bits."""
+    if name.startswith("quantise"):
+        x = normal(2048, 4096)
+        return lambda: quantise(x), {"bytes": x.nbytes}
+    a, b = (quantise(normal(256, 4096), tile=WHOLE).grid for _ in range(2))
+    return lambda: limited_product(a, b, Accumulation()), {"flop": 2 * 256 * 4096 * 256}
 
 
 def main() -> None:
@@ -122,8 +135,10 @@ def main() -> None:
         work, counts = dense(asked["tokens"], asked["d_ff"], asked["workers"])
     elif name.startswith("decode"):
         work, counts = decode(name.removeprefix("decode "), asked["context"], asked["batch"])
+    elif name.startswith("training"):
+        work, counts = training(v3(16) if "FP8" in name else None)
     else:
-        work, counts = training()
+        work, counts = eight_bits(name)
     report(work, **counts)
 
 

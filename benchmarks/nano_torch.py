@@ -116,6 +116,17 @@ def training(side: str) -> Callable:
     return step
 
 
+def quantise() -> Callable:
+    """Return the casting of 2,048 tokens of 4,096 channels to E4M3 with a scale for each 128."""
+    tiles, largest = torch.randn(2048, 32, 128), torch.finfo(torch.float8_e4m3fn).max
+
+    def work() -> None:
+        scales = tiles.abs().amax(dim=-1, keepdim=True) / largest
+        (tiles / scales).clamp(-largest, largest).to(torch.float8_e4m3fn)
+
+    return work
+
+
 def main() -> None:
     """Build what is asked for, and report it."""
     warnings.filterwarnings("ignore", message="Initializing zero-element tensors")
@@ -130,6 +141,8 @@ def main() -> None:
     elif name.startswith("decode"):
         work = decode_absorbed if asked["side"] == "torch absorbed" else decode
         report(work(asked["context"], asked["batch"]))
+    elif name.startswith("quantise"):
+        report(quantise())
     else:
         report(training(asked["side"]))
 
