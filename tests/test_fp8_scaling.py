@@ -114,10 +114,11 @@ def test_the_smallest_numbers_of_float32_make_no_scale_of_zero(form):
     assert q.values[0].tolist() == [0, 2.0**-126, 0]
 
 
+@pytest.mark.parametrize("form", ALL, ids=lambda one: one.name)
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
 @pytest.mark.parametrize("tile", TILES, ids=str)
-def test_nothing_quantised_is_nothing(shape, tile):
-    q = quantise(np.zeros(shape, np.float32), tile=tile)
+def test_nothing_quantised_is_nothing(shape, tile, form):
+    q = quantise(np.zeros(shape, np.float32), form, tile)
     assert q.values.shape == q.shape == shape
     assert q.codes.nbytes == 0
 

@@ -54,12 +54,19 @@ def rounded(x: Array, form: Format) -> Array:
     Args: x: [...] of any float type; taken to float32 first. form: to round to.
     Returns: [...] in float32.
     """
-    clipped = np.clip(np.asarray(x, np.float32), -form.largest, form.largest)
-    if form.dtype is not None:  # a cast of ml_dtypes alone does not saturate
-        return clipped.astype(form.dtype).astype(np.float32)
-    _, exponent = np.frexp(clipped)  # x = m 2^exponent with m in [1/2, 1)
-    quantum = np.maximum(exponent - 1, form.lowest_exponent) - form.mantissa_bits
-    return np.ldexp(np.rint(np.ldexp(clipped, -quantum)), quantum)
+    clipped = _within(x, form)
+    with np.errstate(invalid="ignore"):  # some codes that are no number are said to be so at every touch
+        if form.dtype is not None:
+            return clipped.astype(form.dtype).astype(np.float32)
+        _, exponent = np.frexp(clipped)  # x = m 2^exponent with m in [1/2, 1)
+        quantum = np.maximum(exponent - 1, form.lowest_exponent) - form.mantissa_bits
+        return np.ldexp(np.rint(np.ldexp(clipped, -quantum)), quantum)
+
+
+def _within(x: Array, form: Format) -> Array:
+    """Return x in float32, what is too large at the largest; a cast of ml_dtypes alone does not saturate."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.clip(np.asarray(x).astype(np.float32), -form.largest, form.largest)
 
 
 def encode(x: Array, form: Format) -> Array:
@@ -69,9 +76,11 @@ def encode(x: Array, form: Format) -> Array:
     Returns: uint8: [..., d] in eight bits; in twelve [..., 3 ⌈d / 2⌉], two codes in three bytes.
     """
     if form.dtype is not None:
-        return np.clip(np.asarray(x, np.float32), -form.largest, form.largest).astype(form.dtype).view(np.uint8)
+        with np.errstate(invalid="ignore"):
+            return _within(x, form).astype(form.dtype).view(np.uint8)
     # FP16 has the same exponent, and holds every number of E5M6 exactly: its upper twelve bits are the code.
-    return _packed(rounded(x, form).astype(np.float16).view(np.uint16) >> 4)
+    with np.errstate(invalid="ignore"):
+        return _packed(rounded(x, form).astype(np.float16).view(np.uint16) >> 4)
 
 
 def decode(codes: Array, form: Format, count: int) -> Array:
@@ -97,11 +106,11 @@ def _packed(codes: Array) -> Array:
         codes = np.concatenate([codes, np.zeros_like(codes[..., :1])], axis=-1)
     first, second = codes[..., ::2], codes[..., 1::2]
     three = np.stack([first >> 4, (first & 15) << 4 | second >> 8, second & 255], axis=-1)
-    return three.astype(np.uint8).reshape(*codes.shape[:-1], -1)
+    return three.astype(np.uint8).reshape(*codes.shape[:-1], 3 * first.shape[-1])
 
 
 def _unpacked(data: Array, count: int) -> Array:
     """Return the codes of three-byte pairs: [..., 3 ⌈d / 2⌉] -> [..., d]."""
-    a, b, c = np.moveaxis(data.reshape(*data.shape[:-1], -1, 3).astype(np.uint16), -1, 0)
+    a, b, c = np.moveaxis(data.reshape(*data.shape[:-1], data.shape[-1] // 3, 3).astype(np.uint16), -1, 0)
     pairs = np.stack([a << 4 | b >> 4, (b & 15) << 8 | c], axis=-1)
-    return pairs.reshape(*data.shape[:-1], -1)[..., :count]
+    return pairs.reshape(*data.shape[:-1], 2 * pairs.shape[-2])[..., :count]
