@@ -132,6 +132,32 @@ def test_nothing_adds_up_to_nothing(shape):
     assert not found.any()
 
 
+@pytest.mark.parametrize(("bits", "group"), [(18, 32), (19, 32), (24, 32), (11, 4096)])
+def test_many_bits_and_long_instructions_are_exact_fractions_too(bits, group):
+    how = Accumulation(bits, group, promote_every=None)
+    a, b = grid(2, 70, positive=True), grid(2, 70, seed=1)
+    assert np.array_equal(limited_product(a, b, how), np.array([[slowly(r, c, how) for c in b] for r in a], "f4"))
+
+
+def test_a_running_sum_that_is_not_aligned_is_added_exactly():
+    # 65,536 - 2^-18 needs 35 bits; cut to 14 it is 2^16 - 2^2
+    a, b = np.array([[256.0, -(2.0**-9)]]), np.array([[256.0, 2.0**-9]])
+    assert limited_product(a, b, Accumulation(14, 1, running_sum_aligned=False)) == [[65532]]
+
+
+def test_promoted_sums_are_fp32():
+    a, b = np.array([[2.0**12, 1.0]]), np.array([[2.0**12, 1.0]])  # 2^24 + 1 is no number of FP32
+    found = limited_product(a, b, Accumulation(bits=40, group=1, promote_every=1))
+    assert (found.dtype, found.item()) == (np.float32, 2.0**24)
+    q = quantise(np.array([[448.0, 0, 448.0 / 2**26, 0]]), tile=(1, 2)), quantise(np.full((1, 4), 448.0), tile=(2, 2))
+    summed = scaled_product(*q, Accumulation(bits=40, group=1, promote_every=1))
+    assert (summed.dtype, summed.item()) == (np.float32, 448.0**2)
+
+
+def test_v3s_sums_are_the_default():
+    assert Accumulation() == Accumulation(14, 32, "truncate", None, True)
+
+
 def test_zeros_and_negative_zeros():
     assert limited_product(np.zeros((2, 40)), grid(3, 40), Accumulation()).tolist() == [[0, 0, 0]] * 2
 
@@ -161,7 +187,7 @@ def test_scaled_products_promote_at_every_tile():
         ({"bits": 41}, "bits = 41"),
         ({"group": 0}, "group = 0: must be at least 1"),
         ({"rounding": "up"}, "rounding = 'up': must be truncate or nearest"),
-        ({"promote_every": 48}, "promote_every = 48: must be a multiple of group = 32"),
+        ({"promote_every": 48}, "promote_every = 48: must be in instructions of 32 products"),
         ({"promote_every": 0}, "promote_every = 0"),
     ],
 )
@@ -195,6 +221,7 @@ def test_made_up_inputs_depend_on_their_seed(seed, distribution):
     assert one.shape == (40, 3)
     assert np.array_equal(one, drawn(distribution, 40, 3, seed=seed))
     assert not np.array_equal(one, drawn(distribution, 40, 3, seed=seed + 1))
+    assert (one.min() >= 0 and one.max() < 1) if distribution == "uniform" else one.min() < 0 < one.max()
 
 
 def test_outliers_and_loud_tokens_are_factors():

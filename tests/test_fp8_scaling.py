@@ -162,6 +162,11 @@ def test_bytes_are_codes_and_scales(rows, columns, form):
     assert q.nbytes == rows * (row + 4 * math.ceil(columns / 128))
 
 
+def test_twelve_bits_lie_along_a_row():
+    with pytest.raises(InputError, match="E5M6: codes of 12 bits cannot be transposed"):
+        _ = quantise(normal(2, 4), E5M6).T
+
+
 def test_float64_is_taken_to_float32_first():
     # The middle between 1 and 1.125, and a hair more that float32 does not see: a tie, to the even 1.
     x = np.array([[448.0, 1.0625 + 1e-12]])

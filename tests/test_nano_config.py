@@ -183,7 +183,7 @@ V3_LINES = {
         {"max_position_embeddings": None, "rope_scaling": {"type": "yarn", "factor": 4}},
         "original_max_position_embeddings, max_position_embeddings: one is missing",
     ),
-    "turns below 0": (scaled(beta_fast=-1), "beta_fast = -1: must be a number from 0"),
+    "turns below 0": (scaled(beta_fast=-1), "beta_fast = -1: must be a number from 1e-06"),
     "truncate": (scaled(truncate=1), "truncate = 1: must be true or false"),
     "mscale": (scaled(mscale="1"), 'mscale = "1": must be a number'),
     "mscale of all": (scaled(mscale_all_dim=[]), "mscale_all_dim = []: must be a number"),

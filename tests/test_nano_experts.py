@@ -228,6 +228,13 @@ def test_dispatch_by_hand():
     assert sent.ends.tolist() == [0, 2, 2, 4, 6, 6]
 
 
+@pytest.mark.parametrize("n_routed", [300, 2**16 + 5])
+def test_experts_beyond_one_byte_and_beyond_two(n_routed):
+    experts = np.random.default_rng(1).integers(0, n_routed, (50, 1))
+    sent = dispatch(experts, n_routed)
+    assert np.array_equal(experts[sent.tokens, 0], np.sort(experts[:, 0]))
+
+
 def test_more_experts_than_small_numbers_name():
     sent = dispatch(np.array([[70_000, 1], [65_536, 70_000]]), 70_001)
     assert sent.tokens.tolist() == [0, 1, 0, 1]

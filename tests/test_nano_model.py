@@ -11,7 +11,7 @@ from nano_shapes import MODELS, V2, V3, plain
 
 from repro.calc.parameters import active_parameters, mtp_parts, parts, total_parameters
 from repro.errors import InputError
-from repro.nano import Model, attention, evaluate, gate, initialised, mla, model, moe, ops, small
+from repro.nano import Model, Rope, Yarn, attention, evaluate, gate, initialised, mla, model, moe, ops, small
 from repro.nano.block import attention as attend
 from repro.nano.layout import layout, leaves
 from repro.nano.model import Loss
@@ -273,6 +273,50 @@ def test_each_of_the_caches_is_looked_at_before_any_is_filled():
         with pytest.raises(InputError, match=message):
             found.forward(some(2, 2), caches)
         assert [one.length for one in caches] == [0, 0]
+
+
+def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
+    found, other = initialised(V3, seed=1), initialised(MODELS["GQA"], seed=1)
+    own = found.new_caches(2, 4)
+    uneven = found.new_caches(2, 4)
+    uneven[1].length = 1
+    cases = {
+        "this model's own": [own[0], other.new_caches(2, 4)[0]],
+        "one per layer": [own[0], own[0]],
+        "hold 0 and 1 tokens": uneven,
+        "own, as new_caches": initialised(V3, seed=1, dtype=np.float64).new_caches(2, 4),
+    }
+    for message, caches in cases.items():
+        before = [one.length for one in caches]
+        with pytest.raises(InputError, match=message):
+            found.forward(some(2, 2), caches)
+        assert [one.length for one in caches] == before
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda found: found.mtp_logits(some(2, 2)), "tokens of 2: must be more than 2, with 2 modules"),
+        (lambda found: found.generate(some(1, 2), -1), "count = -1: must be a whole number"),
+        (lambda found: found.new_caches(2, -1), "capacity = -1"),
+        (lambda found: found.forward([[1, 2], [3]]), "tokens of unequal lengths"),
+        (lambda found: Model(found.config, found.parameters, workers=0), "workers = 0"),
+        (lambda found: initialised(V3, seed=-1), "seed = -1"),
+        (lambda found: initialised(V3, seed=1, dtype=np.int32), "must be float32 or float64"),
+        (lambda found: small(n_layers=0), "n_layers = 0: must be a whole number of at least 1"),
+        (lambda found: small(n_shared=-1), "n_shared = -1"),
+        (lambda found: small(d_expert=0), "d_expert = 0"),
+        (lambda found: small(n_mtp=-1), "n_mtp = -1"),
+        (lambda found: small(top_k=2.5), "top_k = 2.5"),
+        (lambda found: replace(V3, rms_norm_eps=-1), "rms_norm_eps = -1"),
+        (lambda found: Yarn(0, 8), "factor = 0: must be a number above 0"),
+        (lambda found: Yarn(4, 8, beta_slow=0), "beta_slow = 0"),
+        (lambda found: Rope(theta=1), "theta = 1: must be a number above 1"),
+    ],
+)
+def test_what_cannot_be_is_one_line(call, message):
+    with pytest.raises(InputError, match=message):
+        call(initialised(V3, seed=1))
 
 
 @pytest.mark.parametrize("name", list(MODELS))

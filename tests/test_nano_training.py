@@ -51,10 +51,34 @@ def test_steps_that_are_all_warm_up():
     assert [Recipe(steps=4, peak_rate=1.0, warmup_steps=4).rate(step) for step in range(4)] == [0.25, 0.5, 0.75, 1]
 
 
-@pytest.mark.parametrize(("steps", "warmup"), [(0, 0), (5, 6), (5, -1)])
-def test_recipes_that_do_not_fit(steps, warmup):
-    with pytest.raises(InputError, match=f"warmup_steps = {warmup}: must be from 0 to steps = {steps}, at least 1"):
-        Recipe(steps, warmup_steps=warmup)
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"steps": 0}, "steps = 0: must be a whole number of at least 1"),
+        ({"steps": 1.5}, "steps = 1.5: must be a whole number"),
+        ({"warmup_steps": 21}, "warmup_steps = 21: must be at most steps = 20"),
+        ({"warmup_steps": -1}, "warmup_steps = -1: must be a whole number of at least 0"),
+        ({"peak_rate": -1}, "peak_rate = -1: must be a number of at least 0"),
+        ({"peak_rate": math.nan}, "peak_rate = nan: must be a number"),
+        ({"peak_rate": "x"}, "peak_rate = 'x': must be a number"),
+        ({"weight_decay": -1}, "weight_decay = -1"),
+        ({"mtp_weight": math.inf}, "mtp_weight = inf"),
+        ({"beta_1": 1.0}, "beta_1 = 1.0: must be a number of at least 0 and below 1"),
+        ({"beta_2": -0.1}, "beta_2 = -0.1"),
+        ({"final_share": 1.1}, "final_share = 1.1"),
+        ({"clip_norm": 0}, "clip_norm = 0: must be a number above 0"),
+        ({"scheme": "fp8"}, "scheme = 'fp8': must be a Scheme"),
+    ],
+)
+def test_recipes_that_do_not_fit(fields, message):
+    with pytest.raises(InputError, match=message):
+        Recipe(**{"steps": 20, **fields})
+
+
+def test_a_single_step_after_the_warm_up_is_the_last():
+    assert Recipe(11, peak_rate=2.0, warmup_steps=10, final_share=0.1).rate(10) == pytest.approx(0.2)
+    assert Recipe(1, peak_rate=2.0, warmup_steps=0).rate(0) == 2
+    assert Recipe(1, final_share=1.0, warmup_steps=0).final_share == 1
 
 
 def test_defaults_are_v3s():
@@ -217,8 +241,7 @@ def test_no_more_batches_are_taken_than_steps():
     assert len(list(rest)) == 1
 
 
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")
-@pytest.mark.parametrize("rate", [1e20, 1e38])
+@pytest.mark.parametrize("rate", [1e20, 1e38, 1e39, 1e300])
 def test_a_rate_that_diverges_is_one_clear_line(rate):
     recipe = Recipe(steps=20, peak_rate=rate, warmup_steps=0)
     with pytest.raises(InputError, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_rate$") as caught:
@@ -241,6 +264,43 @@ def test_a_weight_that_is_no_number_stops_the_first_step_before_anything_is_chan
     with pytest.raises(InputError, match="step 0: loss nan, gradient norm nan: try a lower peak_rate"):
         list(train(found, tokens(1), Recipe(steps=20)))
     assert all(np.array_equal(one, before[path]) for path, one in leaves(found.parameters))
+
+
+def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch):
+    found = initialised(V3, seed=1)
+    real = type(found).loss_and_gradients
+
+    def broken(self, *given, **more):
+        loss, gradients = real(self, *given, **more)
+        gradients["norm"][0] = np.nan
+        return loss, gradients
+
+    monkeypatch.setattr(type(found), "loss_and_gradients", broken)
+    with pytest.raises(InputError, match=r"step 0: loss 2\..*, gradient norm nan"):
+        list(train(found, tokens(1), Recipe(steps=20)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_moments_have_the_models_type_where_no_scheme_says_otherwise(dtype):
+    found, optimizer = initialised(V3, seed=1, dtype=dtype), AdamW(Recipe(20))
+    optimizer.step(found.parameters, found.loss_and_gradients(next(tokens(1)))[1])
+    assert {one.dtype for pair in optimizer.moments.values() for one in pair} == {np.dtype(dtype)}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"batch": 0}, "batch = 0: must be a whole number of at least 1"),
+        ({"length": -1}, "length = -1"),
+        ({"seed": -1}, "seed = -1: must be a whole number of at least 0"),
+        ({"seed": None}, "seed = None"),
+        ({"domains": ()}, r"domains = \(\): must name at least one of: sums"),
+        ({"domains": ("tales",)}, "domain = 'tales'"),
+    ],
+)
+def test_batches_that_are_none_are_refused_at_the_call(given, message):
+    with pytest.raises(InputError, match=message):
+        batches(**{"batch": 2, "length": 3, "seed": 1, **given})
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_sequences():

@@ -67,6 +67,11 @@ class Cache:
         return next(iter(self.arrays.values())).shape[-2]
 
     @property
+    def kind(self) -> dict[str, tuple]:
+        """Of each array its type, heads and width: what makes a cache fit a layer, tokens aside."""
+        return {name: (one.dtype, one.shape[1:-2], one.shape[-1]) for name, one in self.arrays.items()}
+
+    @property
     def bytes_per_token(self) -> float:
         """Bytes of one token of one sequence, measured on the arrays."""
         return sum(one.nbytes for one in self.arrays.values()) / (self.batch * self.capacity)

@@ -8,8 +8,9 @@ from typing import Any
 from repro.calc.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
 from repro.calc.config import LARGEST, Fields, architecture, model_type
 from repro.errors import InputError, shown
+from repro.nano.checks import number, whole
 from repro.nano.gate import Gate
-from repro.nano.rope import Rope, Yarn
+from repro.nano.rope import LEAST_TURNS, Rope, Yarn
 
 TYPES = ("deepseek_v2", "deepseek_v3")
 
@@ -29,6 +30,8 @@ class Config:
     def __post_init__(self) -> None:
         """Raise InputError where parts do not fit."""
         shape, attention = self.shape, self.shape.attention
+        _check_sizes(shape)
+        number("rms_norm_eps", self.rms_norm_eps)
         turned, what = attention.d_query, "d_head"
         if isinstance(attention, MultiHeadLatentAttention):
             turned, what = attention.d_rope, "d_rope"
@@ -44,6 +47,20 @@ class Config:
             raise InputError("experts and gate: must be given both, or neither and no layer with experts")
         if shape.experts and self.gate:
             self.gate.check(shape.experts.n_routed, shape.experts.top_k)
+
+
+def _check_sizes(shape: Architecture) -> None:
+    """Raise InputError for the first size that is no whole number, or too small."""
+    attention, experts = vars(shape.attention), vars(shape.experts) if shape.experts else {}
+    sizes = {"d_model": shape.d_model, "vocabulary": shape.vocabulary, "d_ff": shape.dense.d_ff, **attention}
+    sizes |= {name: size for name, size in experts.items() if name != "n_shared"}
+    for name, size in sizes.items():
+        if not isinstance(size, bool) and (size is not None or name != "q_lora_rank"):
+            whole(name, size, least=name != "d_nope")
+    for name in ("n_dense", "n_moe", "n_mtp"):
+        whole(name, getattr(shape, name), least=0)
+    whole("n_shared", experts.get("n_shared", 0), least=0)
+    whole("n_layers", shape.n_layers)
 
 
 def read(config: Mapping[str, Any]) -> Config:
@@ -119,13 +136,18 @@ def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
     return Yarn(
         longest / original if factor is None else factor,
         original,
-        _number(given, "beta_fast", 32) or 32,  # 0 means the default, as transformers has it
-        _number(given, "beta_slow", 1) or 1,
+        _turns(given, "beta_fast", 32),
+        _turns(given, "beta_slow", 1),
         _number(given, "mscale", None),
         _number(given, "mscale_all_dim", None),
         _number(given, "attention_factor", None),
         truncate,
     )
+
+
+def _turns(given: Mapping[str, Any], name: str, default: float) -> float:
+    """Return YaRN's beta; 0 means the default, as transformers has it."""
+    return _number(given, name, default, least=0 if given.get(name) == 0 else LEAST_TURNS) or default
 
 
 def _number(
@@ -204,6 +226,8 @@ def _published_yarn(yarn: Yarn) -> dict[str, Any]:
         "truncate": yarn.truncate,
     }
     return {
-        "max_position_embeddings": ceil(yarn.factor * yarn.original_context),
+        "max_position_embeddings": min(
+            ceil(yarn.factor * yarn.original_context), int(LARGEST)
+        ),  # factor stands besides
         "rope_scaling": {name: value for name, value in given.items() if value is not None},
     }

@@ -4,11 +4,13 @@ None of it is natural language, and no loss on it compares with one on real text
 regularities that a small model learns in a few hundred steps, parts that cannot be predicted, and its own characters.
 """
 
+import itertools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.checks import whole
 from repro.nano.ops import Array
 
 VOCABULARY = 256  # tokens are bytes
@@ -62,24 +64,38 @@ def sample(domain: str, length: int, rng: np.random.Generator) -> Array:
 
     Raises: InputError for a domain that does not exist.
     """
-    if domain not in DOMAINS:
-        raise InputError(f"domain = {domain!r}: must be one of: {', '.join(DOMAINS)}")
+    _check_domain(domain)
     text = ""
     while len(text) < length:
         text += DOMAINS[domain](rng)
     return np.frombuffer(text[:length].encode("ascii"), np.uint8).astype(np.int64)
 
 
+def _check_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise InputError(f"domain = {domain!r}: must be one of: {', '.join(DOMAINS)}")
+
+
 def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[Array]:
-    """Yield batches without end, each sequence of one domain, the domains in turn.
+    """Return batches without end, each sequence of one domain, the domains in turn.
 
     Args: batch: sequences. length: tokens of each; one more than a model reads. seed: the same one gives the same
         batches. domains: to draw from.
-    Yields: integers [batch, length]; sequence i is of domain i modulo their number.
+    Returns: an iterator of integers [batch, length]; sequence i is of domain i modulo their number.
+    Raises: InputError for sizes or a seed that are none, or a domain that does not exist.
     """
+    whole("batch", batch)
+    whole("length", length)
+    whole("seed", seed, least=0)
+    if not domains:
+        raise InputError(f"domains = {domains!r}: must name at least one of: {', '.join(DOMAINS)}")
     rng = np.random.default_rng(seed)
-    while True:
-        yield np.stack([sample(domains[number % len(domains)], length, rng) for number in range(batch)])
+    for domain in domains:
+        _check_domain(domain)
+    return (
+        np.stack([sample(domains[number % len(domains)], length, rng) for number in range(batch)])
+        for _ in itertools.repeat(None)
+    )
 
 
 def text_of(tokens: Array) -> str:

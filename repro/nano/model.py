@@ -8,6 +8,7 @@ import numpy as np
 from repro.errors import InputError
 from repro.nano.attention import Cache
 from repro.nano.block import block, block_backward, layer_cache
+from repro.nano.checks import number, whole
 from repro.nano.config import Config
 from repro.nano.gate import Routing
 from repro.nano.layout import filled, layout, leaves
@@ -44,6 +45,10 @@ class Model:
     config: Config
     parameters: dict
     workers: int = 1
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a number of workers that is none."""
+        whole("workers", self.workers)
 
     @property
     def dtype(self) -> np.dtype:
@@ -84,14 +89,19 @@ class Model:
 
         Args: tokens: integers [B, T], T above the number of modules.
         Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
+        Raises: InputError for too few tokens.
         """
-        tokens = self.checked(tokens)
+        tokens, n_mtp = self.checked(tokens), self.config.shape.n_mtp
+        if tokens.shape[1] <= n_mtp:
+            raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp}, with {n_mtp} modules")
         hidden, _ = self._hidden(tokens, keep=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
 
     def new_caches(self, batch: int, capacity: int) -> list[Cache]:
         """Return one empty cache per layer of the main model, for `batch` sequences of up to `capacity` tokens."""
+        whole("batch", batch)
+        whole("capacity", capacity, least=0)
         return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.shape.n_layers)]
 
     def generate(self, prompt: Array, count: int, *, absorbed: bool = False) -> Array:
@@ -99,9 +109,10 @@ class Model:
 
         Args: prompt: integers [B, T]. count: tokens to add. absorbed: MLA's form in decoding.
         Returns: [B, count].
-        Raises: InputError for a prompt that is not tokens [B, T].
+        Raises: InputError for a prompt that is not tokens [B, T], or a count that is none.
         """
         prompt = self.checked(prompt)
+        whole("count", count, least=0)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)
         logits, found = self.forward(prompt, caches), []
         for _ in range(count):
@@ -141,7 +152,10 @@ class Model:
 
     def checked(self, tokens: Array) -> Array:
         """Return tokens as an array [B, T]; raises InputError for none at all, or for one outside the vocabulary."""
-        tokens, size = np.asarray(tokens), self.config.shape.vocabulary
+        try:
+            tokens, size = np.asarray(tokens), self.config.shape.vocabulary
+        except ValueError:
+            raise InputError("tokens of unequal lengths: must be integers [B, T]") from None
         if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer) or not tokens.size:
             raise InputError(
                 f"tokens of shape {tokens.shape} and type {tokens.dtype}: must be integers [B, T], one at least"
@@ -151,9 +165,16 @@ class Model:
         return tokens
 
     def _check_caches(self, caches: Sequence[Cache], batch: int, count: int) -> None:
-        if len(caches) != self.config.shape.n_layers or any(one.batch != batch for one in caches):
+        if len({id(one) for one in caches}) != self.config.shape.n_layers or len(caches) != self.config.shape.n_layers:
             raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {batch} sequences")
+        wanted = layer_cache(self.config, batch, 0, self.dtype)
         for one in caches:
+            if one.batch != batch:
+                raise InputError(f"caches: must be one per layer, {len(caches)}, of {batch} sequences")
+            if one.kind != wanted.kind:
+                raise InputError("caches: must be this model's own, as new_caches gives them")
+            if one.length != caches[0].length:
+                raise InputError(f"caches: hold {caches[0].length} and {one.length} tokens, must hold the same")
             one.check_room(count)
 
     def _hidden(
@@ -208,7 +229,12 @@ def initialised(config: Config, *, seed: int, std: float = 0.02, dtype: type = n
 
     Args: config: what to build. seed: the same one gives the same weights. std: of all weights; DeepSeek-V3 has 0.006.
         dtype: float32 or float64.
+    Raises: InputError for another type, or a seed that is none.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
+    whole("seed", seed, least=0)
+    number("std", std)
+    if dtype is None or np.dtype(dtype) not in (np.float32, np.float64):
+        raise InputError(f"dtype = {dtype}: must be float32 or float64")
     rng = np.random.default_rng(seed)
     return Model(config, filled(layout(config), rng, std, dtype))

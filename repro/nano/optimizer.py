@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.checks import number, whole
 from repro.nano.fp8.scheme import Scheme
 from repro.nano.layout import leaves
 from repro.nano.ops import Array
@@ -19,7 +20,7 @@ class Recipe:
     of the peak at the last step. beta_1, beta_2: of the moments. weight_decay: of matrices, gains and biases not
     counted. clip_norm: largest norm of all gradients together. mtp_weight: λ of the modules' losses. scheme: of mixed
     precision; None computes and keeps everything in the model's own type.
-    Raises: InputError for steps that do not fit.
+    Raises: InputError for steps that do not fit, or a number out of its bounds.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
 
@@ -35,9 +36,19 @@ class Recipe:
     scheme: Scheme | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError where there are no steps, or fewer than the warm-up takes."""
-        if not 0 <= self.warmup_steps <= self.steps or self.steps < 1:
-            raise InputError(f"warmup_steps = {self.warmup_steps}: must be from 0 to steps = {self.steps}, at least 1")
+        """Raise InputError for what cannot be trained by."""
+        whole("steps", self.steps)
+        whole("warmup_steps", self.warmup_steps, least=0)
+        if self.warmup_steps > self.steps:
+            raise InputError(f"warmup_steps = {self.warmup_steps}: must be at most steps = {self.steps}")
+        for name in ("peak_rate", "weight_decay", "mtp_weight"):
+            number(name, getattr(self, name))
+        for name in ("beta_1", "beta_2"):
+            number(name, getattr(self, name), below=1)
+        number("final_share", self.final_share, below=math.nextafter(1, 2))
+        number("clip_norm", self.clip_norm, above=0)
+        if not isinstance(self.scheme, Scheme | None):
+            raise InputError(f"scheme = {self.scheme!r}: must be a Scheme, such as v3(), or None")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: up in a line, then down half a cosine.
@@ -46,7 +57,8 @@ class Recipe:
         """
         if step < self.warmup_steps:
             return self.peak_rate * (step + 1) / self.warmup_steps
-        done = (step - self.warmup_steps) / max(self.steps - 1 - self.warmup_steps, 1)
+        decaying = self.steps - 1 - self.warmup_steps
+        done = (step - self.warmup_steps) / decaying if decaying > 0 else self.warmup_steps > 0
         cosine = (1 + math.cos(math.pi * min(done, 1))) / 2
         return self.peak_rate * (self.final_share + (1 - self.final_share) * cosine)
 

@@ -11,6 +11,7 @@ from repro.calc.architecture import (
     MultiHeadLatentAttention,
 )
 from repro.errors import InputError
+from repro.nano.checks import whole
 from repro.nano.config import Config
 from repro.nano.corpus import VOCABULARY
 from repro.nano.gate import Gate
@@ -48,6 +49,7 @@ def small(
         what a token passes with the default experts. n_mtp: modules for multi-token prediction.
     Raises: InputError for an unknown kind, or experts that contradict.
     """
+    whole("n_layers", n_layers)
     if attention not in ATTENTIONS:
         raise InputError(f"attention = {attention!r}: must be one of: {', '.join(ATTENTIONS)}")
     if gate is not None and gate not in GATES:

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.nano.checks import number
+
 Array = np.ndarray
+LEAST_TURNS = 1e-6  # over the original context
 
 
 @dataclass(frozen=True)
@@ -16,6 +19,7 @@ class Yarn:
     original context above which a pair keeps its pace, below which it is slowed by the whole factor. mscale,
     mscale_all_dim: weights of the temperature on rotary dimensions and on all. attention_factor: on cosine and sine
     in place of what the two give. truncate: whether the ramp's ends are whole pairs.
+    Raises: InputError for numbers that give no frequencies.
     Source: Peng et al. (arXiv 2309.00071), sections 3.1 to 3.4; DeepSeek-V2 report (arXiv 2405.04434), section 3.1.4.
     """
 
@@ -27,6 +31,13 @@ class Yarn:
     mscale_all_dim: float | None = None
     attention_factor: float | None = None
     truncate: bool = True
+
+    def __post_init__(self) -> None:
+        """Raise InputError for numbers out of their bounds."""
+        for name in ("factor", "original_context"):
+            number(name, getattr(self, name), above=0)
+        for name in ("beta_fast", "beta_slow"):
+            number(name, getattr(self, name), least=LEAST_TURNS)
 
     def temperature(self, weight: float) -> float:
         """Return 0.1 m ln(factor) + 1, and 1 where nothing is stretched."""
@@ -47,12 +58,17 @@ class Rope:
     """Rotary embedding: base of the frequencies, layout of the pairs, and YaRN where the context was stretched.
 
     interleaved: pairs are neighbours (0, 1), (2, 3), … as DeepSeek's weights have them; else (0, d/2), (1, d/2 + 1), …
+    Raises: InputError for a base that gives no frequencies.
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
 
     theta: float = 10_000.0
     interleaved: bool = True
     yarn: Yarn | None = None
+
+    def __post_init__(self) -> None:
+        """Raise InputError for a base of 1 or less."""
+        number("theta", self.theta, above=1)
 
 
 def frequencies(rope: Rope, d_rope: int) -> Array:

@@ -39,9 +39,9 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
             cast = computing(model, recipe.scheme) if recipe.scheme else model
             loss, gradients = cast.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
             norm = clip(gradients, recipe.clip_norm)
-        if not np.isfinite([loss.total, norm]).all():
-            raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
-        optimizer.step(model.parameters, gradients)
+            if not np.isfinite([loss.total, norm]).all():
+                raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
+            optimizer.step(model.parameters, gradients)
         yield Step(number, loss, norm)
 
 

@@ -40,7 +40,7 @@ class Accumulation:
         if self.rounding not in ("truncate", "nearest"):
             raise InputError(f"rounding = {self.rounding!r}: must be truncate or nearest")
         if self.promote_every is not None and (self.promote_every < 1 or self.promote_every % self.group):
-            raise InputError(f"promote_every = {self.promote_every}: must be a multiple of group = {self.group}")
+            raise InputError(f"promote_every = {self.promote_every}: must be in instructions of {self.group} products")
 
 
 def limited_product(a: Array, b: Array, how: Accumulation) -> Array:
@@ -56,8 +56,9 @@ def limited_product(a: Array, b: Array, how: Accumulation) -> Array:
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.5.2.
     """
     _check(a, b)
-    # 33 numbers of `bits` bits add up exactly in float32 up to 18 bits.
-    dtype = np.float32 if how.bits + (how.group + 1).bit_length() <= 24 else np.float64
+    # 33 numbers of up to 18 bits add up exactly in float32; a running sum of another exponent need not.
+    small = how.bits + (how.group + 1).bit_length() <= 24 and how.running_sum_aligned
+    dtype = np.float32 if small else np.float64
     a, b = np.asarray(a, dtype), np.ascontiguousarray(np.asarray(b, dtype).T)  # [M, K], [K, N]
     rows = [_rows(a[start : start + BLOCK], b, how) for start in range(0, len(a), BLOCK)]
     return np.concatenate(rows) if rows else np.zeros((0, b.shape[1]), np.float32)
@@ -76,7 +77,7 @@ def _rows(a: Array, b: Array, how: Accumulation) -> Array:
         end = min(start + how.group, len(b))
         running = _added(running, a[:, start:end], b[start:end], how)
         if end % every == 0 or end == len(b):
-            total += running
+            total += running.astype(np.float32)
             running = np.zeros_like(running)
     return total
 
@@ -139,7 +140,7 @@ def scaled_product(a: Quantised, b: Quantised, how: Accumulation) -> Array:
         raise InputError(
             f"tiles of {sorted(widths)} columns: must be alike and a multiple of promote_every = {how.promote_every}"
         )
-    width = widths.pop() if widths else a.columns
+    width = widths.pop() if widths else max(a.columns, 1)
     total = np.zeros((a.shape[0], b.shape[0]), np.float32)
     left, right = a.grid, b.grid
     for tile, start in enumerate(range(0, a.columns, width)):

@@ -1,5 +1,6 @@
 """Weights that multiply by a scheme: Fprop, Dgrad and Wgrad with operands rounded to its numbers."""
 
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -14,32 +15,41 @@ from repro.nano.ops import Matrix
 Operand = Quantised | Array  # the latter in BF16
 
 
-def operand(x: Array, form: Format | None, tile: Tile) -> Operand:
+class Role(StrEnum):
+    """Where a weight stands, as far as a scheme tells places apart."""
+
+    LINEAR = "any linear layer"
+    AFTER_ATTENTION = "the projection of attention's output"
+    EXPERT_UP = "gate and up projection of routed experts"
+    EXPERT_DOWN = "down projection of routed experts"
+
+
+def operand(x: Array, form: Format | None, tile: Tile, *, power_of_two: bool = False) -> Operand:
     """Return a matrix in the numbers that a product reads, BF16 where no format is given."""
-    return x.astype(BF16) if form is None else quantise(x, form, tile)
+    return x.astype(BF16) if form is None else quantise(x, form, tile, power_of_two=power_of_two)
 
 
 class SchemeMatrix(Matrix):
     """A weight, or a stack of weights, in the numbers of a scheme: [..., d_out, d_in].
 
-    stored: the operand of both products that read it. values: the same, decoded. scheme: of the products.
-    after_attention: whether it projects attention's output, which may be kept in a format of its own.
+    stored: the operand of both products that read it. values: the same, decoded once for all products, as a GPU does
+    not. scheme: of the products. role: where it stands.
     """
 
-    def __init__(self, stored: Operand, values: Array, scheme: Scheme, *, after_attention: bool = False) -> None:
+    def __init__(self, stored: Operand, values: Array, scheme: Scheme, role: Role = Role.LINEAR) -> None:
         """Take a weight that is cast already."""
-        self.stored, self.values, self.scheme, self.after_attention = stored, values, scheme, after_attention
+        self.stored, self.values, self.scheme, self.role = stored, values, scheme, role
         self.shape = stored.shape
 
     @classmethod
-    def cast(cls, weight: Array, scheme: Scheme, *, after_attention: bool = False) -> "SchemeMatrix":
+    def cast(cls, weight: Array, scheme: Scheme, role: Role = Role.LINEAR) -> "SchemeMatrix":
         """Return a precise weight, [..., d_out, d_in], in the numbers of a scheme."""
         stored = operand(weight, scheme.weight, scheme.block_tile())
-        return cls(stored, np.asarray(stored, weight.dtype), scheme, after_attention=after_attention)
+        return cls(stored, np.asarray(stored, weight.dtype), scheme, role)
 
     def __getitem__(self, place: Any) -> "SchemeMatrix":
         """Return one of a stack."""
-        return SchemeMatrix(self.stored[place], self.values[place], self.scheme, after_attention=self.after_attention)
+        return SchemeMatrix(self.stored[place], self.values[place], self.scheme, self.role)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """Return the values, decoded."""
@@ -47,40 +57,41 @@ class SchemeMatrix(Matrix):
 
     def product(self, rows: Array) -> Array:
         """Return Fprop, [N, d_in] -> [N, d_out], in BF16's numbers."""
-        x = self._row_operand(rows, self.scheme.activation)
-        how = self.scheme.accumulation
+        x, how = self._activation(rows), self.scheme.accumulation
         y = np.asarray(x, rows.dtype) @ self.values.T if how is None else scaled_product(x, self.stored, how)
         return _bf16(y.astype(rows.dtype, copy=False))
 
     def product_backward(self, d_rows: Array, kept: Operand, out: Array | None) -> tuple[Array, Array]:
         """Return Dgrad, [N, d_in], in BF16's numbers, and Wgrad, [d_out, d_in], in full."""
         dtype, scheme = d_rows.dtype, self.scheme
-        tile = scheme.block_tile() if scheme.square_gradients else scheme.row_tile()
-        d_y = operand(d_rows, scheme.gradient, tile)
+        d_y = self._gradient(d_rows, scheme.block_tile() if scheme.square_gradients else scheme.row_tile())
         # Wgrad adds up over tokens: scales lie along them, and what was kept with others is cast once more.
-        d_y_t = self._row_operand(d_rows.T, scheme.gradient)
-        x_t = self._row_operand(np.asarray(kept, dtype).T, scheme.activation)
-        how = scheme.accumulation
-        if how is None:
+        d_y_t, x_t = self._gradient(d_rows.T, scheme.row_tile()), self._activation(np.asarray(kept, dtype).T)
+        if scheme.accumulation is None:
             d_x = np.asarray(d_y, dtype) @ self.values
             d_weight = np.matmul(np.asarray(d_y_t, dtype), np.asarray(x_t, dtype).T, out=out)
-        else:
-            d_x = scaled_product(d_y, self.stored.T, how).astype(dtype)
-            d_weight = scaled_product(d_y_t, x_t, how)
-            if out is not None:
-                out[...] = d_weight
-                d_weight = out
+            return _bf16(d_x), d_weight
+        d_x = scaled_product(d_y, self.stored.T, scheme.accumulation).astype(dtype)
+        d_weight = scaled_product(d_y_t, x_t, scheme.accumulation).astype(dtype)
+        if out is not None:
+            out[...] = d_weight
+            d_weight = out
         return _bf16(d_x), d_weight
 
     def keep(self, rows: Array) -> Operand:
         """Return an input as it is stored for Wgrad, [N, d_in]."""
         form = self.scheme.attention_output
-        if self.after_attention and form is not None:
-            return quantise(rows, form, self.scheme.row_tile(), power_of_two=True)
-        return self._row_operand(rows, self.scheme.activation)
+        if self.role == Role.AFTER_ATTENTION and form is not None:
+            return quantise(rows, form, self.scheme.row_tile(), power_of_two=self.scheme.powers_of_two)
+        return self._activation(rows)
 
-    def _row_operand(self, x: Array, form: Format | None) -> Operand:
-        return operand(x, form, self.scheme.row_tile())
+    def _activation(self, x: Array) -> Operand:
+        power_of_two = self.scheme.powers_of_two and self.role in (Role.AFTER_ATTENTION, Role.EXPERT_UP)
+        return operand(x, self.scheme.activation, self.scheme.row_tile(), power_of_two=power_of_two)
+
+    def _gradient(self, d_y: Array, tile: Tile) -> Operand:
+        power_of_two = self.scheme.powers_of_two and self.role == Role.EXPERT_DOWN
+        return operand(d_y, self.scheme.gradient, tile, power_of_two=power_of_two)
 
 
 def _bf16(x: Array) -> Array:
@@ -110,4 +121,10 @@ def _cast(tree: Any, scheme: Scheme, name: str = "") -> Any:
         return tree
     if name in ("head", "projection"):
         return SchemeMatrix.cast(tree, bf16())
-    return SchemeMatrix.cast(tree, scheme, after_attention=name == "output")
+    return SchemeMatrix.cast(tree, scheme, _role(name, routed=tree.ndim == 3))
+
+
+def _role(name: str, *, routed: bool) -> Role:
+    if name == "output":
+        return Role.AFTER_ATTENTION
+    return {"gate_up": Role.EXPERT_UP, "down": Role.EXPERT_DOWN}[name] if routed else Role.LINEAR

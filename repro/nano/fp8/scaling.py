@@ -50,6 +50,8 @@ class Quantised:
     @property
     def T(self) -> "Quantised":
         """The transposed matrix, its scales with it; codes of eight bits only."""
+        if self.form.bits != 8:
+            raise InputError(f"{self.form.name}: codes of {self.form.bits} bits cannot be transposed")
         codes, scales = self.codes.swapaxes(-1, -2), self.scales.swapaxes(-1, -2)
         return Quantised(codes, scales, self.form, self.tile[::-1], self.codes.shape[-2])
 

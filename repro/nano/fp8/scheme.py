@@ -19,8 +19,10 @@ class Scheme:
 
     activation, weight, gradient: formats of the products' operands; None for BF16. group: elements that share a scale,
     along a row of activations and gradients and along both sides of a weight's block; None for all of a tensor.
+    powers_of_two: whether scales are, of the inputs of attention's output projection and of routed experts, and of the
+    gradients of experts' outputs, so that casting along tokens adds no error of its own.
     square_gradients: whether gradients have square blocks too. attention_output: format in which the input of the
-    projection after attention is kept for the backward pass, with scales that are powers of two; None as others are.
+    projection after attention is kept for the backward pass; None as others are.
     accumulation: of the products; None is FP32 or better. moments: type of the optimiser's.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3 and figure 6.
     """
@@ -30,6 +32,7 @@ class Scheme:
     weight: Format | None = None
     gradient: Format | None = None
     group: int | None = None
+    powers_of_two: bool = False
     square_gradients: bool = False
     attention_output: Format | None = None
     accumulation: Accumulation | None = None
@@ -55,7 +58,7 @@ def v3(group: int = 128) -> Scheme:
     Args: group: 128 there; smaller for models narrower than that.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.1 to 3.3.3.
     """
-    return Scheme("V3's FP8", E4M3, E4M3, E4M3, group, attention_output=E5M6)
+    return Scheme("V3's FP8", E4M3, E4M3, E4M3, group, powers_of_two=True, attention_output=E5M6)
 
 
 def per_tensor() -> Scheme:
