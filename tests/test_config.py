@@ -356,7 +356,7 @@ def test_a_flag_is_true_or_false(family, name):
         # 2 of 4 groups hold 2 experts each
         (
             "deepseek_v2",
-            {"num_experts_per_tok": 5},
+            {"num_experts_per_tok": 5, "topk_method": "group_limited_greedy"},
             "num_experts_per_tok = 5: must be at most the experts of topk_group groups = 4",
         ),
         (

@@ -87,8 +87,9 @@ YARNS = st.builds(
     flags=st.tuples(*[st.booleans()] * 4),
     rope=st.tuples(st.floats(2, 1e7), st.none() | YARNS),
     scale=NUMBERS,
+    eps=st.floats(1e-8, 1e-2),
 )
-def test_any_model_survives_being_published(groups, reached, per_group, layers, rank, flags, rope, scale):
+def test_any_model_survives_being_published(groups, reached, per_group, layers, rank, flags, rope, scale, eps):
     sigmoid, tied, bias, normalised = flags
     experts = replace(SHAPE.experts, n_routed=groups * per_group, top_k=per_group, correction_bias=sigmoid)
     attention = replace(LATENT, q_lora_rank=rank, bias=bias)
@@ -99,7 +100,12 @@ def test_any_model_survives_being_published(groups, reached, per_group, layers, 
     gate = Gate("sigmoid", groups, reached, normalised=normalised, scale=scale)
     if not sigmoid:
         gate = Gate("softmax", groups, reached, scores_per_group=1, normalised=False, scale=scale)
-    config = Config(shape, Rope(rope[0], interleaved=normalised or not sigmoid, yarn=rope[1]), gate)
+    config = Config(shape, Rope(rope[0], interleaved=normalised or not sigmoid, yarn=rope[1]), gate, rms_norm_eps=eps)
+    assert read(json.loads(json.dumps(published(config)))) == config
+
+
+def test_a_context_beyond_what_is_read_is_stored_as_the_longest():
+    config = replace(V3, rope=Rope(yarn=Yarn(4, 10**9)))
     assert read(json.loads(json.dumps(published(config)))) == config
 
 

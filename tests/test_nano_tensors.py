@@ -62,7 +62,8 @@ def test_an_empty_tensor_takes_no_bytes(tmp_path):
 
 
 def test_bytes_of_a_written_file(tmp_path):
-    write(tmp_path / "x", {"a": np.ones((1, 2), np.float32), "b": np.full(1, 2, ml_dtypes.bfloat16)})
+    bf16 = np.dtype(ml_dtypes.bfloat16)
+    write(tmp_path / "x", {"a": (np.ones((1, 2), np.float32), np.dtype(np.float32)), "b": (np.full(1, 2.0), bf16)})
     found = (tmp_path / "x").read_bytes()
     length = int.from_bytes(found[:8], "little")
     assert length % 8 == 0
@@ -75,7 +76,7 @@ def test_bytes_of_a_written_file(tmp_path):
 @pytest.mark.parametrize("shape", [(), (1,), (0, 3), (3, 5), (2, 3, 4)])
 def test_what_is_written_is_read(dtype, shape, tmp_path):
     given = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    write(tmp_path / "x", {"first": np.zeros(3, np.float32), "one": given})
+    write(tmp_path / "x", {"first": (np.zeros(3, np.float32), np.dtype(np.float32)), "one": (given, given.dtype)})
     found = np.empty(shape, dtype)
     read_header(tmp_path / "x")["one"].read(found)
     assert np.array_equal(found, given)

@@ -193,7 +193,8 @@ def _experts(fields: Fields, *, correction_bias: bool) -> MixtureOfExperts:
     n_routed, top_k = fields.count("n_routed_experts"), fields.count("num_experts_per_tok")
     _at_most("num_experts_per_tok", top_k, "n_routed_experts", n_routed)
     n_group, topk_group = (fields.config.get(name) for name in ("n_group", "topk_group"))
-    if n_group is not None and topk_group is not None:
+    greedy = not correction_bias and fields.config.get("topk_method") == "greedy"  # which knows no groups
+    if n_group is not None and topk_group is not None and not greedy:
         n_group, topk_group = fields.count("n_group"), fields.count("topk_group")
         per_group = _divides("n_group", n_group, "n_routed_experts", n_routed)
         _at_most("topk_group", topk_group, "n_group", n_group)

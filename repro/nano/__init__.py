@@ -4,9 +4,10 @@ from repro.nano.checkpoint import load_checkpoint, save_checkpoint
 from repro.nano.config import Config, read
 from repro.nano.corpus import batches
 from repro.nano.gate import Gate
+from repro.nano.layout import joined
 from repro.nano.model import Model, initialised
 from repro.nano.optimizer import Recipe
-from repro.nano.presets import small
+from repro.nano.presets import small, wide
 from repro.nano.rope import Rope, Yarn
 from repro.nano.trainer import evaluate, train
 
@@ -20,9 +21,11 @@ __all__ = [
     "batches",
     "evaluate",
     "initialised",
+    "joined",
     "load_checkpoint",
     "read",
     "save_checkpoint",
     "small",
     "train",
+    "wide",
 ]

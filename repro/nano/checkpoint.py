@@ -3,6 +3,7 @@
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise InputError(f"{folder}: is not a folder; give the one that holds config.json")
+        raise InputError(f"{printable(str(folder))}: is not a folder; give the one that holds config.json")
     fields = read_config(folder)
     block = _fp8_block(fields)
     entries = read_entries(folder)
@@ -160,8 +161,8 @@ def save_checkpoint(
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:
         raise InputError(f"stored = {shown(stored)}: must be one of: {', '.join(STORED)}")
-    if not shard_bytes > 0:
-        raise InputError(f"shard_bytes = {shard_bytes}: must be above 0")
+    if isinstance(shard_bytes, bool) or not isinstance(shard_bytes, int | float) or not shard_bytes > 0:
+        raise InputError(f"shard_bytes = {shard_bytes!r}: must be a number above 0")
     fields = published(model.config) | {"dtype": stored}
     _check_parameters(model)
     try:
@@ -197,17 +198,16 @@ def _check_parameters(model: Model) -> None:
             raise InputError(f"parameter {path}: has shape {shape}, must be {list(expected[path])}")
 
 
-def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array]]:
-    """Yield each published tensor of a model, decoded one at a time."""
+def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array | Packed, np.dtype]]:
+    """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
     for place in places(model.config, model.parameters):
         for name, part in place.pieces(place.holder[place.key]):
-            kept = np.dtype(np.float32) if name.endswith(GATE["bias"]) else dtype
-            yield name, np.asarray(part).astype(kept, copy=False)
+            yield name, part, np.dtype(np.float32) if name.endswith(GATE["bias"]) else dtype
 
 
-def _write_shards(folder: Path, tensors: Iterator[tuple[str, Array]], shard_bytes: float) -> None:
+def _write_shards(folder: Path, tensors: Iterator[tuple[str, Array | Packed, np.dtype]], shard_bytes: float) -> None:
     shards: list[list[str]] = []
-    waiting: dict[str, Array] = {}
+    waiting: dict[str, tuple[Array | Packed, np.dtype]] = {}
     size = 0
 
     def flush() -> None:
@@ -215,12 +215,13 @@ def _write_shards(folder: Path, tensors: Iterator[tuple[str, Array]], shard_byte
         shards.append(list(waiting))
         waiting.clear()
 
-    for name, one in tensors:
-        if waiting and size + one.nbytes > shard_bytes:
+    for name, one, dtype in tensors:
+        stored_bytes = prod(one.shape) * dtype.itemsize
+        if waiting and size + stored_bytes > shard_bytes:
             flush()
             size = 0
-        waiting[name] = one
-        size += one.nbytes
+        waiting[name] = one, dtype
+        size += stored_bytes
     flush()
     if len(shards) == 1:
         (folder / "shard-0").rename(folder / SINGLE)

@@ -69,7 +69,7 @@ def small(
 
 
 def wide() -> Config:
-    """Return a model as `small` with queries compressed and every width a multiple of 128, so that no tile is cut."""
+    """Return a model as `small` with queries compressed and rows of activations in multiples of 128: no tile is cut."""
     config = small(n_layers=2, n_routed=4, top_k=2, d_expert=128, d_ff=128)
     attention = MultiHeadLatentAttention(N_HEADS, q_lora_rank=128, kv_lora_rank=128, d_nope=32, d_rope=32, d_value=32)
     return replace(config, shape=replace(config.shape, d_model=128, attention=attention))

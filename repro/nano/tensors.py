@@ -61,7 +61,7 @@ def read_entries(folder: Path) -> dict[str, Entry]:
     if (folder / SINGLE).exists():
         return read_header(folder / SINGLE)
     if not (folder / INDEX).exists():
-        raise InputError(f"{folder}: has neither {SINGLE} nor {INDEX}")
+        raise InputError(f"{printable(str(folder))}: has neither {SINGLE} nor {INDEX}")
     where = read_json(folder / INDEX).get("weight_map")
     if not isinstance(where, dict) or not all(isinstance(one, str) for one in where.values()):
         raise InputError(f"{INDEX}: weight_map must name a file of the folder for each tensor")
@@ -137,20 +137,21 @@ def _check_cover(path: Path, entries: Iterable[Entry], start: int, size: int) ->
         raise InputError(f"{path.name}: {what}: {size} bytes, {start} by its header")
 
 
-def write(path: Path, tensors: Mapping[str, Array]) -> None:
-    """Write tensors to one file, in their order.
+def write(path: Path, tensors: Mapping[str, tuple[Any, np.dtype]]) -> None:
+    """Write tensors to one file, in their order, decoded one at a time.
 
-    Args: path: of the file. tensors: float32 or bfloat16 arrays.
+    Args: path: of the file. tensors: of each an array, or what numpy takes for one, and float32 or bfloat16.
     """
     kinds = {dtype: kind for kind, dtype in DTYPES.items()}
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
-    for name, one in tensors.items():
-        begin, end = end, end + one.nbytes
-        header[name] = {"dtype": kinds[one.dtype], "shape": list(one.shape), "data_offsets": [begin, end]}
+    for name, (one, dtype) in tensors.items():
+        begin, end = end, end + prod(one.shape) * dtype.itemsize
+        header[name] = {"dtype": kinds[dtype], "shape": list(one.shape), "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for one in tensors.values():
-            file.write(np.ascontiguousarray(one).reshape(-1).view(np.uint8))
+        for one, dtype in tensors.values():
+            values = np.asarray(one).astype(dtype, copy=False)
+            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8))

@@ -78,6 +78,16 @@ CASES = {
     "V3, all layers dense": ("V3", V3 | {"first_k_dense_replace": 3}),
     "V3, tied tables": ("V3", V3 | {"tie_word_embeddings": True}),
     "V3, no shared expert": ("V3", V3 | {"n_shared_experts": 0}),
+    "V3, another eps": ("V3", V3 | {"rms_norm_eps": 1e-2}),
+    "V2, another eps": ("V2", V2 | {"rms_norm_eps": 1e-2}),
+    "V3, other turns": ("V3", V3 | {"rope_scaling": YARN | {"beta_fast": 4, "beta_slow": 0.25}}),
+    "V3, amplitude given": ("V3", V3 | {"rope_scaling": YARN | {"attention_factor": 0.7}}),
+    "V2, no stretching": ("V2", V2 | {"rope_scaling": YARN | {"factor": 1.0}}),
+    "V2, no dense layer": ("V2", V2 | {"first_k_dense_replace": 0}),
+    "V3, no dense layer": ("V3", V3 | {"first_k_dense_replace": 0}),
+    "V2, tied tables": ("V2", V2 | {"tie_word_embeddings": True}),
+    "V2, no shared expert": ("V2", V2 | {"n_shared_experts": 0}),
+    "V2, greedy with groups": ("V2", V2_LITE | {"n_group": 3, "topk_group": 1}),
 }
 
 

@@ -26,10 +26,10 @@ def drawn(distribution: str, rows: int, columns: int, *, seed: int) -> Array:
 
 
 def with_outlier_channels(x: Array, every: int, size: float) -> Array:
-    """Return activations [tokens, channels] of which every so-many-th channel is so many times as large."""
-    factors = np.ones(x.shape[1])
-    factors[::every] = size
-    return x * factors
+    """Return activations [tokens, channels] of which every so-many-th channel is of that size, with either sign."""
+    with_outliers = x.copy()
+    with_outliers[:, ::every] = size * np.where(x[:, ::every] < 0, -1, 1)
+    return with_outliers
 
 
 def with_loud_tokens(x: Array, spread: float, *, seed: int) -> Array:
