@@ -98,8 +98,8 @@ def test_labelled_lines_are_read_back_as_texts_and_ticks_written_out():
     axes.plot([1, 10], [1234.5, 0.00567], label="one")
     axes.axhline(3)
     axes.set_xscale("log")
-    plain_ticks(axes.xaxis, [1, 10, 1000])
+    plain_ticks(axes.xaxis, [1, 10, 1e6])
     assert line_heights(axes) == {"one": ["1,200", "0.0057"]}
     assert line_heights(axes, 4) == {"one": ["1,234", "0.00567"]}
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000,000"]
     assert len(axes.xaxis.get_minorticklocs()) == 0

@@ -103,7 +103,7 @@ def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
     """Set the ticks of a logarithmic axis to these values, written out."""
-    axis.set_ticks(values, [f"{value:,g}" for value in values])
+    axis.set_ticks(values, [f"{value:,.10g}" for value in values])
     axis.set_minor_locator(NullLocator())
 
 
