@@ -183,11 +183,12 @@ def test_scaled_products_promote_at_every_tile():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"bits": 1}, "bits = 1: must be from 2 to 40"),
-        ({"bits": 41}, "bits = 41"),
-        ({"group": 0}, "group = 0: must be at least 1"),
+        ({"bits": 1}, "bits = 1: must be a whole number of at least 2"),
+        ({"bits": 41}, "bits = 41: must be from 2 to 40"),
+        ({"bits": 14.5}, "bits = 14.5: must be a whole number"),
+        ({"group": 0}, "group = 0: must be a whole number of at least 1"),
         ({"rounding": "up"}, "rounding = 'up': must be truncate or nearest"),
-        ({"promote_every": 48}, "promote_every = 48: must be in instructions of 32 products"),
+        ({"promote_every": 48}, "promote_every = 48: must be a multiple of an instruction's 32"),
         ({"promote_every": 0}, "promote_every = 0"),
     ],
 )

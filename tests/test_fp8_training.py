@@ -218,6 +218,23 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
     assert losses() == losses()
 
 
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: v3(0), "group = 0: must be a whole number of at least 1"),
+        (lambda: replace(bf16(), accumulation=Accumulation()), "accumulation: is of eight-bit products"),
+        (lambda: replace(v3(), accumulation=Accumulation()), "promote_every = None: must divide the 128 elements"),
+        (
+            lambda: replace(v3(48), accumulation=Accumulation(promote_every=32)),
+            "promote_every = 32: must divide",
+        ),
+    ],
+)
+def test_schemes_that_contradict(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
 # Bytes
 
 
@@ -273,6 +290,11 @@ def test_the_reports_elements_are_those_of_the_closed_form():
     # kept here: the inputs of both down-projections; there instead the residual stream and the rotary key
     here = dense[INPUTS] + dense[SWIGLU] + dense[OUTPUT]
     assert closed.dense - here == pytest.approx(2 * 2 * 128 + (32 - 128) * fp8 - 128 * 4 / 128)
+
+
+def test_only_latent_attention_is_taken_apart():
+    with pytest.raises(InputError, match="attention: must be latent"):
+        kept_bytes(initialised(MODELS["GQA"], seed=1), some())
 
 
 def test_state_is_measured_in_float32_alone():

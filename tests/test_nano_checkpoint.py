@@ -481,3 +481,12 @@ def test_loading_takes_little_more_memory_than_the_files(kind, shards, tmp_path)
         (tmp_path / INDEX).write_text(json.dumps({"weight_map": where}))
     assert size > 25_000_000
     assert 0.97 < peak_bytes(load_checkpoint, tmp_path) / size < 1.15
+
+
+def test_saving_decodes_one_tensor_at_a_time(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(LARGE))
+    size = store_zeros(tmp_path / SINGLE, list(zeros("BF16")))
+    model = load_checkpoint(tmp_path)
+    peak = peak_bytes(lambda: save_checkpoint(model, tmp_path / "saved") is None)
+    assert 0 < peak < 0.5 * size  # the whole in float32 would be twice the size
+    assert (tmp_path / "saved" / SINGLE).stat().st_size > 1.9 * size

@@ -225,9 +225,8 @@ def _published_yarn(yarn: Yarn) -> dict[str, Any]:
         "attention_factor": yarn.attention_factor,
         "truncate": yarn.truncate,
     }
+    longest = ceil(yarn.factor * yarn.original_context)
     return {
-        "max_position_embeddings": min(
-            ceil(yarn.factor * yarn.original_context), int(LARGEST)
-        ),  # factor stands besides
+        "max_position_embeddings": min(longest, int(LARGEST)),  # which is read; the factor stands beside it
         "rope_scaling": {name: value for name, value in given.items() if value is not None},
     }

@@ -165,12 +165,11 @@ class Model:
         return tokens
 
     def _check_caches(self, caches: Sequence[Cache], batch: int, count: int) -> None:
-        if len({id(one) for one in caches}) != self.config.shape.n_layers or len(caches) != self.config.shape.n_layers:
-            raise InputError(f"caches: must be one per layer, {self.config.shape.n_layers}, of {batch} sequences")
-        wanted = layer_cache(self.config, batch, 0, self.dtype)
+        n_layers, wanted = self.config.shape.n_layers, layer_cache(self.config, batch, 0, self.dtype)
+        distinct = len({id(one) for one in caches})
+        if not n_layers == len(caches) == distinct or any(one.batch != batch for one in caches):
+            raise InputError(f"caches: must be one per layer, {n_layers}, of {batch} sequences")
         for one in caches:
-            if one.batch != batch:
-                raise InputError(f"caches: must be one per layer, {len(caches)}, of {batch} sequences")
             if one.kind != wanted.kind:
                 raise InputError("caches: must be this model's own, as new_caches gives them")
             if one.length != caches[0].length:

@@ -6,9 +6,11 @@ from typing import Literal
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.checks import whole
 from repro.nano.fp8.formats import Array
 from repro.nano.fp8.scaling import Quantised
 
+MOST_BITS = 40  # of a sum that float64 takes exactly
 BLOCK = 128  # rows of the output worked on at once, so that they stay in a core's cache
 
 
@@ -33,14 +35,17 @@ class Accumulation:
 
     def __post_init__(self) -> None:
         """Raise InputError for sizes that are none."""
-        if not 2 <= self.bits <= 40:
-            raise InputError(f"bits = {self.bits}: must be from 2 to 40")
-        if self.group < 1:
-            raise InputError(f"group = {self.group}: must be at least 1")
+        whole("group", self.group)
+        whole("bits", self.bits, least=2)
+        if self.bits > MOST_BITS:
+            raise InputError(f"bits = {self.bits}: must be from 2 to {MOST_BITS}")
         if self.rounding not in ("truncate", "nearest"):
             raise InputError(f"rounding = {self.rounding!r}: must be truncate or nearest")
-        if self.promote_every is not None and (self.promote_every < 1 or self.promote_every % self.group):
-            raise InputError(f"promote_every = {self.promote_every}: must be in instructions of {self.group} products")
+        if self.promote_every is not None:
+            whole("promote_every", self.promote_every)
+            if self.promote_every % self.group:
+                size = self.group
+                raise InputError(f"promote_every = {self.promote_every}: must be a multiple of an instruction's {size}")
 
 
 def limited_product(a: Array, b: Array, how: Accumulation) -> Array:
@@ -134,7 +139,8 @@ def scaled_product(a: Quantised, b: Quantised, how: Accumulation) -> Array:
     Raises: InputError where sizes do not fit.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2 and figure 7.
     """
-    _check(a.grid, b.grid)
+    left, right = a.grid, b.grid
+    _check(left, right)
     widths = {one.tile[1] for one in (a, b) if one.tile[1] is not None}
     if len(widths) > 1 or any(how.promote_every is None or width % how.promote_every for width in widths):
         raise InputError(
@@ -142,7 +148,6 @@ def scaled_product(a: Quantised, b: Quantised, how: Accumulation) -> Array:
         )
     width = widths.pop() if widths else max(a.columns, 1)
     total = np.zeros((a.shape[0], b.shape[0]), np.float32)
-    left, right = a.grid, b.grid
     for tile, start in enumerate(range(0, a.columns, width)):
         part = limited_product(left[:, start : start + width], right[:, start : start + width], how)
         total += part * _row_scales(a, tile)[:, None] * _row_scales(b, tile)

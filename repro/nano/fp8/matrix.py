@@ -57,9 +57,7 @@ class SchemeMatrix(Matrix):
 
     def product(self, rows: Array) -> Array:
         """Return Fprop, [N, d_in] -> [N, d_out], in BF16's numbers."""
-        x, how = self._activation(rows), self.scheme.accumulation
-        y = np.asarray(x, rows.dtype) @ self.values.T if how is None else scaled_product(x, self.stored, how)
-        return _bf16(y.astype(rows.dtype, copy=False))
+        return _bf16(self._multiply(self._activation(rows), self._weight, rows.dtype))
 
     def product_backward(self, d_rows: Array, kept: Operand, out: Array | None) -> tuple[Array, Array]:
         """Return Dgrad, [N, d_in], in BF16's numbers, and Wgrad, [d_out, d_in], in full."""
@@ -67,16 +65,11 @@ class SchemeMatrix(Matrix):
         d_y = self._gradient(d_rows, scheme.block_tile() if scheme.square_gradients else scheme.row_tile())
         # Wgrad adds up over tokens: scales lie along them, and what was kept with others is cast once more.
         d_y_t, x_t = self._gradient(d_rows.T, scheme.row_tile()), self._activation(np.asarray(kept, dtype).T)
-        if scheme.accumulation is None:
-            d_x = np.asarray(d_y, dtype) @ self.values
-            d_weight = np.matmul(np.asarray(d_y_t, dtype), np.asarray(x_t, dtype).T, out=out)
-            return _bf16(d_x), d_weight
-        d_x = scaled_product(d_y, self.stored.T, scheme.accumulation).astype(dtype)
-        d_weight = scaled_product(d_y_t, x_t, scheme.accumulation).astype(dtype)
+        d_weight = self._multiply(d_y_t, x_t, dtype)
         if out is not None:
             out[...] = d_weight
             d_weight = out
-        return _bf16(d_x), d_weight
+        return _bf16(self._multiply(d_y, self._weight.T, dtype)), d_weight
 
     def keep(self, rows: Array) -> Operand:
         """Return an input as it is stored for Wgrad, [N, d_in]."""
@@ -84,6 +77,17 @@ class SchemeMatrix(Matrix):
         if self.role == Role.AFTER_ATTENTION and form is not None:
             return quantise(rows, form, self.scheme.row_tile(), power_of_two=self.scheme.powers_of_two)
         return self._activation(rows)
+
+    @property
+    def _weight(self) -> Operand:
+        """The operand of a product: decoded already where sums are exact."""
+        return self.values if self.scheme.accumulation is None else self.stored
+
+    def _multiply(self, a: Operand, b: Operand, dtype: np.dtype) -> Array:
+        """Return A Bᵀ with the scheme's sums: [M, K] and [N, K] -> [M, N]."""
+        if self.scheme.accumulation is None:
+            return np.asarray(a, dtype) @ np.asarray(b, dtype).T
+        return scaled_product(a, b, self.scheme.accumulation).astype(dtype)
 
     def _activation(self, x: Array) -> Operand:
         power_of_two = self.scheme.powers_of_two and self.role in (Role.AFTER_ATTENTION, Role.EXPERT_UP)

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from repro.calc.architecture import MultiHeadLatentAttention
 from repro.errors import InputError
 from repro.nano.fp8.matrix import SchemeMatrix, computing
 from repro.nano.fp8.scheme import Scheme
@@ -50,7 +51,10 @@ def kept_bytes(model: Model, tokens: Array) -> list[dict[str, float]]:
     """Return the bytes per token that each layer keeps for its backward pass, by kind.
 
     Args: model: with MLA; one that computes in a scheme keeps what it reads in the scheme's numbers. tokens: [B, T].
+    Raises: InputError for a model with plain attention.
     """
+    if not isinstance(model.config.shape.attention, MultiHeadLatentAttention):
+        raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
     for saved in model.kept_by_layer(tokens):
         sizes, seen = dict.fromkeys(KINDS, 0.0), set()

@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 import ml_dtypes
 import numpy as np
 
+from repro.errors import InputError
+from repro.nano.checks import whole
 from repro.nano.fp8.accumulate import Accumulation
 from repro.nano.fp8.formats import E4M3, E5M2, E5M6, Format
 from repro.nano.fp8.scaling import WHOLE, Tile
@@ -24,6 +26,7 @@ class Scheme:
     square_gradients: whether gradients have square blocks too. attention_output: format in which the input of the
     projection after attention is kept for the backward pass; None as others are.
     accumulation: of the products; None is FP32 or better. moments: type of the optimiser's.
+    Raises: InputError for a group that is none, or an accumulation that fits neither formats nor group.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3 and figure 6.
     """
 
@@ -37,6 +40,20 @@ class Scheme:
     attention_output: Format | None = None
     accumulation: Accumulation | None = None
     moments: np.dtype = BF16
+
+    def __post_init__(self) -> None:
+        """Raise InputError where parts contradict."""
+        if self.group is not None:
+            whole("group", self.group)
+        if self.accumulation is None:
+            return
+        if None in (self.activation, self.weight, self.gradient):
+            raise InputError(
+                "accumulation: is of products in eight bits; activation, weight and gradient must be given"
+            )
+        every = self.accumulation.promote_every
+        if self.group is not None and (every is None or self.group % every):
+            raise InputError(f"promote_every = {every}: must divide the {self.group} elements that share a scale")
 
     def row_tile(self) -> Tile:
         """Return the tile of an activation or gradient, rows along the sum of the product."""
