@@ -48,9 +48,7 @@ class Scheme:
         if self.accumulation is None:
             return
         if None in (self.activation, self.weight, self.gradient):
-            raise InputError(
-                "accumulation: is of products in eight bits; activation, weight and gradient must be given"
-            )
+            raise InputError("accumulation: is of eight-bit products; give activation, weight and gradient")
         every = self.accumulation.promote_every
         if self.group is not None and (every is None or self.group % every):
             raise InputError(f"promote_every = {every}: must divide the {self.group} elements that share a scale")
