@@ -13,7 +13,16 @@ from repro.nano.config import Config
 from repro.nano.gate import Routing
 from repro.nano.layout import filled, layout, leaves
 from repro.nano.mtp import mtp_module, mtp_module_backward
-from repro.nano.ops import Array, cross_entropy, keep, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import (
+    Array,
+    cross_entropy,
+    flags_of_blas_ignored,
+    keep,
+    linear,
+    linear_backward,
+    rms_norm,
+    rms_norm_backward,
+)
 from repro.nano.packed import Packed
 
 
@@ -60,6 +69,7 @@ class Model:
         """The output head, [V, d_model]; the embedding where the two are tied."""
         return self.parameters["embedding" if self.config.shape.tied else "head"]
 
+    @flags_of_blas_ignored
     def forward(self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False) -> Array:
         """Return the logits of each next token.
 
@@ -79,11 +89,13 @@ class Model:
         """Return what the gates decide, one routing of B · T tokens per layer with experts."""
         return [saved[-1][0] for saved in self.kept_by_layer(tokens) if isinstance(saved[-1][0], Routing)]
 
+    @flags_of_blas_ignored
     def kept_by_layer(self, tokens: Array) -> list[tuple]:
         """Return what each layer's forward pass over tokens [B, T] keeps for its backward pass."""
         _, (saved_blocks, _) = self._hidden(self.checked(tokens))
         return saved_blocks
 
+    @flags_of_blas_ignored
     def mtp_logits(self, tokens: Array) -> list[Array]:
         """Return each module's logits, the first one's of the token after the next.
 
@@ -121,6 +133,7 @@ class Model:
                 logits = self.forward(found[-1][:, None], caches, absorbed=absorbed)
         return np.stack(found, axis=1) if found else np.zeros((len(prompt), 0), int)
 
+    @flags_of_blas_ignored
     def loss_and_gradients(self, tokens: Array, *, mtp_weight: float = 0.3) -> tuple[Loss, dict]:
         """Return the loss of predicting each token from those before it, and its gradients.
 
