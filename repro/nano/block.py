@@ -64,11 +64,19 @@ def block(
     return h + f, (saved_norm_1, saved_attention, saved_norm_2, saved_f)
 
 
-def block_backward(d_h: Array, p: dict, config: Config, saved: tuple, *, workers: int = 1) -> tuple[Array, dict]:
-    """Return the gradient of the layer's input, [B, T, d_model], and those of its weights."""
+def block_backward(
+    d_h: Array, p: dict, config: Config, saved: tuple, *, workers: int = 1, d_scores: Array | None = None
+) -> tuple[Array, dict]:
+    """Return the gradient of the layer's input, [B, T, d_model], and those of its weights.
+
+    Args: d_h: [B, T, d_model]. p, config, workers: as given to `block`. saved: as it returned. d_scores: the gradient
+        of a balancing loss with respect to the gate's scores, [B · T, E], in a layer with experts.
+    """
     saved_norm_1, saved_attention, saved_norm_2, saved_f = saved
     if "gate" in p["feed_forward"]:
-        d_x, d_feed_forward = moe_backward(d_h, p["feed_forward"], config.gate, saved_f, workers=workers)
+        d_x, d_feed_forward = moe_backward(
+            d_h, p["feed_forward"], config.gate, saved_f, workers=workers, d_scores=d_scores
+        )
     else:
         d_x, d_feed_forward = feed_forward_backward(d_h, p["feed_forward"], saved_f)
     d_x, d_norm_2 = rms_norm_backward(d_x, p["feed_forward_norm"], saved_norm_2)

@@ -1,11 +1,13 @@
 """The gate: which experts a token passes, and with what weights; V2's softmax and V3's sigmoid, limited to groups."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import ceil
 from typing import Literal
 
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.checks import number
 from repro.nano.ops import Array, linear, linear_backward, sigmoid, softmax
 
 NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek's own code
@@ -18,9 +20,11 @@ class Gate:
     scoring: "softmax" over all experts (V2) or "sigmoid" of each (V3). n_groups: of experts, each on a device or a
     node. top_groups: that a token may reach. scores_per_group: how many of its best scores rank a group, 1 in V2 and
     2 in V3. normalised: whether weights are divided by their sum. scale: that weights are multiplied by.
-    Raises: InputError where groups contradict.
-    Source: DeepSeek-V2 report (arXiv 2405.04434), sections 2.2.1 and 2.2.2; DeepSeek-V3 report (arXiv 2412.19437),
-        section 2.1.2.
+    capacity_factor: what a group takes of tokens, in even shares; pairs above it are dropped, those of the lowest
+    weights first. None drops none, as V3 does.
+    Raises: InputError where groups contradict, or a capacity is none.
+    Source: DeepSeek-V2 report (arXiv 2405.04434), sections 2.2.1, 2.2.2 and 2.2.4, whose share of sequences that are
+        never dropped is not built here; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
 
     scoring: Literal["softmax", "sigmoid"] = "sigmoid"
@@ -29,9 +33,12 @@ class Gate:
     scores_per_group: int = 2
     normalised: bool = True
     scale: float = 1.0
+    capacity_factor: float | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for another scoring or more groups reached than there are."""
+        """Raise InputError for another scoring, more groups reached than there are, or no capacity."""
+        if self.capacity_factor is not None:
+            number("capacity_factor", self.capacity_factor, above=0)
         if self.scoring not in ("softmax", "sigmoid"):
             raise InputError(f"scoring = {self.scoring!r}: must be softmax or sigmoid")
         if not 1 <= self.top_groups <= self.n_groups:
@@ -53,15 +60,17 @@ class Routing:
     """What the gate decided for N tokens.
 
     scores: of all experts, [N, E]. experts: chosen, integers [N, top_k], in no order. weights: theirs, [N, top_k].
+    kept: which of these pairs are computed, [N, top_k]; None for all of them.
     """
 
     scores: Array
     experts: Array
     weights: Array
+    kept: Array | None = None
 
     @property
     def load(self) -> Array:
-        """Tokens that each expert sees, [E]."""
+        """Tokens that choose each expert, dropped ones counted, [E]."""
         return np.bincount(self.experts.reshape(-1), minlength=self.scores.shape[1])
 
 
@@ -76,14 +85,14 @@ def choose(scores: Array, gate: Gate, top_k: int) -> Array:
     if gate.top_groups < gate.n_groups:
         grouped = scores.reshape(len(scores), gate.n_groups, -1)
         best = np.partition(grouped, -gate.scores_per_group, axis=-1)[..., -gate.scores_per_group :]
-        reached = _top(best.sum(axis=-1), gate.top_groups)  # [N, top_groups]
+        reached = top(best.sum(axis=-1), gate.top_groups)  # [N, top_groups]
         mask = np.full(grouped.shape[:2], -np.inf, scores.dtype)
         np.put_along_axis(mask, reached, 0, axis=1)
         scores = (grouped + mask[..., None]).reshape(scores.shape)
-    return _top(scores, top_k)
+    return top(scores, top_k)
 
 
-def _top(values: Array, count: int) -> Array:
+def top(values: Array, count: int) -> Array:
     """Return where the largest of each row are, [N, E] -> [N, count]."""
     return np.argpartition(values, -count, axis=1)[:, -count:]
 
@@ -101,26 +110,49 @@ def route(x: Array, p: dict[str, Array], gate: Gate, top_k: int) -> Routing:
     weights = np.take_along_axis(scores, experts, axis=1)
     if gate.normalised:
         weights /= weights.sum(axis=1, keepdims=True) + NORM_EPS
-    return Routing(scores, experts, weights * gate.scale)
+    routing = Routing(scores, experts, weights * gate.scale)
+    return routing if gate.capacity_factor is None else dropped(routing, gate)
+
+
+def dropped(routing: Routing, gate: Gate) -> Routing:
+    """Return the routing without what each group cannot take, the pairs with the lowest weights.
+
+    Args: routing: of N tokens. gate: with a capacity factor; a group's budget is that times N · top_k / n_groups.
+    Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.4.
+    """
+    n_routed = routing.scores.shape[1]
+    group = (routing.experts // (n_routed // gate.n_groups)).reshape(-1)  # [N · top_k]
+    weights, kept = routing.weights.reshape(-1), np.ones(group.size, bool)
+    budget = ceil(gate.capacity_factor * group.size / gate.n_groups)
+    for one in range(gate.n_groups):
+        pairs = np.flatnonzero(group == one)
+        over = len(pairs) - budget
+        if over > 0:
+            kept[pairs[np.argsort(weights[pairs], kind="stable")[:over]]] = False
+    kept = kept.reshape(routing.experts.shape)
+    return replace(routing, weights=np.where(kept, routing.weights, 0), kept=kept)
 
 
 def route_backward(
-    d_weights: Array, x: Array, p: dict[str, Array], gate: Gate, routing: Routing
+    d_weights: Array, x: Array, p: dict[str, Array], gate: Gate, routing: Routing, d_scores: Array | None = None
 ) -> tuple[Array, dict[str, Array]]:
     """Return the gradient of x, [N, d_model], and that of the gate's weight; the choice itself has none.
 
-    Args: d_weights: [N, top_k]. x, p, gate: as given to `route`. routing: as it returned.
+    Args: d_weights: [N, top_k]. x, p, gate: as given to `route`. routing: as it returned. d_scores: of a balancing
+        loss, [N, E].
     """
     s, chosen = routing.scores, np.take_along_axis(routing.scores, routing.experts, axis=1)
     d_chosen = d_weights * gate.scale
+    if routing.kept is not None:
+        d_chosen = np.where(routing.kept, d_chosen, 0)
     if gate.normalised:
         total = chosen.sum(axis=1, keepdims=True) + NORM_EPS
         d_chosen = (d_chosen - np.sum(d_chosen * chosen, axis=1, keepdims=True) / total) / total
-    d_scores = np.zeros_like(s)
-    np.put_along_axis(d_scores, routing.experts, d_chosen, axis=1)
-    if gate.scoring == "sigmoid":
-        d_logits = d_scores * s * (1 - s)
-    else:
-        d_logits = s * (d_scores - np.sum(d_scores * s, axis=1, keepdims=True))
+    d_s = np.zeros_like(s)
+    np.put_along_axis(d_s, routing.experts, d_chosen, axis=1)
+    if d_scores is not None:
+        d_s += d_scores
+    d_logits = d_s * s  # of a softmax less the same share of all, of a sigmoid times what is left to 1
+    d_logits = d_logits * (1 - s) if gate.scoring == "sigmoid" else d_logits - s * d_logits.sum(axis=1, keepdims=True)
     d_x, d_weight = linear_backward(d_logits, x, p["weight"])
     return d_x, {"weight": d_weight}

@@ -1,12 +1,13 @@
 """The whole model: tokens to logits, the loss of main model and modules with all gradients, decoding with a cache."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from repro.errors import InputError
 from repro.nano.attention import Cache
+from repro.nano.balance import Balance, auxiliary_loss
 from repro.nano.block import block, block_backward, layer_cache
 from repro.nano.checks import number, whole
 from repro.nano.config import Config
@@ -30,18 +31,22 @@ from repro.nano.packed import Packed
 class Loss:
     """Cross-entropies in nats: of the next token, and of one token further for each module.
 
-    mtp_weight: λ, what the mean of the modules' losses is multiplied by.
+    mtp_weight: λ, what the mean of the modules' losses is multiplied by. balance: auxiliary losses of all gates,
+    weighted. loads: tokens that chose each expert, [E] for each gate, those of modules last.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
     """
 
     main: float
     mtp: tuple[float, ...] = ()
     mtp_weight: float = 0.0
+    balance: float = 0.0
+    loads: tuple[Array, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def total(self) -> float:
         """What training makes small."""
-        return self.main + (self.mtp_weight * sum(self.mtp) / len(self.mtp) if self.mtp else 0.0)
+        modules = self.mtp_weight * sum(self.mtp) / len(self.mtp) if self.mtp else 0.0
+        return self.main + modules + self.balance
 
 
 @dataclass
@@ -87,7 +92,7 @@ class Model:
 
     def routings(self, tokens: Array) -> list[Routing]:
         """Return what the gates decide, one routing of B · T tokens per layer with experts."""
-        return [saved[-1][0] for saved in self.kept_by_layer(tokens) if isinstance(saved[-1][0], Routing)]
+        return [one for one in map(_routing, self.kept_by_layer(tokens)) if one]
 
     @flags_of_blas_ignored
     def kept_by_layer(self, tokens: Array) -> list[tuple]:
@@ -134,10 +139,13 @@ class Model:
         return np.stack(found, axis=1) if found else np.zeros((len(prompt), 0), int)
 
     @flags_of_blas_ignored
-    def loss_and_gradients(self, tokens: Array, *, mtp_weight: float = 0.3) -> tuple[Loss, dict]:
+    def loss_and_gradients(
+        self, tokens: Array, *, mtp_weight: float = 0.3, balance: Balance | None = None
+    ) -> tuple[Loss, dict]:
         """Return the loss of predicting each token from those before it, and its gradients.
 
-        Args: tokens: integers [B, T + 1]. mtp_weight: λ of the modules' losses, where there are any.
+        Args: tokens: integers [B, T + 1]. mtp_weight: λ of the modules' losses, where there are any. balance: of the
+            experts, by losses that are added; its biases move in training alone.
         Returns: the loss, and gradients nested as the parameters are; selection biases have none.
         Raises: InputError for weights that are packed, or too few tokens.
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
@@ -160,8 +168,22 @@ class Model:
             losses.append(loss * share)
             d_outputs.append(d_output)
             d_head = d_head + d_one
-        gradients = self._backward(inputs, d_outputs, d_head, saved, saved_modules)
-        return Loss(losses[0], tuple(losses[1:]), mtp_weight), gradients
+        routings = [_routing(one) for one in (*saved[0], *(module[3] for module in saved_modules))]
+        auxiliary, d_scores = self._auxiliary(routings, balance, len(inputs))
+        gradients = self._backward(inputs, d_outputs, d_head, saved, saved_modules, d_scores)
+        loads = tuple(one.load for one in routings if one)
+        return Loss(losses[0], tuple(losses[1:]), mtp_weight, auxiliary, loads), gradients
+
+    def _auxiliary(
+        self, routings: list[Routing | None], balance: Balance | None, n_sequences: int
+    ) -> tuple[float, list[Array | None]]:
+        """Return the sum of the gates' balancing losses, and by block the gradient of the scores, if it has any."""
+        if balance is None or not balance.has_loss:
+            return 0.0, [None] * len(routings)
+        found = [
+            auxiliary_loss(one, balance, self.config.gate, n_sequences) if one else (0.0, None) for one in routings
+        ]
+        return sum(loss for loss, _ in found), [d_scores for _, d_scores in found]
 
     def checked(self, tokens: Array) -> Array:
         """Return tokens as an array [B, T]; raises InputError for none at all, or for one outside the vocabulary."""
@@ -213,27 +235,47 @@ class Model:
             saved.append(saved_one)
         return outputs, saved
 
-    def _backward(self, inputs: Array, d_outputs: list, d_head: Array, saved: tuple, saved_modules: list) -> dict:
-        """Go back through modules and layers; d_outputs: the head's part of each depth's gradient."""
+    def _backward(
+        self, inputs: Array, d_outputs: list, d_head: Array, saved: tuple, saved_modules: list, d_scores: list
+    ) -> dict:
+        """Go back through all layers; d_outputs: the head's part of each depth's gradient; d_scores: by block."""
         p, (saved_blocks, saved_norm) = self.parameters, saved
+        n_layers = len(saved_blocks)
         d_embedding, d_modules = np.zeros_like(p["embedding"]), []
         for depth in range(len(saved_modules), 0, -1):
             d_hidden, d_embedded, d_one = mtp_module_backward(
-                d_outputs[depth], p["mtp"][depth - 1], self.config, saved_modules[depth - 1], workers=self.workers
+                d_outputs[depth],
+                p["mtp"][depth - 1],
+                self.config,
+                saved_modules[depth - 1],
+                workers=self.workers,
+                d_scores=d_scores[n_layers + depth - 1],
             )
             d_outputs[depth - 1][:, :-1] += d_hidden
             np.add.at(d_embedding, inputs[:, depth:], d_embedded)
             d_modules.insert(0, d_one)
         d_h, d_norm = rms_norm_backward(d_outputs[0], p["norm"], saved_norm)
         d_layers = []
-        for layer, saved_one in zip(reversed(p["layers"]), reversed(saved_blocks), strict=True):
-            d_h, d_layer = block_backward(d_h, layer, self.config, saved_one, workers=self.workers)
+        for index in reversed(range(n_layers)):
+            d_h, d_layer = block_backward(
+                d_h,
+                p["layers"][index],
+                self.config,
+                saved_blocks[index],
+                workers=self.workers,
+                d_scores=d_scores[index],
+            )
             d_layers.insert(0, d_layer)
         np.add.at(d_embedding, inputs, d_h)
         tables = {"embedding": d_embedding, "head": d_head}
         if self.config.shape.tied:
             tables = {"embedding": d_embedding + d_head}
         return {**tables, "layers": d_layers, "norm": d_norm, "mtp": d_modules}
+
+
+def _routing(saved: tuple) -> Routing | None:
+    """Return what the gate of a block decided, from what its forward pass kept; None where it has no experts."""
+    return saved[-1][0] if isinstance(saved[-1][0], Routing) else None
 
 
 def initialised(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:

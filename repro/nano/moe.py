@@ -27,7 +27,7 @@ from repro.nano.ops import (
 class Dispatch:
     """Which rows go where: pairs of token and expert, sorted by expert.
 
-    tokens: of each pair, [N · top_k]. slots: of each pair in the routing's flat [N · top_k]. ends: [E + 1], so that
+    tokens: of each pair, [pairs]. slots: of each pair in the routing's flat [N · top_k]. ends: [E + 1], so that
     expert e has the pairs from ends[e] to ends[e + 1].
     """
 
@@ -40,14 +40,17 @@ class Dispatch:
         return slice(self.ends[expert], self.ends[expert + 1])
 
 
-def dispatch(experts: Array, n_routed: int) -> Dispatch:
+def dispatch(experts: Array, n_routed: int, kept: Array | None = None) -> Dispatch:
     """Sort pairs of token and expert by expert, tokens in their order.
 
-    Args: experts: [N, top_k]. n_routed: E.
+    Args: experts: [N, top_k]. n_routed: E. kept: which pairs are sent, [N, top_k]; None for all of them.
     """
     flat = experts.reshape(-1)
     small = flat.astype(np.uint16) if n_routed < 2**16 else flat  # sorted by radix
     slots = np.argsort(small, kind="stable")
+    if kept is not None:
+        slots = slots[kept.reshape(-1)[slots]]
+        flat = flat[slots]
     ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed))])
     return Dispatch(slots // experts.shape[1], slots, ends)
 
@@ -66,8 +69,8 @@ def moe(
     """
     rows = x.reshape(-1, x.shape[-1])
     routing = route(rows, p["gate"], gate, shape.top_k)
-    sent = dispatch(routing.experts, shape.n_routed)
-    weights = routing.weights.reshape(-1)[sent.slots, None]  # [N · top_k, 1], sorted
+    sent = dispatch(routing.experts, shape.n_routed, routing.kept)
+    weights = routing.weights.reshape(-1)[sent.slots, None]  # [pairs, 1], sorted
     hidden: dict[int, Any] = {}
     gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
 
@@ -93,12 +96,18 @@ def moe(
     return y.reshape(x.shape), (routing, sent, rows, kept, hidden, saved_shared)
 
 
-def moe_backward(d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int = 1) -> tuple[Array, dict]:
-    """Return the gradient of x, [..., d_model], and those of the weights; experts without tokens have zeros."""
+def moe_backward(
+    d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int = 1, d_scores: Array | None = None
+) -> tuple[Array, dict]:
+    """Return the gradient of x, [..., d_model], and those of the weights; experts without tokens have zeros.
+
+    Args: d_y: [..., d_model]. p, gate, workers: as given to `moe`. saved: as it returned. d_scores: the gradient of a
+        balancing loss with respect to the gate's scores, [N, E].
+    """
     routing, sent, rows, kept, hidden, saved_shared = saved
     d_rows = d_y.reshape(rows.shape)
     weights = routing.weights.reshape(-1)[sent.slots, None]
-    d_weights = np.empty(routing.weights.size, rows.dtype)
+    d_weights = np.zeros(routing.weights.size, rows.dtype)
     gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
     d_gate_up, d_down = np.zeros(gate_up.shape, rows.dtype), np.zeros(down.shape, rows.dtype)
 
@@ -118,7 +127,8 @@ def moe_backward(d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int 
         return d_x
 
     d_x = _sum_over_workers(run, sent, workers)
-    d_gated, d_gate = route_backward(d_weights.reshape(routing.weights.shape), rows, p["gate"], gate, routing)
+    d_weights = d_weights.reshape(routing.weights.shape)
+    d_gated, d_gate = route_backward(d_weights, rows, p["gate"], gate, routing, d_scores)
     d_x += d_gated
     gradients = {"gate": d_gate, "experts": {"gate_up": d_gate_up, "down": d_down}}
     if saved_shared is not None:

@@ -26,12 +26,16 @@ def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, worke
 
 
 def mtp_module_backward(
-    d_y: Array, p: dict, config: Config, saved: tuple, *, workers: int = 1
+    d_y: Array, p: dict, config: Config, saved: tuple, *, workers: int = 1, d_scores: Array | None = None
 ) -> tuple[Array, Array, dict]:
-    """Return the gradients of the hidden states and of the embeddings, [B, T, d_model] each, and of the weights."""
+    """Return the gradients of the hidden states and of the embeddings, [B, T, d_model] each, and of the weights.
+
+    Args: d_y: [B, T, d_model]. p, config, workers: as given to `mtp_module`. saved: as it returned. d_scores: as
+        `block_backward` takes it.
+    """
     saved_e, saved_h, both, saved_block, saved_y = saved
     d_out, d_norm = rms_norm_backward(d_y, p["norm"], saved_y)
-    d_x, d_block = block_backward(d_out, p["block"], config, saved_block, workers=workers)
+    d_x, d_block = block_backward(d_out, p["block"], config, saved_block, workers=workers, d_scores=d_scores)
     d_both, d_projection = linear_backward(d_x, both, p["projection"])
     d_e, d_h = halves(d_both)
     d_embedded, d_embedding_norm = rms_norm_backward(d_e, p["embedding_norm"], saved_e)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.balance import Balance
 from repro.nano.checks import number, whole
 from repro.nano.fp8.scheme import Scheme
 from repro.nano.layout import leaves
@@ -19,7 +20,7 @@ class Recipe:
     steps: of the optimiser. peak_rate: the highest learning rate. warmup_steps: of linear growth to it. final_share:
     of the peak at the last step. beta_1, beta_2: of the moments. weight_decay: of matrices, gains and biases not
     counted. clip_norm: largest norm of all gradients together. mtp_weight: λ of the modules' losses. scheme: of mixed
-    precision; None computes and keeps everything in the model's own type.
+    precision; None computes and keeps everything in the model's own type. balance: of the experts; None leaves them.
     Raises: InputError for steps that do not fit, or a number out of its bounds.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
@@ -34,6 +35,7 @@ class Recipe:
     clip_norm: float = 1.0
     mtp_weight: float = 0.3
     scheme: Scheme | None = None
+    balance: Balance | None = None
 
     def __post_init__(self) -> None:
         """Raise InputError for what cannot be trained by."""
@@ -49,6 +51,8 @@ class Recipe:
         number("clip_norm", self.clip_norm, above=0)
         if not isinstance(self.scheme, Scheme | None):
             raise InputError(f"scheme = {self.scheme!r}: must be a Scheme, such as v3(), or None")
+        if not isinstance(self.balance, Balance | None):
+            raise InputError(f"balance = {self.balance!r}: must be a Balance, such as loss_free(), or None")
 
     def rate(self, step: int) -> float:
         """Return the learning rate of a step, counted from 0: up in a line, then down half a cosine.

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from repro.errors import InputError
+from repro.nano.balance import update_biases
 from repro.nano.fp8.matrix import computing
 from repro.nano.model import Loss, Model
 from repro.nano.ops import Array, cross_entropy
@@ -37,11 +38,13 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
             raise InputError(f"batches: end after {number} of {recipe.steps} steps")
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):  # what comes of it is checked next
             cast = computing(model, recipe.scheme) if recipe.scheme else model
-            loss, gradients = cast.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight)
+            loss, gradients = cast.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight, balance=recipe.balance)
             norm = clip(gradients, recipe.clip_norm)
             if not np.isfinite([loss.total, norm]).all():
                 raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
             optimizer.step(model.parameters, gradients)
+            if recipe.balance and recipe.balance.bias_speed:
+                update_biases(model.parameters, loss.loads, recipe.balance.bias_speed)
         yield Step(number, loss, norm)
 
 
