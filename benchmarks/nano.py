@@ -9,16 +9,16 @@ written beside the machine's name, as the notebooks read them.
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
-from datetime import date
 from pathlib import Path
+
+from repro.machine import cores, machine
 
 HERE = Path(__file__).resolve().parent
 PEER = HERE.parent / ".venv-oracles" / "bin" / "python"
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+CORES = cores()
 ROUNDS = 3
 BASE = {"tokens": 4096, "experts": 64}
 CONTEXTS = (1024, 2048, 4096, 8192)
@@ -108,23 +108,6 @@ def show(row: dict) -> None:
         f"{row['case']:<29}{sizes:<27}{row['side']:<15}{row['seconds'] * 1e3:>9.1f} ms {row['ratio']:>7.2f} x"
         f"{row['peak_bytes'] / 1e6:>8.0f} MB  {share}".rstrip(), flush=True,
     )  # fmt: skip
-
-
-def machine() -> dict[str, str]:
-    """Return what a reader needs to know of the machine; no name of its own."""
-    model = platform.processor() or platform.machine()
-    if Path("/proc/cpuinfo").exists():
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
-    import numpy
-
-    return {
-        "date": date.today().isoformat(),
-        "processor": model,
-        "cores": str(CORES),
-        "python": platform.python_version(),
-        "numpy": numpy.__version__,
-    }
 
 
 def main() -> None:

@@ -10,11 +10,12 @@ import pytest
 import repro
 
 PACKAGE = Path(repro.__file__).parent
-SHARED = {"repro", "repro.errors", "repro.parameters", "repro.files"}
+SHARED = {"repro", "repro.errors", "repro.parameters", "repro.files", "repro.machine"}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "calc": {"repro.calc"},
     "nano": {"repro.nano", "repro.calc"},
+    "experiments": {"repro.experiments", "repro.nano", "repro.calc"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.facts"},
     "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts"},

@@ -31,12 +31,12 @@ class Recorded:
         return f"{own['processor']}, {own['cores']} cores, {versions}, {own['date']}"
 
 
-def recorded(name: str) -> Recorded:
-    """Return a recording of benchmarks/recorded by its name.
+def recorded(name: str, kind: str = "benchmarks") -> Recorded:
+    """Return a recording by its name: of benchmarks, or of experiments.
 
     Raises: InputError naming the file where it is missing or damaged.
     """
-    path = folder().parent / "benchmarks" / "recorded" / f"{name}.json"
+    path = folder().parent / kind / "recorded" / f"{name}.json"
     data = read_json(path)
     if not isinstance(data.get("machine"), dict) or not isinstance(data.get("rows"), list):
         raise InputError(f"{path.name}: must hold a machine and rows")

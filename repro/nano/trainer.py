@@ -13,6 +13,15 @@ from repro.nano.ops import Array, cross_entropy
 from repro.nano.optimizer import AdamW, Recipe, clip
 
 
+class Diverged(InputError):
+    """A run that cannot go on; `step` counts from 0."""
+
+    def __init__(self, step: int, why: str) -> None:
+        """Say at which step and why, and what would help."""
+        super().__init__(f"step {step}: {why}: try a lower peak_rate")
+        self.step = step
+
+
 @dataclass(frozen=True)
 class Step:
     """What one step reports: its number from 0, the loss before it, the gradient's norm before clipping."""
@@ -28,7 +37,7 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
     Args: model: float32 or float64, changed in place. batches: at least recipe.steps arrays [B, T + 1] of tokens.
         recipe: how.
     Yields: one report per step.
-    Raises: InputError where a loss or gradient is no number any more, or batches end early.
+    Raises: Diverged where a loss or gradient is no number any more; InputError where batches end early.
     """
     optimizer = AdamW(recipe)
     rest = iter(batches)
@@ -41,7 +50,7 @@ def train(model: Model, batches: Iterable[Array], recipe: Recipe) -> Iterator[St
             loss, gradients = cast.loss_and_gradients(batch, mtp_weight=recipe.mtp_weight, balance=recipe.balance)
             norm = clip(gradients, recipe.clip_norm)
             if not np.isfinite([loss.total, norm]).all():
-                raise InputError(f"step {number}: loss {loss.total}, gradient norm {norm}: try a lower peak_rate")
+                raise Diverged(number, f"loss {loss.total}, gradient norm {norm}")
             optimizer.step(model.parameters, gradients)
             if recipe.balance and recipe.balance.bias_speed:
                 update_biases(model.parameters, loss.loads, recipe.balance.bias_speed)

@@ -1,0 +1,70 @@
+"""Repeat the long experiments, or those named: resumable, side by side, and compared with the record at the end.
+
+Results are kept in runs/experiments as each run ends; interrupt at any time and call again. With --record the results
+become the record that the notebooks read.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[threads] = "1"  # before numpy: runs share the cores among themselves
+
+from repro.errors import InputError, unknown
+from repro.experiments.record import Study, differences, perform_all, told, write_record
+from repro.experiments.studies import STUDIES
+from repro.machine import cores
+
+HERE = Path(__file__).resolve().parent
+
+
+def report(study: Study, rows: list[dict], record: Path) -> None:
+    """Print what did not complete, what collapsed, and how far the results are from the record."""
+    for row in rows:
+        if row["status"] != "complete":
+            print(told(study.name, row))
+    collapsed = sum(row["collapsed_at"] is not None for row in rows)
+    print(f"{study.name}: {len(rows)} runs; in {collapsed} a router collapsed for a time (more than half idle)")
+    if not record.exists():
+        print(f"{study.name}: no record to compare with")
+        return
+    print(f"{'':<28}{'largest difference':>20}{'range in the record':>22}")
+    for name, (difference, spread) in differences(rows, record).items():
+        print(f"{name:<28}{difference:>20.2g}{spread:>22.3g}")
+
+
+def main() -> None:
+    """Perform the studies named, all where none is."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "studies", nargs="*", metavar="STUDY", help=f"of: {', '.join(STUDIES)}; all where none is named"
+    )
+    parser.add_argument("--record", action="store_true", help="write the results over the record")
+    parser.add_argument(
+        "--workers", type=int, default=cores(), metavar="N", help="processes; one per core if not given"
+    )
+    parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "experiments", metavar="DIR",
+                        help="where finished runs are kept")  # fmt: skip
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        raise InputError(f"--workers = {arguments.workers}: must be at least 1")
+    for name in arguments.studies:
+        if name not in STUDIES:
+            raise unknown("study", name, STUDIES)
+    for name in arguments.studies or STUDIES:
+        study, record = STUDIES[name], HERE / "recorded" / f"{name}.json"
+        rows = perform_all(study, arguments.runs / f"{name}.jsonl", arguments.workers)
+        if arguments.record:
+            write_record(study, rows, record)
+        report(study, rows, record)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except InputError as error:
+        sys.exit(f"experiments: error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("experiments: interrupted; what ended is kept, call again to go on")

@@ -1,0 +1,6 @@
+"""All studies by name."""
+
+from repro.experiments import balancing
+from repro.experiments.record import Study
+
+STUDIES: dict[str, Study] = {one.name: one for one in (balancing.STUDY,)}

@@ -1,0 +1,27 @@
+"""The machine that something was measured on, as far as a reader needs to know it; no name of its own."""
+
+import os
+import platform
+from datetime import date
+from importlib.metadata import version
+from pathlib import Path
+
+
+def cores() -> int:
+    """Return the processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def machine() -> dict[str, str]:
+    """Return date, processor, cores and versions."""
+    model, listed = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
+    if listed.exists():
+        lines = listed.read_text(encoding="utf-8").splitlines()
+        model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), model)
+    return {
+        "date": date.today().isoformat(),
+        "processor": model,
+        "cores": str(cores()),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+    }
