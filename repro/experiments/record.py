@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -102,15 +103,16 @@ def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> 
 def _performed(study: Study, runs: Sequence[Any], workers: int) -> Iterator[Row]:
     """Yield rows as runs end; after an interruption those of the runs that it stopped, then raise it."""
     with ProcessPoolExecutor(workers) as pool:
-        waiting: set[Future] = {pool.submit(perform, study, run) for run in runs}
-        seen: set[Future] = set()
+        left = iter(runs)
+        # One run per worker at a time: a pool that holds more would begin another after an interruption.
+        flying: set[Future] = {pool.submit(perform, study, run) for run in islice(left, workers)}
         try:
-            for one in as_completed(waiting):
-                seen.add(one)
-                yield one.result()
+            while flying:
+                ended, flying = wait(flying, return_when=FIRST_COMPLETED)
+                yield from (one.result() for one in ended)
+                flying |= {pool.submit(perform, study, run) for run in islice(left, len(ended))}
         except KeyboardInterrupt:
-            pool.shutdown(wait=True, cancel_futures=True)
-            yield from (one.result() for one in waiting - seen if not one.cancelled())
+            yield from (one.result() for one in flying)
             raise
 
 

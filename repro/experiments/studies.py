@@ -1,6 +1,6 @@
 """All studies by name."""
 
-from repro.experiments import balancing
+from repro.experiments import ablations, balancing
 from repro.experiments.record import Study
 
-STUDIES: dict[str, Study] = {one.name: one for one in (balancing.STUDY,)}
+STUDIES: dict[str, Study] = {one.name: one for one in (balancing.STUDY, ablations.STUDY)}

@@ -1,0 +1,345 @@
+"""Experiments: what a watched run keeps, how a study resumes, what is said of runs that stop, how repeats compare."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from repro.errors import InputError
+from repro.experiments import ablations, balancing, record
+from repro.experiments.record import (
+    Study,
+    code_version,
+    differences,
+    kept,
+    perform,
+    perform_all,
+    told,
+    write_record,
+)
+from repro.experiments.spread import interval, paired
+from repro.experiments.studies import STUDIES
+from repro.experiments.watch import Trace, follow
+from repro.lab.recorded import recorded
+from repro.nano import Recipe, initialised, small, train
+from repro.nano.trainer import Diverged
+
+RUN = Path(__file__).resolve().parents[1] / "experiments" / "run.py"
+
+
+def step(number, loss=2.0, loads=()):
+    return SimpleNamespace(number=number, loss=SimpleNamespace(main=loss, loads=tuple(map(np.array, loads))))
+
+
+# Watching
+
+
+def test_a_trace_holds_means_and_sums_of_each_window():
+    trace = Trace(every=2, keep_loads=True)
+    follow([step(0, 3.0, [[4, 0]]), step(1, 2.0, [[1, 3]]), step(2, 1.5, [[2, 2]]), step(3, 1.0, [[3, 1]])], trace)
+    first, second = trace.rows
+    assert first == {"step": 2, "loss": 2.5, "max_violation": [0.25], "idle": [0.0], "loads": [[5, 3]]}
+    assert second["loads"] == [[5, 3]]
+    assert (trace.steps_done, trace.collapsed_at) == (4, None)
+
+
+def test_a_router_that_collapses_is_noted_with_its_first_step_and_goes_on():
+    loads = [[[5, 5, 5, 5]], [[20, 0, 0, 0]], [[20, 0, 0, 0]], [[5, 5, 5, 5]]]
+    trace = Trace(every=1)
+    follow([step(n, loads=load) for n, load in enumerate(loads)], trace)
+    assert trace.collapsed_at == 2
+    assert [row["idle"] for row in trace.rows] == [[0], [0.75], [0.75], [0]]
+
+
+def test_half_of_the_experts_idle_is_no_collapse_yet():
+    trace = Trace(every=1)
+    follow([step(0, loads=[[10, 10, 0, 0]])], trace)
+    assert trace.collapsed_at is None
+
+
+def test_a_loss_that_rises_by_a_nat_stops_the_run_and_keeps_the_trace():
+    trace = Trace(every=2)
+    with pytest.raises(Diverged, match=r"step 5: loss 3\.100, began at 2\.000: try a lower peak_rate") as caught:
+        follow([step(n, loss) for n, loss in enumerate([2, 2, 2.9, 2.9, 3.1, 3.1, 9, 9])], trace)
+    assert caught.value.step == 5
+    assert [row["loss"] for row in trace.rows] == [2, 2.9, 3.1]
+
+
+def test_a_model_without_experts_has_a_trace_of_losses_alone():
+    trace = Trace(every=1)
+    follow([step(0)], trace)
+    assert trace.rows == [{"step": 1, "loss": 2.0}]
+
+
+# Running and resuming
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A run that counts: steps, and what happens at one of them."""
+
+    seed: int
+    fate: str = ""
+    keep_loads: bool = False
+
+
+def measure(run, trace):
+    for number in range(6):
+        if number == 4 and run.fate == "nan":
+            raise Diverged(number, "loss nan, gradient norm nan")
+        if number == 4 and run.fate == "by hand":
+            raise KeyboardInterrupt
+        if number == 4 and run.fate == "refused":
+            raise InputError("steps = 0: must be more")
+        trace.add(step(number))
+    return {"loss": run.seed / 3, "by": {"a": [1.0, run.seed]}}
+
+
+def study(*fates):
+    return Study("toy", [Toy(seed, fate) for seed, fate in enumerate(fates)], measure)
+
+
+@pytest.mark.parametrize(
+    ("fate", "status", "reason"),
+    [
+        ("nan", "diverged", "step 4: loss nan, gradient norm nan: try a lower peak_rate"),
+        ("by hand", "interrupted", "step 4: interrupted by hand"),
+        ("refused", "refused", "steps = 0: must be more"),
+    ],
+)
+def test_a_run_that_stops_is_marked_with_step_reason_and_partial_trace(fate, status, reason):
+    row = perform(study(), Toy(7, fate), every=2)
+    assert (row["status"], row["reason"], row["steps_done"], row["results"]) == (status, reason, 4, {})
+    assert [one["step"] for one in row["trace"]] == [2, 4]
+    line = told("toy", row)
+    assert line == f"toy: {status} after 4 steps ({reason}); seed=7, fate={fate}, keep_loads=False"
+
+
+def test_a_real_training_that_overflows_is_marked_with_its_step():
+    def explode(run, trace):
+        model = initialised(small(n_layers=1, gate=None), seed=run.seed)
+        model.parameters["head"][:] *= 1e30
+        follow(train(model, iter([np.arange(8)[None]] * 3), Recipe(3, warmup_steps=1)), trace)
+
+    row = perform(Study("x", [], explode), Toy(0))
+    assert row["status"] == "diverged"
+    assert row["reason"].startswith("step 0: loss ")
+
+
+def test_finished_runs_are_not_done_again_and_interrupted_ones_are(tmp_path):
+    path = tmp_path / "toy.jsonl"
+    first = perform_all(study("", "nan"), path, 1, bar=False)
+    assert [row["status"] for row in first] == ["complete", "diverged"]
+    lines = path.read_text().splitlines()
+    left = json.loads(lines[0]) | {"status": "interrupted"}
+    path.write_text(json.dumps(left) + "\n" + lines[1] + "\n")
+    again = perform_all(study("", "nan", ""), path, 2, bar=False)
+    assert [row["status"] for row in again] == ["complete", "diverged", "complete"]
+    assert [json.loads(line)["run"]["seed"] for line in path.read_text().splitlines()[2:]] in ([0, 2], [2, 0])
+
+
+def test_rows_of_other_code_are_done_again(tmp_path):
+    path = tmp_path / "toy.jsonl"
+    perform_all(study(""), path, 1, bar=False)
+    row = json.loads(path.read_text())
+    assert row["code"] == code_version()
+    path.write_text(json.dumps(row | {"code": "0" * 16, "results": {"loss": 99}}) + "\n")
+    (found,) = perform_all(study(""), path, 1, bar=False)
+    assert found["results"]["loss"] == 0
+
+
+def test_the_fingerprint_of_code_changes_with_any_room_that_results_come_from(tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "PACKAGE", tmp_path)
+    seen = set()
+    for room in ("calc", "experiments", "nano"):
+        (tmp_path / room).mkdir()
+        seen.add(code_version())
+        (tmp_path / room / "x.py").write_text("1")
+        seen.add(code_version())
+    (tmp_path / "lab").mkdir()
+    (tmp_path / "lab" / "x.py").write_text("1")
+    assert len(seen) == 4
+    assert code_version() in seen
+
+
+def test_a_last_line_cut_off_is_left_out_and_another_is_named(tmp_path):
+    path = tmp_path / "toy.jsonl"
+    path.write_text('{"code": "v", "run": {}, "status": "complete"}\n{"code": "v", "ru')
+    assert len(kept(path, "v")) == 1
+    path.write_text('{"code": "v", "ru\n{"code": "v", "run": {}, "status": "complete"}\n')
+    with pytest.raises(InputError, match=r"toy\.jsonl: line 1: is no row of a run"):
+        kept(path, "v")
+
+
+# Records
+
+
+def test_a_repeat_that_equals_the_record_differs_by_rounding_alone(tmp_path):
+    rows = [perform(study(), Toy(seed)) for seed in range(3)]
+    write_record(study(), rows, tmp_path / "toy.json")
+    found = differences(rows, tmp_path / "toy.json")
+    assert set(found) == {"loss", "by"}
+    assert found["loss"][0] < 1e-9
+    assert found["loss"][1] == pytest.approx(2 / 3)
+    rows[2]["results"]["by"]["a"][1] += 0.5
+    assert differences(rows, tmp_path / "toy.json")["by"] == (0.5, 2.0)
+
+
+def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
+    rows = [perform(study(), Toy(0))]
+    write_record(study(), rows, tmp_path / "toy.json")
+    with pytest.raises(
+        InputError, match=r"toy\.json: the run: diverged .* seed=0, fate=nan.*: in the record it is not"
+    ):
+        differences([perform(study(), Toy(0, "nan"))], tmp_path / "toy.json")
+    with pytest.raises(InputError, match="in the record it was complete"):
+        differences([rows[0] | {"status": "diverged"}], tmp_path / "toy.json")
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
+    found, wanted = recorded(name, "experiments"), STUDIES[name].runs
+    assert [row["run"] for row in found.rows] == [record.asdict(run) for run in wanted]
+    assert set(found.machine) == {"date", "processor", "cores", "python", "numpy", "code"}
+    assert all(row["status"] in record.DONE and (row["status"] != "complete" or row["results"]) for row in found.rows)
+
+
+@pytest.mark.parametrize("name", list(STUDIES))
+def test_every_run_of_a_study_is_there_once(name):
+    keys = [record.key(record.asdict(run)) for run in STUDIES[name].runs]
+    assert len(set(keys)) == len(keys)
+    assert {run.seed for run in STUDIES[name].runs} == set(range(5))
+
+
+# The command
+
+
+def command(*arguments, **options):
+    return subprocess.run([sys.executable, str(RUN), *arguments], capture_output=True, text=True, **options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("balance",), "unknown study 'balance'; did you mean balancing?"),
+        (("balancing", "--workers", "0"), "--workers = 0: must be at least 1"),
+    ],
+)
+def test_mistakes_get_one_line(arguments, message):
+    done = command(*arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"experiments: error: {message}\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="interrupts by signal")
+def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
+    started = subprocess.Popen(
+        [sys.executable, str(RUN), "ablations", "--runs", str(tmp_path), "--workers", "1"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not (tmp_path / "ablations.jsonl").exists() and started.poll() is None:
+        time.sleep(0.1)
+    time.sleep(3)  # the first run is training now: it takes several times as long
+    os.killpg(started.pid, signal.SIGINT)
+    told_rows, errors = started.communicate(timeout=60)
+    assert started.returncode == 1
+    assert errors.splitlines()[-1] == "experiments: interrupted; what ended is kept, call again to go on"
+    rows = [json.loads(line) for line in (tmp_path / "ablations.jsonl").read_text().splitlines()]
+    assert [row["status"] for row in rows] == ["interrupted"]
+    assert told_rows.startswith("ablations: interrupted after ")
+    assert rows[0]["trace"][-1]["step"] <= rows[0]["steps_done"]
+
+
+# The studies themselves, in small
+
+
+def test_the_balancing_study_measures_what_it_says():
+    run = balancing.Run("loss-free", 1e-3, seed=1, steps=20)
+    model = balancing.trained(run, Trace())
+    found = balancing.observe(model, n_batches=2)
+    loads = np.array(found["loads"])  # [gates, domains, E]
+    assert loads.sum(axis=(1, 2)).tolist() == [2 * 8 * 64 * 4] * 2
+    assert loads.sum(axis=2).tolist() == [[2 * 2 * 64 * 4] * 4] * 2
+    whole = loads.sum(axis=1)
+    assert found["global"] == pytest.approx(np.mean(whole.max(axis=1) / whole.mean(axis=1) - 1))
+    assert found["global"] <= found["batch"] <= found["sequence"]  # a maximum of means is at most the mean of maxima
+    assert 0 <= found["dropped"] < 1
+    held = np.concatenate(balancing.held_out(2))
+    assert found["loss"] == pytest.approx(ablations.losses(model, held)["loss"], rel=1e-9)
+
+
+def test_dropping_while_training_changes_the_training_and_not_what_is_measured_without():
+    run = balancing.Run("none", seed=1, steps=15)
+    plain, limited = (balancing.trained(replace(run, dropping=one), Trace()) for one in (False, True))
+    assert limited.config.gate.capacity_factor == 1
+    one, other = (balancing.observe(model, 1) for model in (plain, limited))
+    assert one["loss"] != other["loss"]
+    text = balancing.held_out(1)[0]
+    free = balancing.with_capacity(limited, None)
+    assert other["loss"] == pytest.approx(balancing.mean_loss(free, [text]))
+    kept_share = np.mean([one.kept.mean() for one in limited.routings(text[:, :-1])])
+    assert other["dropped"] == pytest.approx(1 - kept_share)
+    assert kept_share < 1
+
+
+def test_the_variants_of_the_ablations_have_equal_flop():
+    found = {name: ablations.flop_per_token(ablations.config(name).shape) for name in ablations.VARIANTS}
+    first = found[ablations.FIRST]
+    assert all(abs(one / first - 1) < 0.002 for one in found.values()), found
+
+
+def test_the_variants_differ_where_they_say():
+    shapes = {name: ablations.config(name).shape for name in ablations.VARIANTS}
+    experts = {name: shape.experts for name, shape in shapes.items() if shape.experts}
+    assert {(one.n_routed + one.n_shared) * one.d_expert for one in experts.values()} == {512}
+    assert {(one.top_k + one.n_shared) * one.d_expert for one in experts.values()} == {128}
+    assert shapes["dense"].experts is None
+    # two keys and values of 16 a head, or a latent of 32 and a rotary key of 8, in three layers
+    elements = {"MHA": 3 * 128, "GQA, 2 groups": 3 * 64, "MQA": 3 * 32, ablations.FIRST: 3 * 40}
+    for name, count in elements.items():
+        model = initialised(ablations.config(name), seed=0, dtype=np.float64)
+        assert ablations.sizes(model)["cache_elements_per_token"] == count
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: balancing.model(balancing.Run("all")), "method = 'all': must be one of: none, V2's three losses"),
+        (lambda: ablations.config("sparse"), "variant = 'sparse': must be one of"),
+    ],
+)
+def test_unknown_methods_and_variants(make, message):
+    with pytest.raises(InputError, match=message):
+        make()
+
+
+# Spread
+
+
+def test_an_interval_by_hand():
+    # mean 3, deviation sqrt(2.5), t of 4 degrees 2.776445: half-width 2.776445 · sqrt(2.5 / 5)
+    found = interval([1, 2, 3, 4, 5])
+    assert (found.mean, found.half) == (3, pytest.approx(2.776445 * np.sqrt(0.5), rel=1e-6))
+    assert (found.low, found.high, found.sign) == (pytest.approx(1.036757, rel=1e-5), pytest.approx(4.963243), 1)
+
+
+def test_pairs_of_equal_seeds_have_the_spread_of_their_differences():
+    found = paired([1.1, 2.2, 3.3], [1.0, 2.0, 3.0])
+    assert found.mean == pytest.approx(0.2)
+    assert found.sign == 0
+    assert paired([1.0, 2.0, 3.0], [1.1, 2.11, 3.1]).sign == -1
+
+
+def test_too_few_values_and_unequal_lists_are_refused():
+    with pytest.raises(InputError, match="1 values: must be at least 2"):
+        interval([1.0])
+    with pytest.raises(InputError, match="3 values and 2: must be one of each for every seed"):
+        paired([1, 2, 3], [1, 2])
