@@ -5,8 +5,10 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from shapes import TINY
 
 from repro.calc import serving
+from repro.calc.parameters import active_parameters, parts
 
 share = st.floats(0, 1)
 positive = st.floats(1e-3, 1e12)
@@ -150,3 +152,46 @@ def test_context_only_adds_bytes(parameters, bits, tokens, cache):
         parameters, bits_per_parameter=bits, cached_tokens=tokens, cache_bytes_per_token=cache
     )
     assert math.isclose(with_context, alone + tokens * cache, rel_tol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("speedup", "cost", "drafted", "needed"),
+    [
+        (1.8, 0.0, 1, 0.8),  # 1 + a
+        (2.0, 0.0, 1, 1.0),
+        (1.5, 0.2, 1, 0.8),  # (1 + a) / 1.2
+        (2.0, 0.0, 2, (math.sqrt(5) - 1) / 2),  # a + a² = 1: the golden section
+        (1.0, 0.3, 1, 0.3),
+    ],
+)
+def test_the_acceptance_that_a_speedup_needs(speedup, cost, drafted, needed):
+    assert serving.acceptance_for(speedup, draft_cost=cost, drafted=drafted) == pytest.approx(needed, abs=1e-12)
+
+
+@given(share, st.floats(0, 0.9), st.integers(1, 5))
+def test_acceptance_for_inverts_the_speedup(acceptance, cost, drafted):
+    speedup = serving.speculative_speedup(acceptance, draft_cost=cost, drafted=drafted)
+    found = serving.acceptance_for(speedup, draft_cost=cost, drafted=drafted)
+    assert serving.speculative_speedup(found, draft_cost=cost, drafted=drafted) == pytest.approx(speedup, rel=1e-9)
+
+
+def test_doubling_with_one_draft_at_any_cost_cannot_be():
+    assert serving.acceptance_for(2.0, draft_cost=0.01) is None
+
+
+def test_experts_touched_by_hand():
+    assert serving.experts_touched(8, 2, 1) == pytest.approx(2)
+    assert serving.experts_touched(8, 2, 2) == pytest.approx(3.5)  # 2 + 2 · 6/8
+    assert serving.experts_touched(256, 8, 1e6) == pytest.approx(256)
+
+
+def test_parameters_read_by_one_token_are_the_active_ones_without_embedding_and_norms():
+    norms = sum(part.active for part in parts(TINY) if part.name == "norms")
+    assert serving.read_parameters(TINY, 1) == pytest.approx(active_parameters(TINY, embedding_counted=False) - norms)
+
+
+def test_a_step_of_many_tokens_reads_every_expert_and_two_tokens_cost_no_more():
+    assert serving.read_parameters(TINY, 1e6) == pytest.approx(serving.read_parameters(TINY, 2e6))
+    module = serving.read_by_draft(TINY, 1e6) / serving.read_parameters(TINY, 1e6)
+    assert serving.memory_bound_draft_cost(TINY, 1e6) == pytest.approx(module)
+    assert serving.memory_bound_draft_cost(TINY, 1) > serving.memory_bound_draft_cost(TINY, 100)

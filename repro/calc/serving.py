@@ -1,5 +1,8 @@
 """What serving costs and how fast memory lets it be: bytes resident, bytes touched, tokens, dollars."""
 
+from repro.calc.architecture import Architecture
+from repro.calc.parameters import Part, mtp_parts, parts
+
 TOKENS_PER_PRICE = 1e6  # list prices are per million tokens
 
 
@@ -83,3 +86,61 @@ def speculative_speedup(acceptance: float, *, draft_cost: float, drafted: int = 
     Source: Leviathan et al. (arXiv 2211.17192), theorem 3.8.
     """
     return speculative_tokens_per_step(acceptance, drafted) / (1 + drafted * draft_cost)
+
+
+def acceptance_for(speedup: float, *, draft_cost: float, drafted: int = 1) -> float | None:
+    """Return the acceptance that a speed-up needs, None where even certain drafts do not reach it.
+
+    Args: speedup: at least 1. draft_cost, drafted: as in speculative_speedup, which this inverts by halving.
+    """
+    low, high = 0.0, 1.0
+    if speculative_speedup(high, draft_cost=draft_cost, drafted=drafted) < speedup:
+        return None
+    for _ in range(60):
+        middle = (low + high) / 2
+        reached = speculative_speedup(middle, draft_cost=draft_cost, drafted=drafted) >= speedup
+        low, high = (low, middle) if reached else (middle, high)
+    return high
+
+
+def experts_touched(n_routed: int, top_k: int, tokens: float) -> float:
+    """Return how many experts of a layer tokens choose between them when each chooses evenly and on its own.
+
+    Args: n_routed: experts to choose from. top_k: that each token chooses. tokens: that choose.
+    """
+    return n_routed * (1 - (1 - top_k / n_routed) ** tokens)
+
+
+def read_parameters(shape: Architecture, tokens: float) -> float:
+    """Return the parameters that one step of the main model over so many tokens reads, each once.
+
+    Args: shape: of the model. tokens: in the step, of all sequences; their experts as in experts_touched. Rows of the
+        embedding, norms and the cache are left out.
+    """
+    return _read(parts(shape), shape, tokens)
+
+
+def read_by_draft(shape: Architecture, tokens: float) -> float:
+    """Return the parameters that drafting one token for each of so many reads in a module, the head once more."""
+    return _read(mtp_parts(shape), shape, tokens) / max(shape.n_mtp, 1)
+
+
+def _read(found: list[Part], shape: Architecture, tokens: float) -> float:
+    experts = shape.experts
+    touched = experts_touched(experts.n_routed, experts.top_k, tokens) / experts.n_routed if experts else 0
+    return sum(
+        max(part.total, part.multiplied)
+        * (touched if part.name == "routed experts" else 1)  # a shared head is read too
+        for part in found
+        if part.name not in ("embedding", "norms")
+    )
+
+
+def memory_bound_draft_cost(shape: Architecture, sequences: float) -> float:
+    """Return what drafting and checking one token adds to a step whose time is that of reading weights, as a share.
+
+    Args: shape: with a module for multi-token prediction. sequences: decoded together, each with one draft, so that a
+        step checks two tokens of each and reads the experts of both.
+    """
+    alone = read_parameters(shape, sequences)
+    return (read_parameters(shape, 2 * sequences) + read_by_draft(shape, sequences)) / alone - 1

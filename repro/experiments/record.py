@@ -142,8 +142,8 @@ def told(name: str, row: Row) -> str:
 
 
 def write_record(study: Study, rows: Sequence[Row], path: Path) -> None:
-    """Write a study's rows beside machine, versions and code, one row to a line."""
-    head = json.dumps({**machine(), "code": code_version()})
+    """Write a study's rows beside machine, versions and date, one row to a line."""
+    head = json.dumps(machine())
     body = ",\n".join(json.dumps(_rounded(row)) for row in rows)
     path.write_text(f'{{"study": "{study.name}", "machine": {head}, "rows": [\n{body}\n]}}\n', encoding="utf-8")
 
