@@ -1,4 +1,4 @@
-"""Tables of scores in DeepSeek's reports on V3 (arXiv 2412.19437) and R1 (arXiv 2501.12948), against their prints."""
+"""Tables of scores in DeepSeek's papers, DeepSeekMoE to R1 (arXiv 2401.06066 to 2501.12948), against their prints."""
 
 import pytest
 
@@ -21,6 +21,9 @@ def scores(row):
         ("v3_table_6", 22, 7, 2),  # SWE Verified and Aider-Polyglot of V2
         ("v3_table_7", 2, 6, 0),
         ("r1_table_4", 21, 6, 10),  # of o1-1217, whose scores are OpenAI's own
+        ("v2_table_8", 4, 3, 0),
+        ("v2_table_9", 4, 4, 0),
+        ("deepseekmoe_figure_3", 6, 4, 0),
     ],
 )
 def test_rows_models_and_blanks(table, rows, models, blank):
@@ -31,7 +34,8 @@ def test_rows_models_and_blanks(table, rows, models, blank):
 
 
 def test_every_table_is_tested():
-    assert set(TABLES) == {"v3_table_4", "v3_table_5", "v3_table_6", "v3_table_7", "r1_table_4"}
+    v2, v3 = {"v2_table_8", "v2_table_9"}, {"v3_table_4", "v3_table_5", "v3_table_6", "v3_table_7"}
+    assert set(TABLES) == v2 | v3 | {"r1_table_4", "deepseekmoe_figure_3"}
 
 
 @pytest.mark.parametrize("table", sorted(TABLES))
@@ -74,6 +78,11 @@ def test_percentages_have_one_decimal_as_printed(table):
         ("v3_table_6", "C-Eval", "EM", "LLaMA-3.1-405B-Inst.", "61.5"),
         ("v3_table_7", "Arena-Hard", "win rate", "DeepSeek-V3", "85.5"),
         ("v3_table_7", "AlpacaEval 2.0", "length-controlled win rate", "LLaMA-3.1 405B", "40.5"),
+        ("v2_table_8", "MMLU", "Acc.", "Dense 7B w/ MHA", "45.2"),
+        ("v2_table_8", "BBH", "EM", "Dense 7B w/ MQA", "33.2"),
+        ("v2_table_9", "C-Eval", "Acc.", "Small MoE w/ MLA", "50.9"),
+        ("v2_table_9", "BBH", "EM", "Large MoE w/ MLA", "50.7"),
+        ("deepseekmoe_figure_3", "HellaSwag", "Acc.", "1 shared and 7 of 63", "54.8"),
         ("r1_table_4", "AIME 2024", "Pass@1", "DeepSeek-R1", "79.8"),
         ("r1_table_4", "MATH-500", "Pass@1", "OpenAI-o1-1217", "96.4"),
         ("r1_table_4", "Codeforces", "Rating", "DeepSeek-R1", "2029"),
