@@ -9,6 +9,7 @@ from repro.claims.audits import (
     hardware,
     hours,
     kv_cache,
+    mechanisms,
     parameters,
     precision,
     serving,
@@ -19,5 +20,5 @@ from repro.claims.verdict import Case, Verdict, judge
 __all__ = [
     "Case", "Claim", "Finding", "Printed", "Result", "Verdict",
     "as_json", "benchmarks", "context", "counts", "dollars", "flops", "hardware", "hours", "judge", "kv_cache",
-    "load_register", "parameters", "precision", "run_all", "run_audit", "serving", "under",
+    "load_register", "mechanisms", "parameters", "precision", "run_all", "run_audit", "serving", "under",
 ]  # fmt: skip

@@ -120,33 +120,3 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> F
         + f". Ahead in: {leads or 'nothing'}. Writing is read from open-ended tasks that another model judges; a lead "
         "is more benchmarks won than lost.",
     )
-
-
-@audits("A21")
-def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
-    """Loss-free balancing against two auxiliary losses, and what it loses."""
-    rows = facts.table("v3_table_5")
-    pairs = {
-        size: percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))
-        for size in ("Small", "Large")
-    }
-    least = min(net(pair, tie_points) for pair in pairs.values())
-    losses = [name for pair in pairs.values() for name in lost(pair, tie_points)]
-    gaps = [
-        facts[f"balancing.v3_{size}_batch_wise_loss"] - facts[f"balancing.v3_{size}_loss_free_loss"]
-        for size in ("1b", "3b")
-    ]
-    weight = facts["balancing.v3_sequence_loss_weight"]
-    before, after = (facts[f"balancing.paper_1b_{way}_maxvio"] for way in ("controlled", "loss_free"))
-    return Finding(
-        "comparisons, won less lost",
-        (
-            Case("most scores, against a sequence-wise auxiliary loss, at both sizes", least, true=least > 0),
-            Case("every score, against the same", least, true=least > 0 and not losses),
-        ),
-        "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
-        + f". Lost: {', '.join(losses) or 'none'}. In separate runs at 1B and 3B a batch-wise auxiliary loss ends "
-        f"{short(max(map(abs, gaps)))} apart from it in validation loss. V3 itself keeps a sequence-wise loss at a "
-        f"weight of {short(weight)}. The method's own paper reports an imbalance of {short(after)} against "
-        f"{short(before)}.",
-    )

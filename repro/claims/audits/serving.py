@@ -1,12 +1,11 @@
 """Claims about running the models: speed, memory, price: notebook 06."""
 
 from repro.calc import memory, parameters, serving
-from repro.calc.compute import multiplied_parameters
 from repro.claims.audit import Finding
 from repro.claims.audits.hardware import audits
 from repro.claims.models import shape
-from repro.claims.verdict import Case, readings
-from repro.claims.words import percent, short
+from repro.claims.verdict import Case
+from repro.claims.words import short
 from repro.facts import Ledger
 
 GB = 1e9
@@ -17,32 +16,6 @@ LARGE = (
     "ernie_4", "glm_4", "moonshot_v1", "qwen_1_5_72b",
 )  # fmt: skip
 SMALL = ("llama_3_8b", "gemma_7b")
-
-
-@audits("A13")
-def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
-    """The reported speed-up, and the bound from acceptance and from the cost of a draft."""
-    v3 = shape(facts, "deepseek_v3")
-    main = multiplied_parameters(v3, mtp_counted=False)
-    draft = multiplied_parameters(v3, mtp_counted=True) / main - 1
-    bound = serving.speculative_tokens_per_step(acceptance)
-    computed = serving.speculative_speedup(acceptance, draft_cost=draft)
-    return Finding(
-        "ratio",
-        readings(
-            "speedup",
-            {
-                "tokens per second, as reported": facts["mtp.speedup"],
-                f"from an acceptance of {percent(acceptance)}, drafts free": bound,
-                f"from the same, a draft at its share of the parameters, {percent(draft)}": computed,
-                "throughput of a full server, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
-            },
-        ),
-        f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
-        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. One "
-        "draft a step can at most double, with every draft accepted and none costing anything.",
-        digits=3,
-    )
 
 
 @audits("A14")

@@ -1,0 +1,91 @@
+"""Claims about balancing and multi-token prediction, whose mechanisms run at toy size: notebooks 12 and 13."""
+
+from repro.calc import serving
+from repro.calc.compute import multiplied_parameters
+from repro.calc.scores import compare
+from repro.claims.audit import Finding, audit_of
+from repro.claims.audits.benchmarks import lost, net, percentages, record
+from repro.claims.models import shape
+from repro.claims.verdict import Case, readings
+from repro.claims.words import percent, short
+from repro.facts import Ledger
+
+DOMAINS = ("wikipedia", "github", "mathematics")  # whose loads V3's report draws
+
+
+def draft_share(facts: Ledger) -> float:
+    """Return the parameters that V3's module multiplies for a draft, as a share of those of a token."""
+    v3 = shape(facts, "deepseek_v3")
+    main = multiplied_parameters(v3, mtp_counted=False)
+    return multiplied_parameters(v3, mtp_counted=True) / main - 1
+
+
+@audit_of("A13", notebook="13_multi_token_prediction")
+def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
+    """The reported speed-up, the bound from acceptance and the cost of a draft, and what others measured."""
+    draft = draft_share(facts)
+    bound = serving.speculative_tokens_per_step(acceptance)
+    computed = serving.speculative_speedup(acceptance, draft_cost=draft)
+    least, most = (facts[f"mtp.amd_random_speedup_concurrency_{users}"] for users in (64, 1))
+    return Finding(
+        "ratio",
+        readings(
+            "speedup",
+            {
+                "tokens per second, as reported": facts["mtp.speedup"],
+                f"from an acceptance of {percent(acceptance)}, drafts free": bound,
+                f"from the same, a draft at its share of the parameters, {percent(draft)}": computed,
+                "throughput of a full server, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
+                "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
+                "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
+                "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
+                "128 sequences on each of 128 GPUs, as LMSYS measured": facts["mtp.lmsys_large_throughput_ratio"],
+            },
+        ),
+        f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
+        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. One "
+        "draft a step can at most double, with every draft accepted and none costing anything; chained drafts, "
+        "which the report does not use, can do more for one user. The gain shrinks as a server fills. AMD's "
+        f"{short(least)} to {short(most)} for 64 users down to one loosen acceptance, which changes what is generated, "
+        "and are left out.",
+        digits=3,
+    )
+
+
+@audit_of("A21", notebook="12_load_balancing")
+def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
+    """Loss-free balancing against two auxiliary losses in scores, and the balance on one kind of text alone."""
+    rows = facts.table("v3_table_5")
+    pairs = {
+        size: percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))
+        for size in ("Small", "Large")
+    }
+    least = min(net(pair, tie_points) for pair in pairs.values())
+    losses = [name for pair in pairs.values() for name in lost(pair, tie_points)]
+    gaps = [
+        facts[f"balancing.v3_{size}_batch_wise_loss"] - facts[f"balancing.v3_{size}_loss_free_loss"]
+        for size in ("1b", "3b")
+    ]
+    uneven = {
+        way: [facts[f"balancing.v3_16b_{way}_{domain}_maxvio"] for domain in DOMAINS]
+        for way in ("loss_based", "loss_free")
+    }
+    domains = list(zip(uneven["loss_free"], uneven["loss_based"], strict=True))
+    evener = sum((free < based) - (free > based) for free, based in domains)
+    weight = facts["balancing.v3_sequence_loss_weight"]
+    before, after = (facts[f"balancing.paper_1b_{way}_maxvio"] for way in ("controlled", "loss_free"))
+    return Finding(
+        "comparisons, won less lost",
+        (
+            Case("most scores, against a sequence-wise auxiliary loss, at both sizes", least, true=least > 0),
+            Case("every score, against the same", least, true=least > 0 and not losses),
+            Case("even load on one kind of text alone, against the same", evener, true=evener >= 0),
+        ),
+        "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
+        + f". Lost: {', '.join(losses) or 'none'}. In separate runs at 1B and 3B a batch-wise auxiliary loss ends "
+        f"{short(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own paper reports "
+        f"an imbalance of {short(after)} against {short(before)}; on one kind of text alone, read off figure 10 of "
+        f"V3's report, it is {', '.join(map(short, uneven['loss_free']))} against "
+        f"{', '.join(map(short, uneven['loss_based']))}. V3 keeps a sequence-wise loss of weight {short(weight)}, and "
+        "copies of busy experts in serving.",
+    )
