@@ -291,7 +291,7 @@ def shared(u, p):
 
 
 def test_max_violation_by_hand():
-    assert max_violation(np.array([[4, 4, 4, 4], [8, 4, 2, 2], [16, 0, 0, 0]])).tolist() == [0, 1, 3]
+    assert max_violation(np.array([[4, 4, 4, 4], [8, 4, 2, 2], [16, 0, 0, 0], [0, 0, 0, 0]])).tolist() == [0, 1, 3, 0]
 
 
 def test_loads_of_groups_and_idle_experts_by_hand():

@@ -6,7 +6,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.lab import recorded as module
-from repro.lab.recorded import recorded
+from repro.lab.recorded import Recorded, recorded
 
 
 @pytest.fixture
@@ -23,6 +23,19 @@ def test_rows_are_found_by_their_fields(folder):
     for wanted in ({"case": "a"}, {"case": "b"}):
         with pytest.raises(InputError, match="must be 1"):
             recorded("x").row(**wanted)
+
+
+def test_results_come_in_the_order_of_seeds():
+    rows = [
+        {"run": {"way": "a", "seed": seed}, "status": "complete", "results": {"loss": seed / 2, "by": {"x": 3 * seed}}}
+        for seed in (2, 0, 1)
+    ]
+    found = Recorded({}, [*rows, {"run": {"way": "b", "seed": 0}, "status": "diverged", "results": {}}, *rows[:1]])
+    for wanted in ({"way": "a"}, {"way": "b"}, {"way": "c"}):  # a seed twice, a run that stopped, none
+        with pytest.raises(InputError, match="must be complete, one of each seed"):
+            found.over_seeds("loss", **wanted)
+    assert Recorded({}, rows).over_seeds("loss", way="a") == [0, 0.5, 1]
+    assert Recorded({}, rows).over_seeds("by.x", way="a") == [0, 3, 6]
 
 
 @pytest.mark.parametrize("text", ["{}", '{"machine": [], "rows": []}', '{"machine": {}}', "[]", "{"])

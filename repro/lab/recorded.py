@@ -23,12 +23,30 @@ class Recorded:
             raise InputError(f"recorded measurements of {wanted}: {len(found)}, must be 1")
         return found[0]
 
+    def over_seeds(self, result: str, **wanted: Any) -> list[Any]:
+        """Return a result of the runs of experiments whose settings are these, in the order of their seeds.
+
+        Args: result: its name, parts joined by dots where results are nested.
+        Raises: InputError where there is no such run, one did not complete, or one seed is there twice.
+        """
+        runs = [row for row in self.rows if all(row["run"].get(name) == value for name, value in wanted.items())]
+        seeds = [row["run"]["seed"] for row in runs]
+        if not runs or len(set(seeds)) < len(seeds) or any(row["status"] != "complete" for row in runs):
+            raise InputError(f"recorded runs of {wanted}: {len(runs)}, must be complete, one of each seed")
+        return [_inside(row["results"], result) for row in sorted(runs, key=lambda row: row["run"]["seed"])]
+
     @property
     def where(self) -> str:
         """The machine in one line."""
         own = self.machine
         versions = f"Python {own['python']}, numpy {own['numpy']}"
         return f"{own['processor']}, {own['cores']} cores, {versions}, {own['date']}"
+
+
+def _inside(results: Mapping[str, Any], path: str) -> Any:
+    for part in path.split("."):
+        results = results[part]
+    return results
 
 
 def recorded(name: str, kind: str = "benchmarks") -> Recorded:

@@ -135,12 +135,14 @@ def update_biases(parameters: dict, loads: Sequence[Array], bias_speed: float) -
 
 
 def max_violation(load: Array) -> Array:
-    """Return MaxVio, by how much the fullest expert's load exceeds the mean: [..., E] -> [...].
+    """Return MaxVio, by what part of the mean the fullest exceeds it, 0 where nothing has any load.
 
+    Args: load: of experts, or of groups or GPUs, [..., E].
+    Returns: [...], from 0 to E - 1.
     Source: Wang et al. (arXiv 2408.15664), equation 4.
     """
-    load = np.asarray(load, float)
-    return load.max(axis=-1) / load.mean(axis=-1) - 1
+    most, mean = np.max(load, axis=-1), np.mean(load, axis=-1)
+    return np.divide(most, mean, out=np.ones_like(mean), where=mean > 0) - 1
 
 
 def group_load(load: Array, n_groups: int) -> Array:
