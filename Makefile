@@ -12,11 +12,11 @@ export OPENBLAS_NUM_THREADS := 1
 # A user's own settings for these would change what notebooks draw and what pytest runs.
 unexport MPLBACKEND REPRO_FIGURES PYTEST_ADDOPTS
 
-.PHONY: help setup reproduce test check oracles lab bench notebooks lock clean
+.PHONY: help setup reproduce test check oracles lab bench experiments notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-12s %s\n", $$1, $$2}'
 
 setup: $(VENV)/.installed ## create .venv from the lock
 
@@ -42,6 +42,9 @@ bench: setup ## how long commands, sampling and the numpy model take, as ratios 
 	@$(BIN)/python benchmarks/sampling.py
 	@$(BIN)/python benchmarks/commands.py
 	@$(BIN)/python benchmarks/nano.py
+
+experiments: setup ## repeat the long training runs, resumable, and compare them with the record
+	@$(BIN)/python experiments/run.py
 
 notebooks: setup ## execute the committed notebooks again, in place
 	@$(BIN)/repro run --in-place
