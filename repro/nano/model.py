@@ -87,7 +87,7 @@ class Model:
         tokens = self.checked(tokens)
         if caches is not None:
             self._check_caches(caches, *tokens.shape)
-        hidden, _ = self._hidden(tokens, caches, absorbed=absorbed, keep=False)
+        hidden, _ = self.hidden(tokens, caches, absorbed=absorbed, keep=False)
         return linear(hidden, self.head)
 
     def routings(self, tokens: Array) -> list[Routing]:
@@ -97,7 +97,7 @@ class Model:
     @flags_of_blas_ignored
     def kept_by_layer(self, tokens: Array) -> list[tuple]:
         """Return what each layer's forward pass over tokens [B, T] keeps for its backward pass."""
-        _, (saved_blocks, _) = self._hidden(self.checked(tokens))
+        _, (saved_blocks, _) = self.hidden(self.checked(tokens))
         return saved_blocks
 
     @flags_of_blas_ignored
@@ -111,7 +111,7 @@ class Model:
         tokens, n_mtp = self.checked(tokens), self.config.shape.n_mtp
         if tokens.shape[1] <= n_mtp:
             raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp}, with {n_mtp} modules")
-        hidden, _ = self._hidden(tokens, keep=False)
+        hidden, _ = self.hidden(tokens, keep=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
 
@@ -156,7 +156,7 @@ class Model:
         inputs, n_mtp = tokens[:, :-1], self.config.shape.n_mtp
         if inputs.shape[1] <= n_mtp:
             raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp + 1}, with {n_mtp} modules")
-        hidden, saved = self._hidden(inputs)
+        hidden, saved = self.hidden(inputs)
         outputs, saved_modules = self._modules(hidden, inputs)
         losses, d_outputs, d_head = [], [], 0
         for depth, output in enumerate([hidden, *outputs]):
@@ -211,10 +211,14 @@ class Model:
                 raise InputError(f"caches: hold {caches[0].length} and {one.length} tokens, must hold the same")
             one.check_room(count)
 
-    def _hidden(
+    def hidden(
         self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False, keep: bool = True
     ) -> tuple[Array, tuple]:
-        """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs, if kept."""
+        """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs, if kept.
+
+        Args: tokens: integers [B, T] that `checked` has passed. caches, absorbed: as `forward` takes them.
+            keep: whether what each layer saves is returned too.
+        """
         p = self.parameters
         h = np.asarray(p["embedding"][tokens])
         saved_blocks = []

@@ -2,17 +2,30 @@
 
 import numpy as np
 
+from repro.nano.attention import Cache
 from repro.nano.block import block, block_backward
 from repro.nano.config import Config
-from repro.nano.ops import Array, halves, keep, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import Array, halves, linear, linear_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import keep as kept
 
 
-def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, workers: int = 1) -> tuple[Array, tuple]:
+def mtp_module(
+    hidden: Array,
+    embedded: Array,
+    p: dict,
+    config: Config,
+    cache: Cache | None = None,
+    *,
+    absorbed: bool = False,
+    workers: int = 1,
+    keep: bool = True,
+) -> tuple[Array, tuple]:
     """Return one module's representation, from the one a depth before and the embedding of the next token.
 
     Args: hidden: [B, T, d_model], at each position the normed output of the main model, or of the module before.
         embedded: [B, T, d_model], of the token that the depth before was to predict there. p: "hidden_norm",
-        "embedding_norm", "projection" [d_model, 2 d_model], "block", "norm". config: of the model. workers: threads.
+        "embedding_norm", "projection" [d_model, 2 d_model], "block", "norm". config: of the model. cache, absorbed,
+        workers, keep: as `block` takes them, the cache holding the module's own positions.
     Returns: [B, T, d_model], to be multiplied by the shared head, and what the backward pass needs.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 and 22; the embedding's half comes first in the
         published weights, second in the equation.
@@ -20,9 +33,10 @@ def mtp_module(hidden: Array, embedded: Array, p: dict, config: Config, *, worke
     e, saved_e = rms_norm(embedded, p["embedding_norm"], config.rms_norm_eps)
     h, saved_h = rms_norm(hidden, p["hidden_norm"], config.rms_norm_eps)
     both = np.concatenate([e, h], axis=-1)  # [B, T, 2 d_model]
-    out, saved_block = block(linear(both, p["projection"]), p["block"], config, workers=workers)
+    x = linear(both, p["projection"])
+    out, saved_block = block(x, p["block"], config, cache, absorbed=absorbed, workers=workers, keep=keep)
     y, saved_y = rms_norm(out, p["norm"], config.rms_norm_eps)
-    return y, (saved_e, saved_h, keep(both, p["projection"]), saved_block, saved_y)
+    return y, (saved_e, saved_h, kept(both, p["projection"]), saved_block, saved_y)
 
 
 def mtp_module_backward(
