@@ -77,15 +77,17 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
     return Finding(
         "comparisons, won less lost",
         (
-            Case("most scores, against a sequence-wise auxiliary loss, at both sizes", least, true=least > 0),
+            Case("most scores, against V2's auxiliary losses, at both sizes", least, true=least > 0),
             Case("every score, against the same", least, true=least > 0 and not losses),
             Case("even load on one kind of text alone, against the same", evener, true=evener >= 0),
         ),
         "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
-        + f". Lost: {', '.join(losses) or 'none'}. In separate runs at 1B and 3B a batch-wise auxiliary loss ends "
-        f"{short(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own paper reports "
-        f"an imbalance of {short(after)} against {short(before)}; on one kind of text alone, read off figure 10 of "
-        f"V3's report, it is {', '.join(map(short, uneven['loss_free']))} against "
+        + f". Lost: {', '.join(losses) or 'none'}. The biases were published on "
+        f"{facts.date('balancing.paper_1b_loss_free_maxvio')}, by DeepSeek; routing without such a loss is older, as "
+        "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a batch-wise "
+        f"loss ends {short(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own "
+        f"paper reports an imbalance of {short(after)} against {short(before)}; on one kind of text alone, read off "
+        f"figure 10 of V3's report, it is {', '.join(map(short, uneven['loss_free']))} against "
         f"{', '.join(map(short, uneven['loss_based']))}. V3 keeps a sequence-wise loss of weight {short(weight)}, and "
         "copies of busy experts in serving.",
     )
