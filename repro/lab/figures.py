@@ -9,6 +9,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
@@ -65,7 +66,7 @@ def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
 
     Args: axes: with bars. digits: significant digits kept.
     """
-    boxes = [patch for group in axes.containers for patch in group]
+    boxes = [patch for group in axes.containers if isinstance(group, BarContainer) for patch in group]
     across = len({box.get_y() for box in boxes}) > 1
     return [to_digits(box.get_width() if across else box.get_height(), digits) for box in boxes]
 
