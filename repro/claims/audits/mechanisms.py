@@ -33,19 +33,21 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
             "speedup",
             {
                 "tokens per second, as reported": facts["mtp.speedup"],
-                f"from an acceptance of {percent(acceptance)}, drafts free": bound,
+                f"tokens a pass of the main model, from an acceptance of {percent(acceptance)}": bound,
                 f"from the same, a draft at its share of the parameters, {percent(draft)}": computed,
-                "throughput of a full server, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
+                "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
                 "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
                 "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
                 "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
-                "128 sequences on each of 128 GPUs, as LMSYS measured": facts["mtp.lmsys_large_throughput_ratio"],
+                "throughput of a large cluster, against one that lacks overlapped scheduling too": facts[
+                    "mtp.lmsys_large_throughput_ratio"
+                ],
             },
         ),
         f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
         f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. One "
         "draft a step can at most double, with every draft accepted and none costing anything; chained drafts, "
-        "which the report does not use, can do more for one user. The gain shrinks as a server fills. AMD's "
+        "which the report does not use, did more for one user. Measured gains shrink as more are served. AMD's "
         f"{short(least)} to {short(most)} for 64 users down to one loosen acceptance, which changes what is generated, "
         "and are left out.",
         digits=3,
