@@ -185,6 +185,14 @@ def test_biases_go_down_for_the_full_and_up_for_the_empty_by_one_speed():
     assert biased_gates(parameters)[0]["bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
 
 
+def test_the_gates_of_modules_have_their_biases_moved_too():
+    parameters = initialised(V3, seed=0, dtype=np.float64).parameters  # a layer with experts, and two modules
+    update_biases(parameters, [np.eye(6)[n] for n in range(3)], 0.5)
+    moved = [parameters["layers"][1], *(module["block"] for module in parameters["mtp"])]
+    for n, one in enumerate(moved):
+        assert one["feed_forward"]["gate"]["bias"].tolist() == (0.5 - np.eye(6)[n]).tolist()
+
+
 def test_biases_never_touch_the_weights_of_experts():
     p = {"weight": normal(6, 5), "bias": np.array([0, 0, 0, 0, 0, 5.0])}
     routing = route(normal(4, 5), p, Gate("sigmoid", normalised=False), 2)
@@ -298,6 +306,7 @@ def test_loads_of_groups_and_idle_experts_by_hand():
     load = np.array([[9, 1, 5, 5], [20, 0, 0, 0], [10, 10, 10, 0]])
     assert group_load(load, 2).tolist() == [[10, 10], [20, 0], [20, 10]]
     assert idle(load).tolist() == [0, 0.75, 0.25]  # a tenth of the mean is 0.5, 0.5 and 0.75
+    assert idle(np.array([[1, 1, 1, 1], [1000, 0, 0, 0]])).tolist() == [0, 0.75]  # each by its own mean
 
 
 def test_counts_by_sequence():

@@ -17,18 +17,27 @@ def test_bubbles_of_eight_ranks():
     assert pipeline.bubble_1f1b(8, 1, 2) == 21  # 7 x 3
     assert pipeline.bubble_zb1p(8, 1, 2, 1) == 7  # 7 x (1 + 2 - 2)
     assert pipeline.bubble_dualpipe(8, 2, 1, 3) == 6  # 3 x (3 + 2 - 3)
+    assert pipeline.bubble_gpipe(8, 1, 2) == 21  # 7 x 3
+    assert pipeline.bubble_interleaved(8, 1, 2, 3) == 7  # 7 x 3 / 3
+    assert pipeline.bubble_dualpipev(8, 2, 1, 3) == 14  # of 16 stages: 7 x (3 + 2 - 3)
 
 
 def test_bubbles_of_unlike_durations():
     assert pipeline.bubble_1f1b(4, 1, 2.5) == 10.5  # 3 x 3.5
     assert pipeline.bubble_zb1p(4, 1, 2.5, 0.75) == 6  # 3 x (3.5 - 1.5)
     assert pipeline.bubble_dualpipe(4, 2.5, 0.75, 3.25) == 3.5  # 1 x (3.25 + 2.5 - 2.25)
+    assert pipeline.bubble_gpipe(4, 1, 2.5) == 10.5  # 3 x 3.5
+    assert pipeline.bubble_interleaved(4, 1, 2.5, 2) == 5.25  # 3 x 3.5 / 2
+    assert pipeline.bubble_dualpipev(4, 2.5, 0.75, 3.25) == 10.5  # 3 x (3.25 + 2.5 - 2.25)
 
 
 def test_the_shortest_pipelines_have_no_bubble():
     assert pipeline.bubble_1f1b(1, 1, 2) == 0
     assert pipeline.bubble_zb1p(1, 1, 2, 1) == 0
     assert pipeline.bubble_dualpipe(2, 2, 1, 3) == 0  # forward from both ends at once
+    assert pipeline.bubble_gpipe(1, 1, 2) == 0
+    assert pipeline.bubble_interleaved(1, 1, 2, 4) == 0
+    assert pipeline.bubble_dualpipev(1, 2, 1, 3) == 0
 
 
 def test_bytes_to_experts_and_back():
@@ -50,6 +59,23 @@ def test_experts_within_reach_of_a_node():
 def test_no_link_between_nodes_is_an_error():
     with pytest.raises(ZeroDivisionError):
         pipeline.experts_per_node(160e9, 0)
+
+
+def test_a_rank_without_a_stage_is_an_error():
+    with pytest.raises(ZeroDivisionError):
+        pipeline.bubble_interleaved(4, 1, 2, 0)
+
+
+@given(ranks, duration, duration)
+def test_with_one_stage_on_a_rank_interleaving_is_1f1b_which_idles_as_gpipe(n, forward, backward):
+    one = pipeline.bubble_1f1b(n, forward, backward)
+    assert pipeline.bubble_interleaved(n, forward, backward, 1) == pipeline.bubble_gpipe(n, forward, backward) == one
+
+
+@given(ranks, duration, duration, duration)
+def test_dualpipe_cut_in_half_idles_as_the_whole(n, backward, weight, overlapped):
+    whole = pipeline.bubble_dualpipe(n, backward, weight, overlapped)
+    assert pipeline.bubble_dualpipev(n // 2, backward, weight, overlapped) == whole
 
 
 @given(ranks, duration, duration)
