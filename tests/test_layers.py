@@ -16,6 +16,7 @@ MAY_IMPORT = {
     "calc": {"repro.calc"},
     "nano": {"repro.nano", "repro.calc"},
     "experiments": {"repro.experiments", "repro.nano", "repro.calc"},
+    "sim": {"repro.sim", "repro.nano", "repro.calc"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.facts"},
     "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts"},

@@ -479,6 +479,7 @@ def test_many_ranks_that_wait_are_told_in_short():
         ("1F1B", {"ranks": True}, "ranks = True: must be a whole number of at least 1"),
         ("1F1B", {"micro_batches": -1}, "micro_batches = -1: must be a whole number of at least 1"),
         ("1F1B", {"micro_batches": NAN}, "micro_batches = nan: must be a whole number of at least 1"),
+        ("1F1B", {"micro_batches": 125001}, "8 stages times 125001 micro-batches are 1000008: must be at most 1000000"),
         ("1F1B", {"micro_batches": 10**9}, "8 stages times 1000000000 micro-batches are 8000000000: must be at most "),
     ],
 )

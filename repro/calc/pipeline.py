@@ -3,6 +3,15 @@
 from repro.errors import InputError
 
 
+def bubble_gpipe(ranks: int, forward: float, backward: float) -> float:
+    """Return the idle time of one rank where all micro-batches run forward, then all backward, in the durations' unit.
+
+    Args: ranks: pipeline stages. forward, backward: durations of one micro-batch on one rank, backward in full.
+    Source: Narayanan et al. (arXiv 2104.04473), section 2.2.1; Huang et al. (arXiv 1811.06965), section 2.3.
+    """
+    return (ranks - 1) * (forward + backward)
+
+
 def bubble_1f1b(ranks: int, forward: float, backward: float) -> float:
     """Return the idle time of one rank, one forward one backward, in the unit of the durations.
 
@@ -10,6 +19,16 @@ def bubble_1f1b(ranks: int, forward: float, backward: float) -> float:
     Source: DeepSeek-V3 report (arXiv 2412.19437), table 2.
     """
     return (ranks - 1) * (forward + backward)
+
+
+def bubble_interleaved(ranks: int, forward: float, backward: float, chunks: float) -> float:
+    """Return the idle time of one rank that holds several stages of 1F1B, every so many ranks one.
+
+    Args: forward, backward: of one micro-batch on one rank, all its stages together. chunks: stages of a rank.
+    Raises: ZeroDivisionError where there are none.
+    Source: Narayanan et al. (arXiv 2104.04473), section 2.2.2.
+    """
+    return (ranks - 1) * (forward + backward) / chunks
 
 
 def bubble_zb1p(ranks: int, forward: float, backward: float, weight: float) -> float:
@@ -31,6 +50,15 @@ def bubble_dualpipe(ranks: int, backward: float, weight: float, overlapped: floa
     if ranks % 2:
         raise InputError(f"pipeline_ranks = {ranks}: must be even for DualPipe")
     return (ranks / 2 - 1) * (overlapped + backward - 3 * weight)
+
+
+def bubble_dualpipev(ranks: int, backward: float, weight: float, overlapped: float) -> float:
+    """Return the idle time of one rank of DualPipeV, which has as many ranks as DualPipe's half of as many stages.
+
+    Args: ranks: half the stages. The durations as for DualPipe, of one micro-batch on one stage.
+    Source: README of deepseek-ai/DualPipe, which counts in stages.
+    """
+    return (ranks - 1) * (overlapped + backward - 3 * weight)
 
 
 def expert_traffic_bytes(
