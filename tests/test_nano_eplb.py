@@ -26,7 +26,7 @@ def cases(draw):
     n_nodes, n_groups = draw(st.integers(1, 3)), draw(st.integers(1, 6))
     n_experts, n_gpus = n_groups * draw(st.integers(1, 4)), n_nodes * draw(st.integers(1, 4))
     n_replicas = n_gpus * (-(-n_experts // n_gpus) + draw(st.integers(0, 3)))
-    row = st.lists(st.integers(0, 9) | st.floats(0, 1e6), min_size=n_experts, max_size=n_experts)
+    row = st.lists(st.integers(0, 9) | st.floats(0, 1e6, allow_subnormal=False), min_size=n_experts, max_size=n_experts)
     load = draw(st.lists(row, min_size=1, max_size=3))
     sizes = {"n_replicas": n_replicas, "n_groups": n_groups, "n_nodes": n_nodes, "n_gpus": n_gpus}
     return np.array(load, float), sizes
