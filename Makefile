@@ -38,8 +38,9 @@ oracles: $(ORACLE)/.installed ## compare with other people's implementations (in
 lab: $(LAB)/.installed ## open the notebooks in JupyterLab
 	@$(LAB)/bin/jupyter lab notebooks
 
-bench: setup ## how long commands, sampling and the numpy model take, as ratios to floors and peers
+bench: setup ## how long commands, sampling, pipelines and the numpy model take, as ratios to floors and peers
 	@$(BIN)/python benchmarks/sampling.py
+	@$(BIN)/python benchmarks/pipelines.py
 	@$(BIN)/python benchmarks/commands.py
 	@$(BIN)/python benchmarks/nano.py
 

@@ -19,7 +19,7 @@ MAY_IMPORT = {
     "sim": {"repro.sim", "repro.nano", "repro.calc"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.facts"},
-    "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts"},
+    "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.facts", "repro.sim"},
 }
 
 

@@ -90,7 +90,8 @@ def test_no_cell_asks_to_be_ignored_and_none_ends_in_a_semicolon(path):
 @named(PATHS)
 def test_beside_each_figure_stands_its_data_as_numbers(path):
     cells = code(nbformat.read(path, 4))
-    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "line_heights(", "get_array()", "tile_verdicts(")
+    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "line_heights(", "get_array()")
+    readers += ("tile_verdicts(", "gantt_bars(")
     for cell, after in zip(cells, [*cells[1:], None], strict=True):
         if any("image/png" in output.get("data", {}) for output in cell.outputs):
             assert "save(figure, " in cell.source

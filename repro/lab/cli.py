@@ -142,6 +142,31 @@ def _parser() -> Parser:
         model.add_argument(option, metavar=metavar, help=meaning)
     model.add_argument("--json", action="store_true", help=json_help)
 
+    pipeline = command(
+        "pipeline", commands.pipeline, "simulate a pipeline schedule: step time, idle time and memory of each rank"
+    )
+    pipeline.add_argument(
+        "schedule", metavar="SCHEDULE", help="GPipe, 1F1B, interleaved, ZB1P, DualPipe or DualPipeV, in any case"
+    )
+    pipeline.add_argument("--ranks", metavar="P", required=True, help="of the pipeline; even for DualPipe")
+    pipeline.add_argument(
+        "--micro-batches",
+        metavar="M",
+        required=True,
+        help="of a step, for DualPipe from both ends together; for DualPipe and DualPipeV at least twice the ranks",
+    )
+    for option, metavar, meaning in (
+        ("--forward", "F", "of one micro-batch on one stage, in any one unit of time (default: 1)"),
+        ("--backward", "B", "the full backward, for the input and for the weights (default: 2)"),
+        ("--weight", "W", "its part for the weights, below B; its part for the input takes B - W (default: 1)"),
+        ("--overlapped", "FB", "a forward and a full backward run together (default: F + B, nothing saved)"),
+        ("--transfer", "T", "from one rank to another, which neither otherwise waits for (default: 0)"),
+        ("--chunks", "N", "stages of each rank in the interleaved schedule, each 1/N of its layers (default: 2)"),
+        ("--figure", "FILE", "draw the tasks in time, as SVG or PNG by the file's ending"),
+    ):
+        pipeline.add_argument(option, metavar=metavar, help=meaning)
+    pipeline.add_argument("--json", action="store_true", help=json_help)
+
     notebooks = command("notebooks", commands.notebooks, "list the notebooks with their parameters")
     notebooks.add_argument("--json", action="store_true", help=json_help)
 

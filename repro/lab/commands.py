@@ -146,6 +146,13 @@ def model(given: argparse.Namespace) -> None:
     print_model(given)
 
 
+def pipeline(given: argparse.Namespace) -> None:
+    """Print what a pipeline schedule takes, simulated and by formula."""
+    from repro.lab.pipeline import pipeline as print_pipeline
+
+    print_pipeline(given)
+
+
 def run(given: argparse.Namespace) -> None:
     """Run notebooks, with other parameters where given."""
     from repro.lab.notebooks import check_values, find, read

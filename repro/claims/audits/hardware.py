@@ -65,6 +65,8 @@ def full_bandwidth(facts: Ledger) -> Finding:
     fewer = {gpus: facts[f"h800_sxm.dispatch_{gpus}_bytes_per_s"] / card for gpus in (16, 32)}
     in_training = facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
     reached = min(published.values())
+    own_node = facts["deepseek_v3.gpus_per_node"] / facts["deepseek_v3.expert_ranks"]
+    wired = reached * (1 - own_node)
     v3 = shape(facts, "deepseek_v3")
     nodes = facts["deepseek_v3.nodes_per_token"]
     sent = pipeline.expert_traffic_bytes(v3.d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2)
@@ -76,12 +78,19 @@ def full_bandwidth(facts: Ledger) -> Finding:
             Case(
                 "the kernels as first published, over 64 GPUs as in training", reached, true=reached >= 1 - RIGHT_SIZE
             ),
+            Case(
+                "the same without the copies to a token's own node, which no link between nodes carries",
+                wired,
+                true=wired >= 1 - RIGHT_SIZE,
+            ),
             Case("the kernels in the training run, of which a lower bound alone is published", None),
         ),
         f"Over 64 GPUs dispatch reaches {percent(published['dispatch'])} and combine {percent(published['combine'])} "
         f"of {short(card / 1e9)} GB/s, over fewer GPUs dispatch "
         + " and ".join(f"{percent(share)} ({gpus})" for gpus, share in fewer.items())
         + f"; of training a later paper says more than {percent(in_training)}, and that it nearly saturates the card. "
+        f"The test that these rates come from counts copies to a token's own node too, {percent(own_node)} of all on "
+        "even choice. "
         f"Full is read as within {percent(RIGHT_SIZE)}. Dispatch to at most {short(nodes)} nodes in FP8 and combine "
         f"in BF16 move {short(sent / 1e3, 3)} KB per token and layer; {short(reach)} experts of a node are reached "
         f"over NVLink in the time of one transfer. {short(held)} of {short(all_of_them)} multiprocessors are taken "

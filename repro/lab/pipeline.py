@@ -1,0 +1,204 @@
+"""The command `repro pipeline`: step time, idle time and memory of a schedule, simulated and by formula; a chart."""
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from fractions import Fraction
+from math import isclose, lcm
+from types import ModuleType
+from typing import Any
+
+from repro.claims.words import percent
+from repro.errors import InputError, unknown
+from repro.lab.printing import field, plain, print_json, print_table
+from repro.parameters import Parameter
+from repro.sim import SCHEDULES, Durations, Formula, Result, Schedule, exact_bubble, formula, schedule, simulate
+
+TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
+SHORTEST = 1e-12  # of a transfer that is not 0
+SIZES = {
+    "ranks": Parameter("--ranks", 1, "ranks", "in [1, 1e6]"),
+    "micro_batches": Parameter("--micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
+    "chunks": Parameter("--chunks", 2, "stages of one rank", "in [2, 1e6]"),
+}
+TIMES = {
+    "forward": Parameter("--forward", 1.0, TIME, SOME),
+    "backward": Parameter("--backward", 2.0, TIME, SOME),
+    "weight": Parameter("--weight", 1.0, TIME, SOME),
+    "overlapped": Parameter("--overlapped", 0.0, TIME, SOME),  # by default forward + backward
+    "transfer": Parameter("--transfer", 0.0, TIME, "in [0, 1e12]"),
+}
+Number = int | float
+
+
+@dataclass(frozen=True)
+class Step:
+    """A schedule that was simulated, in whole numbers of a unit so small that all durations are: exact at any size.
+
+    durations: as given. unit: how many of the small ones make one of the given. result, published: in small ones.
+    exact: idle time of each rank in closed form, in small ones, None where transfers take time.
+    """
+
+    durations: dict[str, Fraction]
+    unit: int
+    result: Result
+    published: Formula
+    exact: list[float] | None
+
+    def given(self, time: float) -> Number:
+        """Return a time in the unit of the durations as given, whole where it is."""
+        return _plainest(Fraction(time) / self.unit)
+
+
+def pipeline(given: argparse.Namespace) -> None:
+    """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it where asked to."""
+    name = _name(given.schedule)
+    sizes = {key: one.parse(text) for key, one in SIZES.items() if (text := getattr(given, key)) is not None}
+    durations = _durations(given)
+    chart = None if given.figure is None else _drawing()
+    target = chart and chart.check_target(given.figure)
+    order = schedule(name, **sizes)
+    if chart:
+        chart.check_tasks(order)
+    step = _simulated(order, durations)
+    data = _data(step)
+    if chart:
+        chart.write_gantt(_in_given_unit(step), target, f"{_title(step)}: makespan {plain(data['makespan'])}")
+    if given.json:
+        return print_json(data)
+    _print(step, data)
+    if chart:
+        field("figure", f"wrote {given.figure}")
+    return None
+
+
+def _drawing() -> ModuleType:
+    """Return the module that draws, loaded only where something is to be drawn."""
+    os.environ["MPLBACKEND"] = "agg"  # whatever a user has set for windows, this draws files
+    from repro.lab import gantt
+
+    return gantt
+
+
+def _name(text: str) -> str:
+    """Return the schedule that is meant, in whatever case."""
+    known = {name.lower(): name for name in SCHEDULES}
+    if text.lower() not in known:
+        raise unknown("schedule", text, SCHEDULES)
+    return known[text.lower()]
+
+
+def _durations(given: argparse.Namespace) -> dict[str, Fraction]:
+    """Return the durations as the decimals that were written.
+
+    Raises: InputError for durations that no task has, or that contradict each other.
+    """
+    texts = {name: text for name in TIMES if (text := getattr(given, name)) is not None}
+    values = {name: one.default if name not in texts else one.parse(texts[name]) for name, one in TIMES.items()}
+    if 0 < values["transfer"] < SHORTEST:
+        raise InputError(f"--transfer = {given.transfer}: must be 0, or at least {SHORTEST:g} [{TIME}]")
+    exact = {name: Fraction(str(value)) for name, value in values.items()}
+    if "overlapped" not in texts:
+        exact["overlapped"] = exact["forward"] + exact["backward"]
+    try:
+        Durations(**{name: _plainest(value) for name, value in exact.items()})
+    except InputError as error:  # begins with the name
+        raise InputError(f"--{error}") from None
+    return exact
+
+
+def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
+    unit = lcm(*(value.denominator for value in durations.values()))
+    whole = Durations(**{name: int(value * unit) for name, value in durations.items()})
+    exact = None if durations["transfer"] else exact_bubble(order, whole)
+    return Step(durations, unit, simulate(order, whole), formula(order, whole), exact)
+
+
+def _in_given_unit(step: Step) -> Result:
+    """Return the result in the unit of the durations as given, as floats for a drawing."""
+    starts, ends = (
+        [[at / step.unit for at in rank] for rank in found] for found in (step.result.starts, step.result.ends)
+    )
+    return replace(step.result, makespan=step.result.makespan / step.unit, starts=starts, ends=ends)
+
+
+def _plainest(value: Fraction) -> Number:
+    return int(value) if value.denominator == 1 else float(value)
+
+
+def _data(step: Step) -> dict[str, Any]:
+    order = step.result.schedule
+    return {
+        "schedule": order.name,
+        "ranks": order.ranks,
+        "micro_batches": order.micro_batches,
+        "durations": {name: _plainest(value) for name, value in step.durations.items()},
+        "makespan": step.given(step.result.makespan),
+        "bubble": [step.given(one) for one in step.result.bubble],
+        "activations": step.result.activations,
+        "parameters": order.held,
+        "formula": {**asdict(step.published), "bubble": step.given(step.published.bubble)},
+    }
+
+
+def _title(step: Step) -> str:
+    order = step.result.schedule
+    return f"{order.name}, {_many(order.ranks, 'rank')}, {_many(order.micro_batches, 'micro-batch', 'es')}"
+
+
+def _many(number: int, name: str, plural: str = "s") -> str:
+    return f"{number:,} {name}{plural if number != 1 else ''}"
+
+
+def _print(step: Step, data: dict[str, Any]) -> None:
+    times, order = {name: plain(time) for name, time in data["durations"].items()}, step.result.schedule
+    for_input = plain(_plainest(step.durations["backward"] - step.durations["weight"]))
+    parts = f"{times['backward']} (for input {for_input}, for weights {times['weight']})"
+    print(f"{_title(step)}\n")
+    field("durations", f"forward {times['forward']}, backward {parts}")
+    field("", f"overlapped {times['overlapped']}, transfer {times['transfer']}")
+    field("makespan", plain(data["makespan"]))
+    print()
+    shares = [percent(idle / step.result.makespan) for idle in step.result.bubble]
+    rows = zip(data["bubble"], shares, data["activations"], data["parameters"], strict=True)
+    head = ("rank", "bubble", "share", "activations", "parameters")
+    print_table(head, [(str(rank), *map(plain, row)) for rank, row in enumerate(rows)])
+    print()
+    for place, (name, published) in enumerate(data["formula"].items()):
+        transfers = name == "bubble" and bool(data["durations"]["transfer"])
+        field("" if place else "published", f"{name} {_compared(published, data, name, transfers=transfers)}")
+    if step.exact is None:
+        field("closed form", "none where transfers take time")
+    else:
+        exact = [step.given(one) for one in step.exact]
+        field("closed form", f"bubble {_span(exact)}, {_against(exact == data['bubble'], data['bubble'])}")
+    print()
+    field("bubble", "idle time of a rank within the makespan")
+    field("activations", "most micro-batches held at once, each counted for every stage of the rank")
+    field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.copies)}")
+
+
+def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:
+    """Return a published figure beside what was simulated."""
+    found, scale = data[name], data["makespan"] if name == "bubble" else 1
+    same = [isclose(one, published, rel_tol=1e-9, abs_tol=1e-9 * scale) for one in found]
+    of = plain(published) + (", transfers left out" if transfers else "")
+    if all(same) or not any(same) or max(found) != found[same.index(True)]:
+        return f"{of}, {_against(all(same), found)}"
+    return f"{of}, as simulated where it is most; {_span(found)}"
+
+
+def _against(same: bool, found: Sequence[Number]) -> str:
+    return "as simulated" if same else f"but simulated {_span(found)}"
+
+
+def _span(found: Sequence[Number]) -> str:
+    """Return what ranks have, as one number where all have the same."""
+    if min(found) == max(found):
+        return f"{plain(found[0])} on every rank"
+    return f"{plain(min(found))} to {plain(max(found))} by rank"
+
+
+def _times(copies: float) -> str:
+    return "once" if copies == 1 else "twice" if copies == 2 else f"{plain(copies)} times"
