@@ -122,6 +122,24 @@ def test_thousands_of_bars_are_one_collection_and_bear_no_more_numbers_than_can_
     assert len(axes.texts) <= gantt.MOST_NUMBERS
 
 
+def test_more_numbers_than_can_be_read_are_left_out(monkeypatch):
+    monkeypatch.setattr(gantt, "MOST_NUMBERS", 7)
+    assert texts(drawn(run("1F1B", 2, 2))) == []  # 8
+    monkeypatch.setattr(gantt, "MOST_NUMBERS", 8)
+    assert len(texts(drawn(run("1F1B", 2, 2)))) == 8
+
+
+def test_numbers_are_white_on_dark_colours():
+    axes = drawn(run("DualPipe", 2, 4))
+    kinds = [kind for *_, kind in gantt_bars(axes)]
+    # Rank 0: of its backwards those of micro-batches 2 and 3 came from the other end, and are light.
+    found = dict(zip(zip(kinds, texts(axes), strict=True), (one.get_color() for one in axes.texts), strict=True))
+    assert found["input", "1"] == "white"
+    assert (
+        found["backward", "2"] == found["forward", "0"] == found["weight", "1"] == found["overlapped", "3|0"] == "black"
+    )
+
+
 def test_a_chart_of_more_tasks_than_can_be_shown_is_refused():
     check_tasks(schedule("GPipe", ranks=100, micro_batches=500))
     with pytest.raises(InputError, match="--figure: 100200 tasks are too many to draw: must be at most 100000"):

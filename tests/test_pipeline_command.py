@@ -143,6 +143,11 @@ def lines(done):
             ],
         ),
         (
+            # Pairs that cost 1: 3 x (4 + 2 - 3) = 9 is that of the middle ranks, and those outside wait longer.
+            [*DUALPIPE, "--overlapped", 4],
+            ["published bubble 9, but simulated 9 to 11 by rank"],
+        ),
+        (
             ["1F1B", "--ranks", 2, "--micro-batches", 3, "--transfer", 0.5],
             [
                 "published bubble 3, transfers left out, but simulated 5 on every rank",
