@@ -143,6 +143,10 @@ def lines(done):
             ],
         ),
         (
+            ["interleaved", "--ranks", 4, "--micro-batches", 8, "--chunks", 4],
+            ["of a stage, 4 to a rank: to compare with one to a rank, give a 1/4 of its durations"],
+        ),
+        (
             # Pairs that cost 1: 3 x (4 + 2 - 3) = 9 is that of the middle ranks, and those outside wait longer.
             [*DUALPIPE, "--overlapped", 4],
             ["published bubble 9, but simulated 9 to 11 by rank"],

@@ -158,6 +158,8 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     print(f"{_title(step)}\n")
     field("durations", f"forward {times['forward']}, backward {parts}")
     field("", f"overlapped {times['overlapped']}, transfer {times['transfer']}")
+    if (chunks := order.stages // order.ranks) > 1:
+        field("", f"of a stage, {chunks} to a rank: to compare with one to a rank, give a 1/{chunks} of its durations")
     field("makespan", plain(data["makespan"]))
     print()
     shares = [percent(idle / step.result.makespan) for idle in step.result.bubble]
