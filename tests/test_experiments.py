@@ -191,6 +191,8 @@ def test_a_repeat_that_equals_the_record_differs_by_rounding_alone(tmp_path):
     assert found["loss"][1] == pytest.approx(2 / 3)
     rows[2]["results"]["by"]["a"][1] += 0.5
     assert differences(rows, tmp_path / "toy.json")["by"] == (0.5, 2.0)
+    rows[2]["results"]["by"]["a"][1] -= 1.25  # now below the record
+    assert differences(rows, tmp_path / "toy.json")["by"] == (0.75, 2.0)
 
 
 def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
@@ -271,6 +273,10 @@ def test_the_balancing_study_measures_what_it_says():
     whole = loads.sum(axis=1)
     assert found["global"] == pytest.approx(np.mean(whole.max(axis=1) / whole.mean(axis=1) - 1))
     assert found["global"] <= found["batch"] <= found["sequence"]  # a maximum of means is at most the mean of maxima
+    groups = whole.reshape(2, 4, 4).sum(axis=2)
+    assert found["device"] == pytest.approx(np.mean(groups.max(axis=1) / groups.mean(axis=1) - 1))
+    of_batches = [one.load for text in balancing.held_out(2) for one in model.routings(text[:, :-1])]
+    assert found["batch"] == pytest.approx(np.mean([one.max() / one.mean() - 1 for one in of_batches]))
     assert 0 <= found["dropped"] < 1
     held = np.concatenate(balancing.held_out(2))
     assert found["loss"] == pytest.approx(ablations.losses(model, held)["loss"], rel=1e-9)

@@ -285,6 +285,17 @@ def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
             assert found[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
 
+def test_a_dropped_pair_has_no_gradient_whatever_is_asked_of_it():
+    gate = replace(GATES["V3"], capacity_factor=0.5)
+    p, x = {"weight": normal(6, 5)}, normal(8, 5, seed=1)
+    routing = route(x, p, gate, 2)
+    asked = np.ones_like(routing.weights)
+    silent = np.where(routing.kept, asked, 0)
+    (d_x, d_p), (d_x_kept, d_p_kept) = (route_backward(one, x, p, gate, routing) for one in (asked, silent))
+    assert np.array_equal(d_x, d_x_kept)
+    assert np.array_equal(d_p["weight"], d_p_kept["weight"])
+
+
 def one_expert(u, p, e):
     gate, up = np.split(p["experts"]["gate_up"][e] @ u, 2)
     return p["experts"]["down"][e] @ (gate / (1 + np.exp(-gate)) * up)
