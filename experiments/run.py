@@ -4,9 +4,9 @@ Results are kept in runs/experiments as each run ends; interrupt at any time and
 become the record that the notebooks read.
 """
 
-import argparse
 import os
 import sys
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -15,6 +15,7 @@ for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 from repro.errors import InputError, unknown
 from repro.experiments.record import Study, differences, perform_all, told, write_record
 from repro.experiments.studies import STUDIES
+from repro.lab.cli import Parser
 from repro.machine import cores
 
 HERE = Path(__file__).resolve().parent
@@ -37,7 +38,7 @@ def report(study: Study, rows: list[dict], record: Path) -> None:
 
 def main() -> None:
     """Perform the studies named, all where none is."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = Parser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "studies", nargs="*", metavar="STUDY", help=f"of: {', '.join(STUDIES)}; all where none is named"
     )
@@ -66,5 +67,9 @@ if __name__ == "__main__":
         main()
     except InputError as error:
         sys.exit(f"experiments: error: {error}")
+    except OSError as error:
+        sys.exit(f"experiments: error: {error.filename or 'the system'}: {error.strerror or error}")
+    except BrokenProcessPool:
+        sys.exit("experiments: error: a process was ended from outside; what ended before is kept, call again to go on")
     except KeyboardInterrupt:
         sys.exit("experiments: interrupted; what ended is kept, call again to go on")

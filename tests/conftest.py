@@ -1,4 +1,4 @@
-"""What several tests use: the command as a user calls it."""
+"""What several tests use: the command as a user calls it, and figures without a screen."""
 
 import os
 import subprocess
@@ -38,3 +38,17 @@ def refuses(repro):
         return lines[0].removeprefix("repro: error: ")
 
     return call
+
+
+@pytest.fixture
+def plain_matplotlib():
+    """Draw without a screen, in the project's look, and leave no figure open."""
+    import matplotlib as mpl
+    import matplotlib.pyplot as plt
+
+    from repro.lab.figures import use_style
+
+    mpl.use("agg")
+    use_style()
+    yield
+    plt.close("all")

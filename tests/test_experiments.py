@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -14,7 +15,7 @@ import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import ablations, balancing, record
+from repro.experiments import ablations, balancing, prediction, record, watch
 from repro.experiments.record import (
     Study,
     code_version,
@@ -27,6 +28,7 @@ from repro.experiments.record import (
 )
 from repro.experiments.spread import interval, paired
 from repro.experiments.studies import STUDIES
+from repro.experiments.texts import held_out
 from repro.experiments.watch import Trace, follow
 from repro.lab.recorded import recorded
 from repro.nano import Recipe, initialised, small, train
@@ -195,6 +197,14 @@ def test_a_repeat_that_equals_the_record_differs_by_rounding_alone(tmp_path):
     assert differences(rows, tmp_path / "toy.json")["by"] == (0.75, 2.0)
 
 
+def test_a_repeat_that_measures_something_else_is_named(tmp_path):
+    rows = [perform(study(), Toy(0))]
+    write_record(study(), rows, tmp_path / "toy.json")
+    rows[0]["results"]["bits"] = 1.0
+    with pytest.raises(InputError, match=r"toy\.json: bits: must be among the results of both, repeat and record"):
+        differences(rows, tmp_path / "toy.json")
+
+
 def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
     rows = [perform(study(), Toy(0))]
     write_record(study(), rows, tmp_path / "toy.json")
@@ -212,6 +222,18 @@ def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
     assert [row["run"] for row in found.rows] == [record.asdict(run) for run in wanted]
     assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
     assert all(row["status"] in record.DONE and (row["status"] != "complete" or row["results"]) for row in found.rows)
+
+
+@pytest.mark.parametrize("module", [balancing, prediction, ablations])
+def test_the_record_begins_as_a_run_made_now_does(module, monkeypatch):
+    monkeypatch.setattr(module, "follow", lambda steps, trace: watch.follow(islice(steps, 20), trace))
+    rows, trace = recorded(module.STUDY.name, "experiments").rows, Trace()
+    module.trained(module.STUDY.runs[-1], trace)
+    assert rows[-1]["run"] == record.asdict(module.STUDY.runs[-1])
+    for now, then in zip(trace.rows, rows[-1]["trace"][:2], strict=True):
+        assert now.keys() == then.keys()
+        assert now["loss"] == pytest.approx(then["loss"], rel=1e-6)
+        assert now["max_violation"] == pytest.approx(then["max_violation"], abs=0.02)  # a choice or two may flip
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
@@ -233,6 +255,8 @@ def command(*arguments, **options):
     [
         (("balance",), "unknown study 'balance'; did you mean balancing?"),
         (("balancing", "--workers", "0"), "--workers = 0: must be at least 1"),
+        (("--workers", "two"), "argument --workers: invalid int value: 'two' (see run.py --help)"),
+        (("balancing", "--runs", f"{RUN}"), f"{RUN}: File exists"),
     ],
 )
 def test_mistakes_get_one_line(arguments, message):
@@ -275,10 +299,10 @@ def test_the_balancing_study_measures_what_it_says():
     assert found["global"] <= found["batch"] <= found["sequence"]  # a maximum of means is at most the mean of maxima
     groups = whole.reshape(2, 4, 4).sum(axis=2)
     assert found["device"] == pytest.approx(np.mean(groups.max(axis=1) / groups.mean(axis=1) - 1))
-    of_batches = [one.load for text in balancing.held_out(2) for one in model.routings(text[:, :-1])]
+    of_batches = [one.load for text in held_out(balancing.HELD_OUT_SEED, 2) for one in model.routings(text[:, :-1])]
     assert found["batch"] == pytest.approx(np.mean([one.max() / one.mean() - 1 for one in of_batches]))
     assert 0 <= found["dropped"] < 1
-    held = np.concatenate(balancing.held_out(2))
+    held = np.concatenate(held_out(balancing.HELD_OUT_SEED, 2))
     assert found["loss"] == pytest.approx(ablations.losses(model, held)["loss"], rel=1e-9)
 
 
@@ -288,7 +312,7 @@ def test_dropping_while_training_changes_the_training_and_not_what_is_measured_w
     assert limited.config.gate.capacity_factor == 1
     one, other = (balancing.observe(model, 1) for model in (plain, limited))
     assert one["loss"] != other["loss"]
-    text = balancing.held_out(1)[0]
+    text = held_out(balancing.HELD_OUT_SEED, 1)[0]
     free = balancing.with_capacity(limited, None)
     assert other["loss"] == pytest.approx(balancing.mean_loss(free, [text]))
     kept_share = np.mean([one.kept.mean() for one in limited.routings(text[:, :-1])])

@@ -1,6 +1,5 @@
 """Figures: the data they show, their labels and units, and files equal from run to run."""
 
-import matplotlib as mpl
 import matplotlib.pyplot as plt
 import pytest
 
@@ -13,7 +12,6 @@ from repro.lab.figures import (
     plain_ticks,
     save,
     tile_verdicts,
-    use_style,
 )
 from repro.lab.notebooks import folder
 from repro.lab.run import FIGURES
@@ -21,12 +19,7 @@ from repro.lab.run import FIGURES
 COMMITTED = folder().parent / "figures"
 
 
-@pytest.fixture(autouse=True)
-def _plain_matplotlib():
-    mpl.use("agg")
-    use_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("plain_matplotlib")
 
 
 def test_bars_are_read_back_in_either_direction():

@@ -8,7 +8,6 @@ import pytest
 
 from repro.errors import InputError
 from repro.lab import gantt
-from repro.lab.figures import use_style
 from repro.lab.gantt import COLOURS, check_target, check_tasks, draw_gantt, gantt_bars, write_gantt
 from repro.sim import BACKWARD, FORWARD, INPUT, SCHEDULES, WEIGHT, Durations, schedule, simulate
 
@@ -16,12 +15,7 @@ LASTING = Durations(forward=1, backward=2.5, weight=1, overlapped=3)
 KIND = {FORWARD: "forward", BACKWARD: "backward", INPUT: "input", WEIGHT: "weight"}
 
 
-@pytest.fixture(autouse=True)
-def _plain_matplotlib():
-    mpl.use("agg")
-    use_style()
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("plain_matplotlib")
 
 
 def run(name, ranks, micro_batches, lasting=LASTING):

@@ -14,8 +14,8 @@ from repro.nano import Gate, Recipe, batches, initialised, small, train
 from repro.nano.balance import (
     Balance,
     auxiliary_loss,
-    biased_gates,
     counts,
+    gates,
     group_load,
     idle,
     loss_free,
@@ -182,7 +182,7 @@ def test_loads_count_every_token_of_every_gate():
 def test_biases_go_down_for_the_full_and_up_for_the_empty_by_one_speed():
     parameters = initialised(replace(V3, shape=replace(V3.shape, n_mtp=0)), seed=0, dtype=np.float64).parameters
     update_biases(parameters, [np.array([10, 2, 4, 4, 3, 1])], 0.01)  # mean 4
-    assert biased_gates(parameters)[0]["bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
+    assert gates(parameters)[0]["bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
 
 
 def test_the_gates_of_modules_have_their_biases_moved_too():
@@ -214,11 +214,11 @@ def trained(balance, steps=60, **gate):
 
 def test_biases_move_in_training_by_whole_speeds_and_no_gradient_moves_them():
     model, _ = trained(Balance(bias_speed=0.25), steps=7)
-    moved = biased_gates(model.parameters)[0]["bias"] / 0.25
+    moved = gates(model.parameters)[0]["bias"] / 0.25
     assert np.array_equal(moved, np.rint(moved))
     assert 1 <= np.abs(moved).max() <= 7
     still, _ = trained(Balance(expert=0.1), steps=7)
-    assert not biased_gates(still.parameters)[0]["bias"].any()
+    assert not gates(still.parameters)[0]["bias"].any()
 
 
 @pytest.mark.parametrize("balance", [Balance(expert=0.1), Balance(expert=0.1, scope="batch"), loss_free(0.01)])

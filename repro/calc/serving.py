@@ -129,8 +129,8 @@ def _read(found: list[Part], shape: Architecture, tokens: float) -> float:
     experts = shape.experts
     touched = experts_touched(experts.n_routed, experts.top_k, tokens) / experts.n_routed if experts else 0
     return sum(
-        max(part.total, part.multiplied)
-        * (touched if part.name == "routed experts" else 1)  # a shared head is read too
+        # A head that is another's has no parameters of its own, and is read all the same.
+        max(part.total, part.multiplied) * (touched if part.name == "routed experts" else 1)
         for part in found
         if part.name not in ("embedding", "norms")
     )

@@ -10,15 +10,14 @@ from repro.calc import compute, parameters
 from repro.calc.architecture import Architecture, GatedFeedForward
 from repro.errors import InputError
 from repro.experiments.record import Study
+from repro.experiments.texts import LENGTH, SEEDS, held_out, training
 from repro.experiments.watch import Trace, follow
-from repro.nano import Config, Model, Recipe, batches, initialised, small, train
+from repro.nano import Config, Model, Recipe, initialised, small, train
 from repro.nano.balance import loss_free, max_violation
 from repro.nano.corpus import DOMAINS
 from repro.nano.ops import Array, cross_entropy
 
-BATCH, LENGTH = 8, 65  # sequences, and tokens of each: 64 to read, 64 to predict
-SEEDS = range(5)
-HELD_OUT_SEED, HELD_OUT_BATCHES = 2_000_000, 64
+HELD_OUT_SEED = 2_000_000
 
 # Width of experts that a token passes: 128 in all, of 512; a quarter of it shared where there is a shared expert.
 BASE = {"n_routed": 15, "n_shared": 1, "top_k": 3, "d_expert": 32, "d_ff": 128}
@@ -78,16 +77,14 @@ def trained(run: Run, trace: Trace) -> Model:
     own = config(run.variant)
     learner = initialised(own, seed=run.seed, dtype=np.float64)
     balance = loss_free() if own.shape.experts else None
-    follow(train(learner, batches(BATCH, LENGTH, seed=run.seed), Recipe(run.steps, balance=balance)), trace)
+    follow(train(learner, training(run.seed), Recipe(run.steps, balance=balance)), trace)
     return learner
 
 
 def measure(run: Run, trace: Trace) -> dict[str, Any]:
     """Train, then measure the loss on held-out texts; sizes and the cache are read off the model itself."""
     learner = trained(run, trace)
-    texts = batches(BATCH, LENGTH, seed=HELD_OUT_SEED)
-    held = np.concatenate([next(texts) for _ in range(HELD_OUT_BATCHES)])
-    return {**sizes(learner), **losses(learner, held)}
+    return {**sizes(learner), **losses(learner, np.concatenate(held_out(HELD_OUT_SEED)))}
 
 
 def sizes(learner: Model) -> dict[str, float]:

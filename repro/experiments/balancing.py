@@ -8,8 +8,9 @@ import numpy as np
 
 from repro.errors import InputError
 from repro.experiments.record import Study
+from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out, training
 from repro.experiments.watch import Trace, follow
-from repro.nano import Model, Recipe, batches, initialised, small, train
+from repro.nano import Model, Recipe, initialised, small, train
 from repro.nano.balance import (
     Balance,
     counts,
@@ -25,9 +26,7 @@ from repro.nano.gate import Routing
 from repro.nano.ops import Array, cross_entropy
 
 N_GROUPS, TOP_GROUPS = 4, 2  # devices of four experts each, of which a token reaches at most two
-BATCH, LENGTH = 8, 65  # sequences, and tokens of each: 64 to read, 64 to predict
-SEEDS = range(5)
-HELD_OUT_SEED, HELD_OUT_BATCHES = 1_000_000, 64
+HELD_OUT_SEED = 1_000_000
 CAPACITY = 1.0  # that V2 drops at
 
 METHODS = {
@@ -77,19 +76,13 @@ def trained(run: Run, trace: Trace) -> Model:
     """
     learner = model(run)
     recipe = Recipe(run.steps, balance=METHODS[run.method](run.strength))
-    follow(train(learner, batches(BATCH, LENGTH, seed=run.seed), recipe), trace)
+    follow(train(learner, training(run.seed), recipe), trace)
     return learner
 
 
 def measure(run: Run, trace: Trace) -> dict[str, Any]:
     """Train, then measure loss, imbalance and specialisation on texts that were not trained on."""
     return observe(trained(run, trace))
-
-
-def held_out(n_batches: int = HELD_OUT_BATCHES) -> list[Array]:
-    """Return batches that no run trains on, domains in turn."""
-    texts = batches(BATCH, LENGTH, seed=HELD_OUT_SEED)
-    return [next(texts) for _ in range(n_batches)]
 
 
 def with_capacity(learner: Model, capacity_factor: float | None) -> Model:
@@ -105,7 +98,7 @@ def observe(learner: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]
         would be; MaxVio "global", over a "batch", over a "sequence", of "device", means over gates; "max_violation_of",
         MaxVio on each domain alone; "idle" experts as a share; "specialisation_bits"; "loads" [gates, domains, E].
     """
-    texts = held_out(n_batches)
+    texts = held_out(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(learner, None), with_capacity(learner, CAPACITY)
     routed = [free.routings(one[:, :-1]) for one in texts]  # [batches][gates]
     gates = range(len(routed[0]))

@@ -9,16 +9,15 @@ import numpy as np
 from repro.calc import compute
 from repro.calc.architecture import Architecture
 from repro.experiments.record import Study
+from repro.experiments.texts import SEEDS, held_out, training
 from repro.experiments.watch import Trace, follow
-from repro.nano import Model, Recipe, batches, initialised, small, train
+from repro.nano import Model, Recipe, initialised, small, train
 from repro.nano.balance import loss_free
 from repro.nano.corpus import DOMAINS, sample
 from repro.nano.ops import cross_entropy
 from repro.nano.speculative import Decoded, decode
 
-BATCH, LENGTH = 8, 65  # sequences, and tokens of each: 64 to read, 64 to predict
-SEEDS = range(5)
-HELD_OUT_SEED, HELD_OUT_BATCHES = 3_000_000, 64
+HELD_OUT_SEED = 3_000_000
 PROMPT, COUNT = 16, 48  # tokens given, and tokens to add
 PROMPTS = 8  # of each domain
 TEMPERATURES = {"greedy": 0.0, "sampled": 1.0}
@@ -40,15 +39,14 @@ def trained(run: Run, trace: Trace) -> Model:
     """
     learner = initialised(small(n_mtp=int(run.mtp_weight > 0)), seed=run.seed, dtype=np.float64)
     recipe = Recipe(run.steps, mtp_weight=run.mtp_weight, balance=loss_free())
-    follow(train(learner, batches(BATCH, LENGTH, seed=run.seed), recipe), trace)
+    follow(train(learner, training(run.seed), recipe), trace)
     return learner
 
 
 def measure(run: Run, trace: Trace) -> dict[str, Any]:
     """Train, then measure the loss on held-out texts, and of a model with a module what becomes of its drafts."""
     learner = trained(run, trace)
-    texts = batches(BATCH, LENGTH, seed=HELD_OUT_SEED)
-    held = np.concatenate([next(texts) for _ in range(HELD_OUT_BATCHES)])
+    held = np.concatenate(held_out(HELD_OUT_SEED))
     inputs, targets = held[:, :-1], held[:, 1:]
     found = {"loss": cross_entropy(learner.forward(inputs), targets)[0]}
     if run.mtp_weight:

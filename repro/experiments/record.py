@@ -183,7 +183,12 @@ def differences(rows: Sequence[Row], record: Path) -> dict[str, tuple[float, flo
         if other is None or other["status"] != row["status"]:
             was = "is not there" if other is None else f"was {other['status']}"
             raise InputError(f"{record.name}: {told('the run', row)}: in the record it {was}")
-        for (name, new), (_, old) in zip(numbers(row["results"]), numbers(other["results"]), strict=True):
+        results, recorded = dict(numbers(row["results"])), dict(numbers(other["results"]))
+        if results.keys() != recorded.keys():
+            names = ", ".join(sorted(results.keys() ^ recorded.keys())[:3])
+            raise InputError(f"{record.name}: {names}: must be among the results of both, repeat and record")
+        for name, new in results.items():
+            old = recorded[name]
             found.setdefault(name.split(".")[0], []).append((new, old))
     return {
         name: (max(abs(new - old) for new, old in pairs), max(old for _, old in pairs) - min(old for _, old in pairs))

@@ -113,6 +113,10 @@ def _parser() -> Parser:
         sub.set_defaults(command=function)
         return sub
 
+    def add_options(sub: argparse.ArgumentParser, *options: tuple[str, str, str]) -> None:
+        for option, metavar, meaning in options:
+            sub.add_argument(option, metavar=metavar, help=meaning)
+
     json_help = "print JSON"
     claims = command("claims", commands.claims, "list all claims with their verdicts, and count them")
     claims.add_argument("--json", action="store_true", help=json_help)
@@ -130,7 +134,8 @@ def _parser() -> Parser:
 
     model = command("model", commands.model, "count any model from its published configuration")
     model.add_argument("model", metavar="NAME|config.json", help="a built-in model, such as deepseek_v3, or a file")
-    for option, metavar, meaning in (
+    add_options(
+        model,
         ("--tokens", "T", "training tokens (default: the model's own, where published)"),
         ("--gpu", "NAME", "GPU whose peak rate is taken (default: h100_sxm)"),
         ("--peak", "NAME", "peak rate that utilisation is a share of (default: bf16_dense)"),
@@ -138,8 +143,7 @@ def _parser() -> Parser:
         ("--price", "USD", "rent per GPU hour (default: 2, as the V3 report assumes)"),
         ("--sequence-length", "T", "tokens in training, for attention over the context (default: 4096)"),
         ("--cache-bits", "BITS", "per element of the KV cache (default: 16)"),
-    ):
-        model.add_argument(option, metavar=metavar, help=meaning)
+    )
     model.add_argument("--json", action="store_true", help=json_help)
 
     pipeline = command(
@@ -155,7 +159,8 @@ def _parser() -> Parser:
         required=True,
         help="of a step, for DualPipe from both ends together; for DualPipe and DualPipeV at least twice the ranks",
     )
-    for option, metavar, meaning in (
+    add_options(
+        pipeline,
         ("--forward", "F", "of one micro-batch on one stage, in any one unit of time (default: 1)"),
         ("--backward", "B", "the full backward, for the input and for the weights (default: 2)"),
         ("--weight", "W", "its part for the weights, below B; its part for the input takes B - W (default: 1)"),
@@ -163,8 +168,7 @@ def _parser() -> Parser:
         ("--transfer", "T", "from one rank to another, which neither otherwise waits for (default: 0)"),
         ("--chunks", "N", "stages of each rank in the interleaved schedule, each 1/N of its layers (default: 2)"),
         ("--figure", "FILE", "draw the tasks in time, as SVG or PNG by the file's ending"),
-    ):
-        pipeline.add_argument(option, metavar=metavar, help=meaning)
+    )
     pipeline.add_argument("--json", action="store_true", help=json_help)
 
     notebooks = command("notebooks", commands.notebooks, "list the notebooks with their parameters")

@@ -19,6 +19,11 @@ from repro.lab.run import FIGURES
 
 # The palette of Okabe and Ito, told apart with every common colour blindness.
 BLUE, ORANGE, GREEN, RED, GREY, YELLOW = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#B8B8B8", "#F0E442"
+# How each kind of file is written: equal from run to run, and a PNG large enough for a slide.
+KINDS = {
+    "svg": {"metadata": {"Date": None, "Creator": None}},
+    "png": {"metadata": {"Software": None}, "dpi": 200},
+}
 VERDICT_COLOURS = {
     "holds": GREEN,
     "holds if": "#56B4E9",
@@ -57,8 +62,8 @@ def save(figure: Figure, name: str) -> None:
     """
     if not (where := os.environ.get(FIGURES)):
         return
-    figure.savefig(Path(where) / f"{name}.svg", metadata={"Date": None, "Creator": None})
-    figure.savefig(Path(where) / f"{name}.png", dpi=200, metadata={"Software": None})
+    for kind, options in KINDS.items():
+        figure.savefig(Path(where) / f"{name}.{kind}", **options)
 
 
 def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:

@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
 from repro.errors import InputError
+from repro.lab import figures
 from repro.lab.figures import BLUE, GREEN, GREY, ORANGE, use_style
 from repro.sim import BACKWARD, FORWARD, INPUT, WEIGHT, Bar, Result, Schedule
 
@@ -35,7 +36,7 @@ HEIGHT = 0.9  # of a bar, where rows are 1 apart
 POINTS, LETTER = 7, 0.62  # size of a number, and the width of a digit in it
 MOST_NUMBERS = 4000  # a few seconds of drawing
 MOST_BARS = 100_000
-ENDINGS = (".svg", ".png")
+ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
 
 
 def draw_gantt(axes: Axes, result: Result, numbers: bool = True) -> None:
@@ -115,10 +116,9 @@ def write_gantt(result: Result, path: Path, title: str) -> None:
     draw_gantt(axes, result)
     axes.set_title(title)
     kind = path.suffix.lower()[1:]
-    metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
     beside = path.with_name(f".partial-{os.getpid()}")
     try:
-        figure.savefig(beside, format=kind, metadata=metadata, dpi=200 if kind == "png" else "figure")
+        figure.savefig(beside, format=kind, **figures.KINDS[kind])
         os.replace(beside, path)
     except OSError as error:
         raise InputError(f"--figure {path}: cannot be written: {error.strerror or error}") from None

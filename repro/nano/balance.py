@@ -115,7 +115,7 @@ def _group_pull(routing: Routing, balance: Balance, gate: Gate, scopes: int) -> 
     return np.repeat(balance.device * by_device + balance.communication * sent, size, axis=1)
 
 
-def biased_gates(parameters: dict) -> list[dict]:
+def gates(parameters: dict) -> list[dict]:
     """Return the parameters of each gate, layer after layer, those of modules last."""
     blocks = [*parameters["layers"], *(module["block"] for module in parameters["mtp"])]
     return [one["feed_forward"]["gate"] for one in blocks if "gate" in one["feed_forward"]]
@@ -128,7 +128,7 @@ def update_biases(parameters: dict, loads: Sequence[Array], bias_speed: float) -
     Raises: InputError where a gate has no bias.
     Source: Wang et al. (arXiv 2408.15664), algorithm 1; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
-    for gate, load in zip(biased_gates(parameters), loads, strict=True):
+    for gate, load in zip(gates(parameters), loads, strict=True):
         if "bias" not in gate:
             raise InputError("bias_speed: the gate has no selection bias; build the model with correction_bias")
         gate["bias"] += (bias_speed * np.sign(load.mean() - load)).astype(gate["bias"].dtype)

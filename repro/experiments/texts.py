@@ -1,0 +1,21 @@
+"""What all studies share: the size of batches, the seeds, and texts that no run trains on."""
+
+from collections.abc import Iterator
+
+from repro.nano import batches
+from repro.nano.ops import Array
+
+BATCH, LENGTH = 8, 65  # sequences, and tokens of each: 64 to read, 64 to predict
+SEEDS = range(5)
+HELD_OUT_BATCHES = 64
+
+
+def training(seed: int) -> Iterator[Array]:
+    """Return the batches [BATCH, LENGTH] that a run of this seed trains on, without end."""
+    return batches(BATCH, LENGTH, seed=seed)
+
+
+def held_out(seed: int, n_batches: int = HELD_OUT_BATCHES) -> list[Array]:
+    """Return batches [BATCH, LENGTH] of a seed that no run has, domains in turn."""
+    texts = training(seed)
+    return [next(texts) for _ in range(n_batches)]
