@@ -14,11 +14,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-from repro.machine import cores, machine
+from repro.machine import available_cores, describe_machine
 
 HERE = Path(__file__).resolve().parent
 PEER = HERE.parent / ".venv-oracles" / "bin" / "python"
-CORES = cores()
+CORES = available_cores()
 ROUNDS = 3
 BASE = {"tokens": 4096, "experts": 64}
 CONTEXTS = (1024, 2048, 4096, 8192)
@@ -128,7 +128,9 @@ def main() -> None:
                 show(row)
                 rows.append(row)
     if arguments.record:
-        arguments.record.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1) + "\n", encoding="utf-8")
+        arguments.record.write_text(
+            json.dumps({"machine": describe_machine(), "rows": rows}, indent=1) + "\n", encoding="utf-8"
+        )
 
 
 if __name__ == "__main__":

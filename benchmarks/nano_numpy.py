@@ -6,25 +6,27 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from timing import report, request
 
-from repro.calc.architecture import GroupedQueryAttention, MixtureOfExperts, MultiHeadLatentAttention
-from repro.nano.attention import grouped_attention, grouped_cache
-from repro.nano.corpus import batches
-from repro.nano.fp8.accumulate import Accumulation, limited_product
-from repro.nano.fp8.matrix import computing
-from repro.nano.fp8.scaling import WHOLE, quantise
-from repro.nano.fp8.scheme import Scheme, v3
+from repro.models.architecture import GroupedQueryAttention, MixtureOfExperts, MultiHeadLatentAttention
+from repro.nano.attention import gqa, gqa_cache
 from repro.nano.gate import Gate
-from repro.nano.mla import latent_attention, latent_cache
-from repro.nano.model import initialised
+from repro.nano.mla import mla, mla_cache
+from repro.nano.model import init_model
 from repro.nano.moe import moe, moe_backward
-from repro.nano.ops import feed_forward
-from repro.nano.optimizer import AdamW, Recipe, clip
-from repro.nano.presets import small
+from repro.nano.numerics.accumulation import Accumulation, matmul_limited_accumulation
+from repro.nano.numerics.recipes import PrecisionRecipe, v3_recipe
+from repro.nano.numerics.scaling import WHOLE_TENSOR, quantize
+from repro.nano.ops import mlp
+from repro.nano.presets import small_config
 from repro.nano.rope import Rope
+from repro.nano.training.mixed_precision import cast_model
+from repro.nano.training.optimizer import AdamW, Recipe, clip
+from repro.nano.training.toy_data import batches
 
 D_MODEL, D_EXPERT, TOP_K = 512, 256, 6
 V2_LITE = {"n_heads": 16, "d_model": 2048}
-LATENT = MultiHeadLatentAttention(16, q_lora_rank=None, kv_lora_rank=512, d_nope=128, d_rope=64, d_value=128)
+LATENT = MultiHeadLatentAttention(
+    16, q_lora_rank=None, kv_lora_rank=512, qk_nope_head_dim=128, qk_rope_head_dim=64, v_head_dim=128
+)
 PLAIN = {"MHA": GroupedQueryAttention(16, 16, 128), "GQA": GroupedQueryAttention(16, 4, 128)}
 
 
@@ -38,7 +40,10 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
     shape, gate = MixtureOfExperts(experts, 0, TOP_K, D_EXPERT), Gate()
     p = {
         "gate": {"weight": normal(experts, D_MODEL)},
-        "experts": {"gate_up": normal(experts, 2 * D_EXPERT, D_MODEL), "down": normal(experts, D_MODEL, D_EXPERT)},
+        "experts": {
+            "gate_up_proj": normal(experts, 2 * D_EXPERT, D_MODEL),
+            "down_proj": normal(experts, D_MODEL, D_EXPERT),
+        },
     }
     x, d_y = normal(tokens, D_MODEL) / np.float32(0.03), normal(tokens, D_MODEL)
     flop = 2 * tokens * (TOP_K * 3 * D_MODEL * D_EXPERT + experts * D_MODEL)
@@ -55,12 +60,12 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
 
 def dense(tokens: int, d_ff: int, workers: int) -> tuple[Callable, dict]:
     """Return one dense feed-forward's work, and its FLOP; threads share rows in blocks of an expert's size."""
-    p = {"gate_up": normal(2 * d_ff, D_MODEL), "down": normal(D_MODEL, d_ff)}
+    p = {"gate_up_proj": normal(2 * d_ff, D_MODEL), "down_proj": normal(D_MODEL, d_ff)}
     x, pool = normal(tokens, D_MODEL) / np.float32(0.03), ThreadPoolExecutor(workers)
     blocks = np.array_split(x, -(-tokens // 384))
 
     def work() -> None:
-        np.concatenate(list(pool.map(lambda rows: feed_forward(rows, p)[0], blocks)))
+        np.concatenate(list(pool.map(lambda rows: mlp(rows, p)[0], blocks)))
 
     return work, {"flop": 2 * tokens * 3 * D_MODEL * d_ff}
 
@@ -70,22 +75,26 @@ def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
     d, x = V2_LITE["d_model"], normal(batch, 1, V2_LITE["d_model"]) / np.float32(0.03)
     if kind in PLAIN:
         a = PLAIN[kind]
-        p = {"query": normal(2048, d), "output": normal(d, 2048)}
-        p |= {name: normal(a.n_kv_heads * a.d_head, d) for name in ("key", "value")}
-        cache = grouped_cache(a, batch, context + 1, np.float32)
+        p = {"q_proj": normal(2048, d), "o_proj": normal(d, 2048)}
+        p |= {name: normal(a.n_kv_heads * a.head_dim, d) for name in ("k_proj", "v_proj")}
+        cache = gqa_cache(a, batch, context + 1, np.float32)
     else:
-        p = {"query": normal(16 * 192, d), "kv_down": normal(576, d), "kv_norm": np.ones(512, np.float32)}
-        p |= {"kv_up": normal(16 * 256, 512), "output": normal(d, 2048)}
-        cache = latent_cache(LATENT, batch, context + 1, np.float32)
+        p = {
+            "q_proj": normal(16 * 192, d),
+            "kv_a_proj_with_mqa": normal(576, d),
+            "kv_a_layernorm": np.ones(512, np.float32),
+        }
+        p |= {"kv_b_proj": normal(16 * 256, 512), "o_proj": normal(d, 2048)}
+        cache = mla_cache(LATENT, batch, context + 1, np.float32)
     for one in cache.arrays.values():
         one[...] = normal(*one.shape)
 
     def work() -> None:
         cache.length = context
         if kind in PLAIN:
-            grouped_attention(x, p, PLAIN[kind], Rope(), cache)
+            gqa(x, p, PLAIN[kind], Rope(), cache)
         else:
-            latent_attention(x, p, LATENT, Rope(), cache, absorbed=kind.endswith("absorbed"))
+            mla(x, p, LATENT, Rope(), cache, absorbed=kind.endswith("absorbed"))
 
     weights = sum(one.nbytes for one in p.values())
     return work, {"bytes": weights + batch * (context + 1) * cache.bytes_per_token}
@@ -98,13 +107,13 @@ def memory_read(workers: int) -> tuple[Callable, dict]:
     return lambda: list(pool.map(np.sum, parts)), {"bytes": a.nbytes}
 
 
-def training(scheme: Scheme | None) -> tuple[Callable, dict]:
+def training(scheme: PrecisionRecipe | None) -> tuple[Callable, dict]:
     """Return one training step of the small model on 8 sequences of 64 tokens, in a scheme or in FP32."""
-    model, recipe = initialised(small(), seed=1), Recipe(steps=1000, scheme=scheme)
+    model, recipe = init_model(small_config(), seed=1), Recipe(steps=1000, scheme=scheme)
     optimizer, batch = AdamW(recipe), next(batches(8, 65, seed=2))
 
     def step() -> None:
-        _, gradients = (computing(model, scheme) if scheme else model).loss_and_gradients(batch)
+        _, gradients = (cast_model(model, scheme) if scheme else model).loss_and_gradients(batch)
         clip(gradients, recipe.clip_norm)
         optimizer.step(model.parameters, gradients)
 
@@ -115,9 +124,9 @@ def eight_bits(name: str) -> tuple[Callable, dict]:
     """Return the casting of activations to E4M3 with a scale for each 128, or a product with sums of 14 bits."""
     if name.startswith("quantise"):
         x = normal(2048, 4096)
-        return lambda: quantise(x), {"bytes": x.nbytes}
-    a, b = (quantise(normal(256, 4096), tile=WHOLE).grid for _ in range(2))
-    return lambda: limited_product(a, b, Accumulation()), {"flop": 2 * 256 * 4096 * 256}
+        return lambda: quantize(x), {"bytes": x.nbytes}
+    a, b = (quantize(normal(256, 4096), tile=WHOLE_TENSOR).grid for _ in range(2))
+    return lambda: matmul_limited_accumulation(a, b, Accumulation()), {"flop": 2 * 256 * 4096 * 256}
 
 
 def main() -> None:
@@ -136,7 +145,7 @@ def main() -> None:
     elif name.startswith("decode"):
         work, counts = decode(name.removeprefix("decode "), asked["context"], asked["batch"])
     elif name.startswith("training"):
-        work, counts = training(v3(16) if "FP8" in name else None)
+        work, counts = training(v3_recipe(16) if "FP8" in name else None)
     else:
         work, counts = eight_bits(name)
     report(work, **counts)

@@ -11,9 +11,9 @@ from collections.abc import Callable
 import numpy as np
 
 from repro.facts import Ledger, load
-from repro.nano.config import read
+from repro.nano.config import config_from_hf
 from repro.sim import Durations, schedule, simulate
-from repro.sim.all_to_all import Deployment, picked
+from repro.sim.all_to_all import Deployment, route_tokens
 
 ROUNDS = 5
 SIZES = ((16, 1000), (16, 4000), (64, 1000), (64, 4096))  # ranks, micro-batches
@@ -43,16 +43,16 @@ def pipelines() -> dict[str, Case]:
 
 def routing() -> dict[str, Case]:
     """Return V3's gate on 8 nodes for several numbers of tokens, and what drawing its logits takes alone."""
-    config = read(Ledger(load()).config("deepseek_v3"))
-    moe = config.shape.experts
-    on = Deployment(moe.n_routed, moe.top_k, config.gate, 8, 8)
+    config = config_from_hf(Ledger(load()).config("deepseek_v3"))
+    moe = config.arch.experts
+    on = Deployment(moe.n_routed_experts, moe.top_k, config.gate, 8, 8)
 
     def case(tokens: int) -> Case:
-        return tokens, lambda: picked(on, tokens, seed=1, skew=0.5)
+        return tokens, lambda: route_tokens(on, tokens, seed=1, skew=0.5)
 
     def drawing() -> object:
         rng = np.random.default_rng(1)
-        return [rng.standard_normal((1024, on.n_routed), np.float32) for _ in range(0, TOKENS[-1], 1024)]
+        return [rng.standard_normal((1024, on.n_routed_experts), np.float32) for _ in range(0, TOKENS[-1], 1024)]
 
     routed = {f"V3's gate, {tokens:,} tokens": case(tokens) for tokens in TOKENS}
     return {**routed, f"drawing logits of {TOKENS[-1]:,}": (TOKENS[-1], drawing)}

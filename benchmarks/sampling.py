@@ -11,13 +11,13 @@ from collections.abc import Callable
 import numpy as np
 
 from repro.facts import load
-from repro.uncertainty.cost import Run, costs, first_order_indices, sample
+from repro.uncertainty.cost import TrainingRun, costs, first_order_indices, sample
 from repro.uncertainty.ranges import cost_ranges
 
 POWER = 20
 ROUNDS = 7
 PROMISED = 1.0  # seconds for samples and costs together, on two cores
-RUN = Run(3.9e24, 9.894e14, 2048, 956, 1.25, 0.0771, 1.23)
+RUN = TrainingRun(3.9e24, 9.894e14, 2048, 956, 1.25, 0.0771, 1.23)
 
 
 def seconds(work: Callable[[], object]) -> float:

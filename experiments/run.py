@@ -12,11 +12,11 @@ from pathlib import Path
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[threads] = "1"  # before numpy: runs share the cores among themselves
 
-from repro.errors import InputError, unknown
-from repro.experiments.record import Study, differences, perform_all, told, write_record
+from repro.errors import InputError, unknown_name
+from repro.experiments.record import Study, describe_row, differences, perform_all, write_record
 from repro.experiments.studies import STUDIES
 from repro.lab.cli import Parser
-from repro.machine import cores
+from repro.machine import available_cores
 
 HERE = Path(__file__).resolve().parent
 
@@ -25,7 +25,7 @@ def report(study: Study, rows: list[dict], record: Path) -> None:
     """Print what did not complete, what collapsed, and how far the results are from the record."""
     for row in rows:
         if row["status"] != "complete":
-            print(told(study.name, row))
+            print(describe_row(study.name, row))
     collapsed = sum(row["collapsed_at"] is not None for row in rows)
     print(f"{study.name}: {len(rows)} runs; in {collapsed} a router collapsed for a time (more than half idle)")
     if not record.exists():
@@ -44,7 +44,7 @@ def main() -> None:
     )
     parser.add_argument("--record", action="store_true", help="write the results over the record")
     parser.add_argument(
-        "--workers", type=int, default=cores(), metavar="N", help="processes; one per core if not given"
+        "--workers", type=int, default=available_cores(), metavar="N", help="processes; one per core if not given"
     )
     parser.add_argument("--runs", type=Path, default=HERE.parent / "runs" / "experiments", metavar="DIR",
                         help="where finished runs are kept")  # fmt: skip
@@ -53,7 +53,7 @@ def main() -> None:
         raise InputError(f"--workers = {arguments.workers}: must be at least 1")
     for name in arguments.studies:
         if name not in STUDIES:
-            raise unknown("study", name, STUDIES)
+            raise unknown_name("study", name, STUDIES)
     for name in arguments.studies or STUDIES:
         study, record = STUDIES[name], HERE / "recorded" / f"{name}.json"
         rows = perform_all(study, arguments.runs / f"{name}.jsonl", arguments.workers)

@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 
 
-def cores() -> int:
+def available_cores() -> int:
     """Return the processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def machine() -> dict[str, str]:
+def describe_machine() -> dict[str, str]:
     """Return date, processor, cores and versions."""
     model, listed = platform.processor() or platform.machine(), Path("/proc/cpuinfo")
     if listed.exists():
@@ -21,7 +21,7 @@ def machine() -> dict[str, str]:
     return {
         "date": date.today().isoformat(),
         "processor": model,
-        "cores": str(cores()),
+        "cores": str(available_cores()),
         "python": platform.python_version(),
         "numpy": version("numpy"),
     }

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from repro.calc.architecture import (
+from repro.models.architecture import (
     Architecture,
     GatedFeedForward,
     GroupedQueryAttention,
@@ -11,37 +11,47 @@ from repro.calc.architecture import (
 )
 from repro.nano import Config, Gate, Rope, Yarn
 
-LATENT = MultiHeadLatentAttention(n_heads=2, q_lora_rank=5, kv_lora_rank=6, d_nope=3, d_rope=4, d_value=5)
-EXPERTS = MixtureOfExperts(n_routed=6, n_shared=1, top_k=2, d_expert=4, correction_bias=True)
+LATENT = MultiHeadLatentAttention(
+    n_heads=2, q_lora_rank=5, kv_lora_rank=6, qk_nope_head_dim=3, qk_rope_head_dim=4, v_head_dim=5
+)
+EXPERTS = MixtureOfExperts(n_routed_experts=6, n_shared_experts=1, top_k=2, d_expert=4, correction_bias=True)
 SHAPE = Architecture(
-    d_model=8, vocabulary=11, n_dense=1, n_moe=1, attention=LATENT, dense=GatedFeedForward(7), experts=EXPERTS, n_mtp=2
+    d_model=8,
+    vocab_size=11,
+    n_dense_layers=1,
+    n_moe_layers=1,
+    attention=LATENT,
+    dense=GatedFeedForward(7),
+    experts=EXPERTS,
+    n_mtp_modules=2,
 )
 STRETCHED = Yarn(factor=4, original_context=8, mscale=1.0, mscale_all_dim=0.7)
-V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_groups=3, top_groups=2, scale=2.5))
+V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_groups=3, topk_group=2, scale=2.5))
 V2 = Config(
     replace(
         SHAPE,
         attention=replace(LATENT, q_lora_rank=None),
-        experts=replace(EXPERTS, n_shared=2, correction_bias=False),
-        n_mtp=0,
+        experts=replace(EXPERTS, n_shared_experts=2, correction_bias=False),
+        n_mtp_modules=0,
     ),
     Rope(),
-    Gate("softmax", n_groups=3, top_groups=2, scores_per_group=1, normalised=False, scale=4.0),
+    Gate("softmax", n_groups=3, topk_group=2, scores_per_group=1, normalised=False, scale=4.0),
 )
 
 
-def plain(n_kv_heads, n_heads=4, d_head=4):
+def plain(n_kv_heads, n_heads=4, head_dim=4):
     """Return a dense model with plain attention: MHA, GQA or MQA by the number of key and value heads."""
-    attention = GroupedQueryAttention(n_heads, n_kv_heads, d_head)
+    attention = GroupedQueryAttention(n_heads, n_kv_heads, head_dim)
     return Config(
-        replace(SHAPE, attention=attention, n_dense=2, n_moe=0, experts=None, n_mtp=0), Rope(interleaved=False)
+        replace(SHAPE, attention=attention, n_dense_layers=2, n_moe_layers=0, experts=None, n_mtp_modules=0),
+        Rope(interleaved=False),
     )
 
 
 MODELS = {
     "V3": V3,
     "V3, biased projections, tied": replace(
-        V3, shape=replace(SHAPE, attention=replace(LATENT, bias=True), tied=True, n_mtp=1)
+        V3, arch=replace(SHAPE, attention=replace(LATENT, bias=True), tied_embeddings=True, n_mtp_modules=1)
     ),
     "V3, pairs as halves, weights not normalised": replace(
         V3, rope=Rope(interleaved=False), gate=Gate("sigmoid", normalised=False)

@@ -1,23 +1,20 @@
 """Models small enough to count on paper, that several tests take apart."""
 
-from repro.calc.architecture import (
-    Architecture,
-    GatedFeedForward,
-    MixtureOfExperts,
-    MultiHeadLatentAttention,
-)
+from repro.models.architecture import Architecture, GatedFeedForward, MixtureOfExperts, MultiHeadLatentAttention
 
-MLA = MultiHeadLatentAttention(n_heads=2, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
-EXPERTS = MixtureOfExperts(n_routed=7, n_shared=1, top_k=2, d_expert=2, correction_bias=True)
+MLA = MultiHeadLatentAttention(
+    n_heads=2, q_lora_rank=3, kv_lora_rank=5, qk_nope_head_dim=2, qk_rope_head_dim=1, v_head_dim=4
+)
+EXPERTS = MixtureOfExperts(n_routed_experts=7, n_shared_experts=1, top_k=2, d_expert=2, correction_bias=True)
 TINY = Architecture(
     d_model=4,
-    vocabulary=10,
-    n_dense=1,
-    n_moe=2,
+    vocab_size=10,
+    n_dense_layers=1,
+    n_moe_layers=2,
     attention=MLA,
     dense=GatedFeedForward(5),
     experts=EXPERTS,
-    n_mtp=1,
+    n_mtp_modules=1,
 )
 LLAMA_CONFIG = {
     "model_type": "llama",

@@ -8,18 +8,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import EXPERTS, MLA, TINY
 
-from repro.calc.architecture import (
+from repro.calc.flops import attention_over_context, counted_flop_per_token, matmul_parameters
+from repro.calc.param_count import active_parameters, moe_parts, mtp_parts, parts, total_parameters
+from repro.models.architecture import (
     Architecture,
     GatedFeedForward,
     GroupedQueryAttention,
     MixtureOfExperts,
     MultiHeadLatentAttention,
 )
-from repro.calc.compute import attention_over_context, counted_flop_per_token, multiplied_parameters
-from repro.calc.parameters import active_parameters, moe_parts, mtp_parts, parts, total_parameters
 
-GQA = GroupedQueryAttention(n_heads=4, n_kv_heads=2, d_head=3)
-DENSE = Architecture(4, 10, n_dense=2, n_moe=0, attention=GQA, dense=GatedFeedForward(5))
+GQA = GroupedQueryAttention(n_heads=4, n_kv_heads=2, head_dim=3)
+DENSE = Architecture(4, 10, n_dense_layers=2, n_moe_layers=0, attention=GQA, dense=GatedFeedForward(5))
 
 
 def by_name(rows):
@@ -50,19 +50,19 @@ def by_name(rows):
 )
 def test_attention_of_one_layer(attention, parameters, multiplied):
     assert attention.parameters(4) == parameters
-    assert attention.multiplied_parameters(4) == multiplied
+    assert attention.matmul_parameters(4) == multiplied
 
 
-@pytest.mark.parametrize(("attention", "d_query", "d_value"), [(MLA, 2 + 1, 4), (GQA, 3, 3)])
-def test_elements_of_a_query_and_of_a_value(attention, d_query, d_value):
-    assert (attention.d_query, attention.d_value) == (d_query, d_value)
+@pytest.mark.parametrize(("attention", "qk_head_dim", "v_head_dim"), [(MLA, 2 + 1, 4), (GQA, 3, 3)])
+def test_elements_of_a_query_and_of_a_value(attention, qk_head_dim, v_head_dim):
+    assert (attention.qk_head_dim, attention.v_head_dim) == (qk_head_dim, v_head_dim)
 
 
 def test_feed_forward_has_three_matrices():
     # 3 x 4 x 5 = 60; biases 5 + 5 + 4
     assert GatedFeedForward(5).parameters(4) == 60
     assert GatedFeedForward(5, bias=True).parameters(4) == 74
-    assert GatedFeedForward(5, bias=True).multiplied_parameters(4) == 60
+    assert GatedFeedForward(5, bias=True).matmul_parameters(4) == 60
 
 
 def test_every_part_of_a_model_with_experts():
@@ -84,7 +84,7 @@ def test_a_gate_without_biases():
 
 
 def test_every_token_passes_each_shared_expert():
-    shared = moe_parts(replace(TINY, experts=replace(EXPERTS, n_shared=3)), 1)[1]
+    shared = moe_parts(replace(TINY, experts=replace(EXPERTS, n_shared_experts=3)), 1)[1]
     assert (shared.total, shared.active, shared.multiplied) == (72, 72, 72)
 
 
@@ -102,7 +102,7 @@ def test_every_part_of_a_module_for_multi_token_prediction():
 
 def test_modules_of_a_dense_model_are_dense():
     # attention 144, feed-forward 60, projection 32, norms 20; twice
-    assert sum(part.total for part in mtp_parts(replace(DENSE, n_mtp=2))) == 2 * 256
+    assert sum(part.total for part in mtp_parts(replace(DENSE, n_mtp_modules=2))) == 2 * 256
     assert mtp_parts(DENSE) == []
 
 
@@ -132,7 +132,7 @@ def test_total_of_a_dense_model():
 def test_active_parameters_by_convention(embedding, head, untied, tied):
     counted = {"embedding_counted": embedding, "head_counted": head}
     assert active_parameters(TINY, **counted) == untied
-    assert active_parameters(replace(TINY, tied=True), **counted) == tied
+    assert active_parameters(replace(TINY, tied_embeddings=True), **counted) == tied
 
 
 def test_the_head_is_counted_unless_said_otherwise():
@@ -140,14 +140,14 @@ def test_the_head_is_counted_unless_said_otherwise():
 
 
 def test_a_tied_head_is_multiplied_though_it_adds_no_parameters():
-    assert total_parameters(replace(TINY, tied=True)) == 1044
-    assert by_name(parts(replace(TINY, tied=True)))["head"] == (0, 0, 40)
+    assert total_parameters(replace(TINY, tied_embeddings=True)) == 1044
+    assert by_name(parts(replace(TINY, tied_embeddings=True)))["head"] == (0, 0, 40)
 
 
 def test_multiplied_parameters():
     # 3 x 146 + 60 + 56 + 48 + 96 + 40 = 738; the module 32 + 146 + 28 + 24 + 48 + 40 = 318
-    assert multiplied_parameters(TINY, mtp_counted=False) == 738
-    assert multiplied_parameters(TINY, mtp_counted=True) == 1056
+    assert matmul_parameters(TINY, mtp_counted=False) == 738
+    assert matmul_parameters(TINY, mtp_counted=True) == 1056
 
 
 @pytest.mark.parametrize(
@@ -192,17 +192,17 @@ mixtures = st.builds(
 @st.composite
 def shapes(draw):
     experts = draw(st.none() | mixtures)
-    n_moe = 0 if experts is None else draw(st.integers(0, 4))
+    n_moe_layers = 0 if experts is None else draw(st.integers(0, 4))
     return Architecture(
         d_model=draw(sizes),
-        vocabulary=draw(sizes),
-        n_dense=draw(st.integers(0 if n_moe else 1, 4)),
-        n_moe=n_moe,
+        vocab_size=draw(sizes),
+        n_dense_layers=draw(st.integers(0 if n_moe_layers else 1, 4)),
+        n_moe_layers=n_moe_layers,
         attention=draw(grouped | latent),
         dense=GatedFeedForward(draw(sizes), draw(st.booleans())),
         experts=experts,
-        n_mtp=draw(st.integers(0, 2)),
-        tied=draw(st.booleans()),
+        n_mtp_modules=draw(st.integers(0, 2)),
+        tied_embeddings=draw(st.booleans()),
     )
 
 
@@ -210,19 +210,21 @@ def attention_tensors(one, d):
     """Yield the shape of each tensor that a checkpoint keeps for one layer's attention."""
     if isinstance(one, GroupedQueryAttention):
         for heads in (one.n_heads, one.n_kv_heads, one.n_kv_heads):
-            yield from [(heads * one.d_head, d), *([(heads * one.d_head,)] if one.qkv_bias else [])]
-        yield from [(d, one.n_heads * one.d_head), *([(d,)] if one.output_bias else [])]
+            yield from [(heads * one.head_dim, d), *([(heads * one.head_dim,)] if one.qkv_bias else [])]
+        yield from [(d, one.n_heads * one.head_dim), *([(d,)] if one.output_bias else [])]
         return
-    width = one.n_heads * (one.d_nope + one.d_rope)
+    width = one.n_heads * (one.qk_nope_head_dim + one.qk_rope_head_dim)
     if one.q_lora_rank is None:
         yield (width, d)
     else:
         yield from [(one.q_lora_rank, d), (one.q_lora_rank,), (width, one.q_lora_rank)]
-    yield from [(one.kv_lora_rank, d), (one.d_rope, d), (one.kv_lora_rank,)]
-    yield from [(one.n_heads * size, one.kv_lora_rank) for size in (one.d_nope, one.d_value)]
-    yield (d, one.n_heads * one.d_value)
+    yield from [(one.kv_lora_rank, d), (one.qk_rope_head_dim, d), (one.kv_lora_rank,)]
+    yield from [(one.n_heads * size, one.kv_lora_rank) for size in (one.qk_nope_head_dim, one.v_head_dim)]
+    yield (d, one.n_heads * one.v_head_dim)
     if one.bias:
-        yield from [(size,) for size in (one.q_lora_rank, one.kv_lora_rank, one.d_rope, d) if size is not None]
+        yield from [
+            (size,) for size in (one.q_lora_rank, one.kv_lora_rank, one.qk_rope_head_dim, d) if size is not None
+        ]
 
 
 def feed_forward_tensors(d_ff, d, bias=False):
@@ -239,22 +241,22 @@ def layer_tensors(shape, experts):
     if experts is None:
         yield from feed_forward_tensors(shape.dense.d_ff, d, shape.dense.bias)
         return
-    yield from [(moe.n_routed, d), *([(moe.n_routed,)] if moe.correction_bias else [])]
-    for _ in range(experts + moe.n_shared):
+    yield from [(moe.n_routed_experts, d), *([(moe.n_routed_experts,)] if moe.correction_bias else [])]
+    for _ in range(experts + moe.n_shared_experts):
         yield from feed_forward_tensors(moe.d_expert, d)
 
 
 def model_tensors(shape, experts):
-    for _ in range(shape.n_dense):
+    for _ in range(shape.n_dense_layers):
         yield from layer_tensors(shape, None)
-    for _ in range(shape.n_moe):
+    for _ in range(shape.n_moe_layers):
         yield from layer_tensors(shape, experts)
     yield (shape.d_model,)
-    yield from [(shape.vocabulary, shape.d_model)] * (1 if shape.tied else 2)
+    yield from [(shape.vocab_size, shape.d_model)] * (1 if shape.tied_embeddings else 2)
 
 
 def module_tensors(shape, experts):
-    for _ in range(shape.n_mtp):
+    for _ in range(shape.n_mtp_modules):
         yield from [(shape.d_model, 2 * shape.d_model), *[(shape.d_model,)] * 3]
         yield from layer_tensors(shape, experts)
 
@@ -269,7 +271,7 @@ def in_matrices(tensors):
 
 @given(shapes())
 def test_the_total_is_that_of_a_checkpoints_tensors(shape):
-    all_experts = shape.experts and shape.experts.n_routed
+    all_experts = shape.experts and shape.experts.n_routed_experts
     main, modules = elements(model_tensors(shape, all_experts)), elements(module_tensors(shape, all_experts))
     assert total_parameters(shape) == main
     assert total_parameters(shape, mtp_counted=True) == main + modules
@@ -284,18 +286,18 @@ def test_the_active_ones_are_those_of_the_tensors_that_a_token_meets(shape):
 @given(shapes())
 def test_a_token_is_multiplied_with_every_matrix_but_the_embedding(shape):
     chosen = shape.experts and shape.experts.top_k
-    table = shape.vocabulary * shape.d_model
-    main = in_matrices(model_tensors(shape, chosen)) - (0 if shape.tied else table)
-    modules = in_matrices(module_tensors(shape, chosen)) + shape.n_mtp * table  # the head once more in each
-    assert multiplied_parameters(shape, mtp_counted=False) == main
-    assert multiplied_parameters(shape, mtp_counted=True) == main + modules
+    table = shape.vocab_size * shape.d_model
+    main = in_matrices(model_tensors(shape, chosen)) - (0 if shape.tied_embeddings else table)
+    modules = in_matrices(module_tensors(shape, chosen)) + shape.n_mtp_modules * table  # the head once more in each
+    assert matmul_parameters(shape, mtp_counted=False) == main
+    assert matmul_parameters(shape, mtp_counted=True) == main + modules
 
 
 @given(shapes())
 def test_no_part_has_more_active_or_multiplied_than_it_is(shape):
     for part in parts(shape):
         assert 0 <= part.active <= part.total
-        assert part.multiplied <= part.active or (shape.tied and part.name == "head")
+        assert part.multiplied <= part.active or (shape.tied_embeddings and part.name == "head")
 
 
 @given(shapes())
@@ -303,8 +305,8 @@ def test_conventions_differ_by_one_table_each(shape):
     def active(embedding, head):
         return active_parameters(shape, embedding_counted=embedding, head_counted=head)
 
-    table = shape.vocabulary * shape.d_model
-    assert active(True, True) - active(False, False) == (table if shape.tied else 2 * table)
+    table = shape.vocab_size * shape.d_model
+    assert active(True, True) - active(False, False) == (table if shape.tied_embeddings else 2 * table)
     assert active(True, False) == active(False, True) == active(False, False) + table
 
 

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from repro.claims import Verdict, as_json, dollars, load_register, run_all, run_audit, under
+from repro.claims import Verdict, dollars, load_register, result_to_json, run_all, run_audit, under
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
-from repro.claims.models import training_flop_per_token
+from repro.claims.scenarios import counted_train_flop_per_token
 from repro.errors import InputError
 from repro.facts import Ledger, load
 from repro.lab import notebooks
@@ -144,7 +144,7 @@ def test_every_claim_is_audited_and_worked_by_hand():
 
 @pytest.mark.parametrize("claim_id", sorted(AUDITS))
 def test_a_finding_can_be_traced(claim_id):
-    data = as_json(run_audit(claim_id))
+    data = result_to_json(run_audit(claim_id))
     assert list(data) == [
         "id", "document", "section", "kind", "statement", "printed", "verdict", "value", "unit", "low", "high",
         "explanation", "cases", "assumptions", "sources", "notebook",
@@ -220,9 +220,9 @@ def test_what_the_rule_of_six_leaves_out():
     # main model: attention 61 x 187,105,280, dense 1.189085e9, gates 58 x 1,835,008, 9 experts of 44,040,192 in 58
     # layers, head 0.926679e9, in all 36.62459e9, x 6 = 219.7476e9; module 1.614741e9 x 6 = 9.6884e9; context
     # 62 x 6 x 128 x 320 x 2048.5 = 31.2133e9
-    assert training_flop_per_token(ledger, "deepseek_v3", 6) == pytest.approx(260.649e9, rel=1e-5)
+    assert counted_train_flop_per_token(ledger, "deepseek_v3", 6) == pytest.approx(260.649e9, rel=1e-5)
     # (71.87359 + 329.77296 + 2.10135)e9 x 6 = 2422.487e9; 6 x 126 x 128 x 256 x 4096.5 = 101.481e9
-    assert training_flop_per_token(ledger, "llama_3_1_405b", 6) == pytest.approx(2523.97e9, rel=1e-5)
+    assert counted_train_flop_per_token(ledger, "llama_3_1_405b", 6) == pytest.approx(2523.97e9, rel=1e-5)
 
 
 def test_the_five_estimates_of_the_hours():

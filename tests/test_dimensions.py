@@ -3,7 +3,7 @@
 import pint
 import pytest
 
-from repro.calc import pipeline, serving, training
+from repro.calc import pipeline_bubbles, run_cost, serving
 
 units = pint.UnitRegistry()
 units.define("flop = [work]")
@@ -25,34 +25,34 @@ TOUCHED = 37e9 * units.octet / units.token
 @pytest.mark.parametrize(
     ("quantity", "unit"),
     [
-        (training.train_flop_per_token(ACTIVE, **RULE), "flop / token"),
-        (training.train_flop(ACTIVE, TOKENS, **RULE), "flop"),
+        (run_cost.train_flop_per_token(ACTIVE, **RULE), "flop / token"),
+        (run_cost.train_flop(ACTIVE, TOKENS, **RULE), "flop"),
         (
-            training.attention_flop_per_token(
+            run_cost.attention_flop_per_token(
                 61, 128, 192 * units.parameter, 128 * units.parameter, 4096, causal=True, **RULE
             ),
             "flop / token",
         ),
-        (training.rental_gpu_hours(5e6 * units.usd, 2 * units.usd / units.gpu / units.hour), "gpu * hour"),
-        (training.ideal_gpu_seconds(FLOP, RATE), "gpu * second"),
-        (training.gpu_hours_at(FLOP, RATE, utilisation=0.4), "gpu * second"),
-        (training.flop_per_gpu_second(FLOP, GPU_HOURS), "flop / gpu / second"),
-        (training.mfu(FLOP, GPU_HOURS, RATE), ""),
-        (training.scaled_gpu_hours(GPU_HOURS, FLOP, FLOP), "gpu * hour"),
-        (training.gpu_hours_from_rate(GPU_HOURS / TOKENS, TOKENS), "gpu * hour"),
-        (training.rate_from_gpu_hours(GPU_HOURS, TOKENS), "gpu * hour / token"),
-        (training.wall_days(GPU_HOURS, 2048 * units.gpu), "hour"),
-        (training.rental_usd(GPU_HOURS, 2 * units.usd / units.gpu / units.hour), "usd"),
-        (training.implied_price_usd_per_gpu_hour(5e6 * units.usd, GPU_HOURS), "usd / gpu / hour"),
+        (run_cost.rental_gpu_hours(5e6 * units.usd, 2 * units.usd / units.gpu / units.hour), "gpu * hour"),
+        (run_cost.ideal_gpu_seconds(FLOP, RATE), "gpu * second"),
+        (run_cost.gpu_hours_at(FLOP, RATE, utilisation=0.4), "gpu * second"),
+        (run_cost.flop_per_gpu_second(FLOP, GPU_HOURS), "flop / gpu / second"),
+        (run_cost.mfu(FLOP, GPU_HOURS, RATE), ""),
+        (run_cost.scaled_gpu_hours(GPU_HOURS, FLOP, FLOP), "gpu * hour"),
+        (run_cost.gpu_hours_from_rate(GPU_HOURS / TOKENS, TOKENS), "gpu * hour"),
+        (run_cost.rate_from_gpu_hours(GPU_HOURS, TOKENS), "gpu * hour / token"),
+        (run_cost.wall_days(GPU_HOURS, 2048 * units.gpu), "hour"),
+        (run_cost.rental_usd(GPU_HOURS, 2 * units.usd / units.gpu / units.hour), "usd"),
+        (run_cost.implied_price_usd_per_gpu_hour(5e6 * units.usd, GPU_HOURS), "usd / gpu / hour"),
         (serving.bandwidth_bound_tokens_per_s(TOUCHED, 1e12 * units.octet / units.second), "token / second"),
         (serving.implied_bytes_per_s(20 * units.token / units.second, TOUCHED), "octet / second"),
         (serving.usd_per_million_tokens(87072 * units.usd, TOKENS), "usd / token"),
         (serving.revenue_usd(TOKENS, 2.19 * units.usd / units.token), "usd"),
         (serving.profit_margin(562 * units.usd, 87 * units.usd), ""),
         (serving.tokens_per_node_s(TOKENS, 227 * units.gpu, 86400 * units.second), "token / gpu / second"),
-        (pipeline.bubble_1f1b(16, 1 * units.second, 2 * units.second), "second"),
-        (pipeline.bubble_zb1p(16, 1 * units.second, 2 * units.second, 1 * units.second), "second"),
-        (pipeline.bubble_dualpipe(16, 2 * units.second, 1 * units.second, 3 * units.second), "second"),
+        (pipeline_bubbles.bubble_1f1b(16, 1 * units.second, 2 * units.second), "second"),
+        (pipeline_bubbles.bubble_zb1p(16, 1 * units.second, 2 * units.second, 1 * units.second), "second"),
+        (pipeline_bubbles.bubble_dualpipe(16, 2 * units.second, 1 * units.second, 3 * units.second), "second"),
     ],
 )
 def test_dimension(quantity, unit):

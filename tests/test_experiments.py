@@ -19,20 +19,20 @@ from repro.experiments import ablations, balancing, prediction, record, watch
 from repro.experiments.record import (
     Study,
     code_version,
+    describe_row,
     differences,
-    kept,
+    load_rows,
     perform,
     perform_all,
-    told,
     write_record,
 )
-from repro.experiments.spread import interval, paired
+from repro.experiments.spread import confidence_interval, paired_interval
 from repro.experiments.studies import STUDIES
-from repro.experiments.texts import held_out
+from repro.experiments.texts import held_out_texts
 from repro.experiments.watch import Trace, follow
-from repro.lab.recorded import recorded
-from repro.nano import Recipe, initialised, small, train
-from repro.nano.trainer import Diverged
+from repro.lab.recorded import load_record
+from repro.nano import Recipe, init_model, small_config, train
+from repro.nano.training.loop import TrainingDiverged
 
 RUN = Path(__file__).resolve().parents[1] / "experiments" / "run.py"
 
@@ -69,7 +69,9 @@ def test_half_of_the_experts_idle_is_no_collapse_yet():
 
 def test_a_loss_that_rises_by_a_nat_stops_the_run_and_keeps_the_trace():
     trace = Trace(every=2)
-    with pytest.raises(Diverged, match=r"step 5: loss 3\.100, began at 2\.000: try a lower peak_rate") as caught:
+    with pytest.raises(
+        TrainingDiverged, match=r"step 5: loss 3\.100, began at 2\.000: try a lower peak_rate"
+    ) as caught:
         follow([step(n, loss) for n, loss in enumerate([2, 2, 2.9, 2.9, 3.1, 3.1, 9, 9])], trace)
     assert caught.value.step == 5
     assert [row["loss"] for row in trace.rows] == [2, 2.9, 3.1]
@@ -96,7 +98,7 @@ class Toy:
 def measure(run, trace):
     for number in range(6):
         if number == 4 and run.fate == "nan":
-            raise Diverged(number, "loss nan, gradient norm nan")
+            raise TrainingDiverged(number, "loss nan, gradient norm nan")
         if number == 4 and run.fate == "by hand":
             raise KeyboardInterrupt
         if number == 4 and run.fate == "refused":
@@ -121,14 +123,14 @@ def test_a_run_that_stops_is_marked_with_step_reason_and_partial_trace(fate, sta
     row = perform(study(), Toy(7, fate), every=2)
     assert (row["status"], row["reason"], row["steps_done"], row["results"]) == (status, reason, 4, {})
     assert [one["step"] for one in row["trace"]] == [2, 4]
-    line = told("toy", row)
+    line = describe_row("toy", row)
     assert line == f"toy: {status} after 4 steps ({reason}); seed=7, fate={fate}, keep_loads=False"
 
 
 def test_a_real_training_that_overflows_is_marked_with_its_step():
     def explode(run, trace):
-        model = initialised(small(n_layers=1, gate=None), seed=run.seed)
-        model.parameters["head"][:] *= 1e30
+        model = init_model(small_config(n_layers=1, gate=None), seed=run.seed)
+        model.parameters["lm_head"][:] *= 1e30
         follow(train(model, iter([np.arange(8)[None]] * 3), Recipe(3, warmup_steps=1)), trace)
 
     row = perform(Study("x", [], explode), Toy(0))
@@ -175,10 +177,10 @@ def test_the_fingerprint_of_code_changes_with_any_room_that_results_come_from(tm
 def test_a_last_line_cut_off_is_left_out_and_another_is_named(tmp_path):
     path = tmp_path / "toy.jsonl"
     path.write_text('{"code": "v", "run": {}, "status": "complete"}\n{"code": "v", "ru')
-    assert len(kept(path, "v")) == 1
+    assert len(load_rows(path, "v")) == 1
     path.write_text('{"code": "v", "ru\n{"code": "v", "run": {}, "status": "complete"}\n')
     with pytest.raises(InputError, match=r"toy\.jsonl: line 1: is no row of a run"):
-        kept(path, "v")
+        load_rows(path, "v")
 
 
 # Records
@@ -218,7 +220,7 @@ def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
 
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
-    found, wanted = recorded(name, "experiments"), STUDIES[name].runs
+    found, wanted = load_record(name, "experiments"), STUDIES[name].runs
     assert [row["run"] for row in found.rows] == [record.asdict(run) for run in wanted]
     assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
     assert all(row["status"] in record.DONE and (row["status"] != "complete" or row["results"]) for row in found.rows)
@@ -227,8 +229,8 @@ def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
 @pytest.mark.parametrize("module", [balancing, prediction, ablations])
 def test_the_record_begins_as_a_run_made_now_does(module, monkeypatch):
     monkeypatch.setattr(module, "follow", lambda steps, trace: watch.follow(islice(steps, 20), trace))
-    rows, trace = recorded(module.STUDY.name, "experiments").rows, Trace()
-    module.trained(module.STUDY.runs[-1], trace)
+    rows, trace = load_record(module.STUDY.name, "experiments").rows, Trace()
+    module.train_run(module.STUDY.runs[-1], trace)
     assert rows[-1]["run"] == record.asdict(module.STUDY.runs[-1])
     for now, then in zip(trace.rows, rows[-1]["trace"][:2], strict=True):
         assert now.keys() == then.keys()
@@ -288,8 +290,8 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
 
 
 def test_the_balancing_study_measures_what_it_says():
-    run = balancing.Run("loss-free", 1e-3, seed=1, steps=20)
-    model = balancing.trained(run, Trace())
+    run = balancing.BalancingRun("loss-free", 1e-3, seed=1, steps=20)
+    model = balancing.train_run(run, Trace())
     found = balancing.observe(model, n_batches=2)
     loads = np.array(found["loads"])  # [gates, domains, E]
     assert loads.sum(axis=(1, 2)).tolist() == [2 * 8 * 64 * 4] * 2
@@ -299,20 +301,22 @@ def test_the_balancing_study_measures_what_it_says():
     assert found["global"] <= found["batch"] <= found["sequence"]  # a maximum of means is at most the mean of maxima
     groups = whole.reshape(2, 4, 4).sum(axis=2)
     assert found["device"] == pytest.approx(np.mean(groups.max(axis=1) / groups.mean(axis=1) - 1))
-    of_batches = [one.load for text in held_out(balancing.HELD_OUT_SEED, 2) for one in model.routings(text[:, :-1])]
+    of_batches = [
+        one.load for text in held_out_texts(balancing.HELD_OUT_SEED, 2) for one in model.routings(text[:, :-1])
+    ]
     assert found["batch"] == pytest.approx(np.mean([one.max() / one.mean() - 1 for one in of_batches]))
     assert 0 <= found["dropped"] < 1
-    held = np.concatenate(held_out(balancing.HELD_OUT_SEED, 2))
+    held = np.concatenate(held_out_texts(balancing.HELD_OUT_SEED, 2))
     assert found["loss"] == pytest.approx(ablations.losses(model, held)["loss"], rel=1e-9)
 
 
 def test_dropping_while_training_changes_the_training_and_not_what_is_measured_without():
-    run = balancing.Run("none", seed=1, steps=15)
-    plain, limited = (balancing.trained(replace(run, dropping=one), Trace()) for one in (False, True))
+    run = balancing.BalancingRun("none", seed=1, steps=15)
+    plain, limited = (balancing.train_run(replace(run, dropping=one), Trace()) for one in (False, True))
     assert limited.config.gate.capacity_factor == 1
     one, other = (balancing.observe(model, 1) for model in (plain, limited))
     assert one["loss"] != other["loss"]
-    text = held_out(balancing.HELD_OUT_SEED, 1)[0]
+    text = held_out_texts(balancing.HELD_OUT_SEED, 1)[0]
     free = balancing.with_capacity(limited, None)
     assert other["loss"] == pytest.approx(balancing.mean_loss(free, [text]))
     kept_share = np.mean([one.kept.mean() for one in limited.routings(text[:, :-1])])
@@ -321,28 +325,31 @@ def test_dropping_while_training_changes_the_training_and_not_what_is_measured_w
 
 
 def test_the_variants_of_the_ablations_have_equal_flop():
-    found = {name: ablations.flop_per_token(ablations.config(name).shape) for name in ablations.VARIANTS}
+    found = {name: ablations.flop_per_token(ablations.config(name).arch) for name in ablations.VARIANTS}
     first = found[ablations.FIRST]
     assert all(abs(one / first - 1) < 0.002 for one in found.values()), found
 
 
 def test_the_variants_differ_where_they_say():
-    shapes = {name: ablations.config(name).shape for name in ablations.VARIANTS}
+    shapes = {name: ablations.config(name).arch for name in ablations.VARIANTS}
     experts = {name: shape.experts for name, shape in shapes.items() if shape.experts}
-    assert {(one.n_routed + one.n_shared) * one.d_expert for one in experts.values()} == {512}
-    assert {(one.top_k + one.n_shared) * one.d_expert for one in experts.values()} == {128}
+    assert {(one.n_routed_experts + one.n_shared_experts) * one.d_expert for one in experts.values()} == {512}
+    assert {(one.top_k + one.n_shared_experts) * one.d_expert for one in experts.values()} == {128}
     assert shapes["dense"].experts is None
     # two keys and values of 16 a head, or a latent of 32 and a rotary key of 8, in three layers
     elements = {"MHA": 3 * 128, "GQA, 2 groups": 3 * 64, "MQA": 3 * 32, ablations.FIRST: 3 * 40}
     for name, count in elements.items():
-        model = initialised(ablations.config(name), seed=0, dtype=np.float64)
+        model = init_model(ablations.config(name), seed=0, dtype=np.float64)
         assert ablations.sizes(model)["cache_elements_per_token"] == count
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: balancing.model(balancing.Run("all")), "method = 'all': must be one of: none, V2's three losses"),
+        (
+            lambda: balancing.model(balancing.BalancingRun("all")),
+            "method = 'all': must be one of: none, V2's three losses",
+        ),
         (lambda: ablations.config("sparse"), "variant = 'sparse': must be one of"),
     ],
 )
@@ -356,20 +363,20 @@ def test_unknown_methods_and_variants(make, message):
 
 def test_an_interval_by_hand():
     # mean 3, deviation sqrt(2.5), t of 4 degrees 2.776445: half-width 2.776445 · sqrt(2.5 / 5)
-    found = interval([1, 2, 3, 4, 5])
+    found = confidence_interval([1, 2, 3, 4, 5])
     assert (found.mean, found.half) == (3, pytest.approx(2.776445 * np.sqrt(0.5), rel=1e-6))
     assert (found.low, found.high, found.sign) == (pytest.approx(1.036757, rel=1e-5), pytest.approx(4.963243), 1)
 
 
 def test_pairs_of_equal_seeds_have_the_spread_of_their_differences():
-    found = paired([1.1, 2.2, 3.3], [1.0, 2.0, 3.0])
+    found = paired_interval([1.1, 2.2, 3.3], [1.0, 2.0, 3.0])
     assert found.mean == pytest.approx(0.2)
     assert found.sign == 0
-    assert paired([1.0, 2.0, 3.0], [1.1, 2.11, 3.1]).sign == -1
+    assert paired_interval([1.0, 2.0, 3.0], [1.1, 2.11, 3.1]).sign == -1
 
 
 def test_too_few_values_and_unequal_lists_are_refused():
     with pytest.raises(InputError, match="1 values: must be at least 2"):
-        interval([1.0])
+        confidence_interval([1.0])
     with pytest.raises(InputError, match="3 values and 2: must be one of each for every seed"):
-        paired([1, 2, 3], [1, 2])
+        paired_interval([1, 2, 3], [1, 2])

@@ -3,7 +3,7 @@
 import matplotlib.pyplot as plt
 import pytest
 
-from repro.claims import counts, run_all
+from repro.claims import count_verdicts, run_all
 from repro.lab.figures import (
     VERDICT_COLOURS,
     bar_lengths,
@@ -38,7 +38,7 @@ def test_a_tile_for_every_claim_in_the_colour_of_its_verdict():
     draw_tiles(axes, verdicts)
     assert tile_verdicts(axes) == verdicts
     labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == [f"{verdict}: {count}" for verdict, count in counts(results).items()]
+    assert labels == [f"{verdict}: {count}" for verdict, count in count_verdicts(results).items()]
 
 
 def test_every_verdict_has_a_colour_of_its_own():

@@ -7,20 +7,29 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.calc import kv_cache
-from repro.calc.architecture import Architecture, GatedFeedForward, GroupedQueryAttention, MultiHeadLatentAttention
-from repro.calc.config import architecture
 from repro.facts import load
+from repro.models.architecture import Architecture, GatedFeedForward, GroupedQueryAttention, MultiHeadLatentAttention
+from repro.models.hf_config import architecture_from_hf
 
-MLA = MultiHeadLatentAttention(n_heads=6, q_lora_rank=3, kv_lora_rank=5, d_nope=2, d_rope=1, d_value=4)
+MLA = MultiHeadLatentAttention(
+    n_heads=6, q_lora_rank=3, kv_lora_rank=5, qk_nope_head_dim=2, qk_rope_head_dim=1, v_head_dim=4
+)
 TINY = Architecture(
-    d_model=8, vocabulary=10, n_dense=1, n_moe=2, attention=MLA, dense=GatedFeedForward(5), n_mtp=1, tied=True
+    d_model=8,
+    vocab_size=10,
+    n_dense_layers=1,
+    n_moe_layers=2,
+    attention=MLA,
+    dense=GatedFeedForward(5),
+    n_mtp_modules=1,
+    tied_embeddings=True,
 )
 positive = st.floats(1e-3, 1e12)
 size = st.floats(1, 100)
 
 
 def built_in(name):
-    return architecture(load().model(name).content)
+    return architecture_from_hf(load().model(name).content)
 
 
 def test_elements_of_a_latent_and_a_shared_key():
@@ -40,7 +49,7 @@ def test_elements_with_plain_heads(n_kv_heads, elements):
     plain = kv_cache.with_kv_heads(TINY, n_kv_heads)
     assert kv_cache.elements_per_token(plain) == elements
     assert plain.attention == GroupedQueryAttention(6, n_kv_heads, 4)
-    assert (plain.n_layers, plain.d_model, plain.tied) == (3, 8, True)
+    assert (plain.n_layers, plain.d_model, plain.tied_embeddings) == (3, 8, True)
 
 
 @pytest.mark.parametrize(

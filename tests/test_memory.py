@@ -8,17 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from repro.calc import memory
-from repro.calc.architecture import GatedFeedForward
-from repro.calc.config import architecture
-from repro.calc.parameters import total_parameters
+from repro.calc.param_count import total_parameters
 from repro.errors import InputError
 from repro.facts import load
+from repro.models.architecture import GatedFeedForward
+from repro.models.hf_config import architecture_from_hf
 
-EXPERTS = replace(shapes.EXPERTS, n_routed=8)  # shared evenly by four GPUs
+EXPERTS = replace(shapes.EXPERTS, n_routed_experts=8)  # shared evenly by four GPUs
 TINY = replace(shapes.TINY, experts=EXPERTS)
-SIX_LAYERS = replace(TINY, n_moe=5)
-LAYOUT = memory.Layout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
-KEPT = memory.Kept(dense=5, experts=7)
+SIX_LAYERS = replace(TINY, n_moe_layers=5)
+LAYOUT = memory.ParallelLayout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
+KEPT = memory.ActivationBytes(dense=5, experts=7)
 SCHEME = {"weights": 2, "gradients": 4, "master_weights": 4, "moments": 8}
 
 
@@ -55,22 +55,24 @@ def test_bytes_of_a_released_checkpoint():
     # Scales per 2x2. Attention: 12 + 16, 18 + 24, 24 + 24, 60 + 72, 32 + 32 = 314; norms (3 + 5 + 4 + 4) x 2 = 32.
     # Dense: 3 x (20 + 24) = 132. Expert: 3 x (8 + 8) = 48. Gate: 8x4 x 2 + 8 x 4 = 96; with 9 experts 528.
     # 3 x 346 + 132 + 2 x 528 + two tables of 10x4 x 2 = 160 + last norm 8
-    assert memory.released_bytes(TINY, block=2, mtp_counted=False) == 2394
+    assert memory.checkpoint_bytes(TINY, block=2, mtp_counted=False) == 2394
     # 346 + 528 + projection and three norms (32 + 12) x 2 = 88 + both tables again 160
-    assert memory.released_bytes(TINY, block=2, mtp_counted=True) == 2394 + 1122
-    assert memory.released_bytes(replace(TINY, n_mtp=2), block=2, mtp_counted=True) == 2394 + 2 * 1122
+    assert memory.checkpoint_bytes(TINY, block=2, mtp_counted=True) == 2394 + 1122
+    assert memory.checkpoint_bytes(replace(TINY, n_mtp_modules=2), block=2, mtp_counted=True) == 2394 + 2 * 1122
 
 
 def test_a_gate_without_biases_takes_four_bytes_less_per_expert():
     plain = replace(TINY, experts=replace(EXPERTS, correction_bias=False))
-    assert memory.released_bytes(plain, block=2, mtp_counted=False) == 2394 - 2 * 8 * 4
+    assert memory.checkpoint_bytes(plain, block=2, mtp_counted=False) == 2394 - 2 * 8 * 4
 
 
 def test_v3s_checkpoint():
     # Elements of the released tensors: 684,531,386,000, of which FP32: 41,540,496 scales and 59 x 256 biases; BF16:
     # four tables 3,706,716,160, gates 59 x 256x7168 = 108,265,472, projection 102,760,448, norms 1,044,480, so
     # 3,918,786,560; FP8: 680,571,043,840. At 4, 2 and 1 bytes: 166,222,400 + 7,837,573,120 + 680,571,043,840
-    size = memory.released_bytes(architecture(load().model("deepseek_v3").content), block=128, mtp_counted=True)
+    size = memory.checkpoint_bytes(
+        architecture_from_hf(load().model("deepseek_v3").content), block=128, mtp_counted=True
+    )
     assert size == 688_574_839_360
     # the files are 12 MB larger, by their headers
     assert 0 < load()["deepseek_v3.released_bytes"].value - size < 2e-5 * size
@@ -84,7 +86,7 @@ def test_state_of_mixed_precision_adam():
 
 def test_each_rank_has_a_stage_from_the_front_and_one_from_the_back():
     # V3 report, table 2: DualPipe keeps two copies of the parameters and P + 1 activations
-    layout = memory.Layout(gpus=64, pipeline_ranks=4, expert_ranks=8, tokens_per_micro_batch=1)
+    layout = memory.ParallelLayout(gpus=64, pipeline_ranks=4, expert_ranks=8, tokens_per_micro_batch=1)
     assert [layout.stages(rank) for rank in range(4)] == [(0, 3), (1, 2), (2, 1), (3, 0)]
     assert [layout.in_flight(stage) for stage in range(4)] == [4, 3, 2, 1]
     assert layout.holders == 32  # of 16 GPUs per rank, those of two
@@ -96,7 +98,7 @@ def test_a_single_rank_holds_the_only_stage_once():
 
 
 @pytest.mark.parametrize(
-    ("n_dense", "n_moe", "layers"),
+    ("n_dense_layers", "n_moe_layers", "layers"),
     [
         # two layers per stage, the dense ones first
         (5, 3, [(2, 0), (2, 0), (1, 1), (0, 2)]),
@@ -107,9 +109,9 @@ def test_a_single_rank_holds_the_only_stage_once():
         (2, 4, [(1.5, 0), (0.5, 1), (0, 1.5), (0, 1.5)]),
     ],
 )
-def test_layers_of_each_stage(n_dense, n_moe, layers):
+def test_layers_of_each_stage(n_dense_layers, n_moe_layers, layers):
     layout = replace(LAYOUT, pipeline_ranks=4)
-    shape = replace(TINY, n_dense=n_dense, n_moe=n_moe)
+    shape = replace(TINY, n_dense_layers=n_dense_layers, n_moe_layers=n_moe_layers)
     assert [layout.layers(shape, stage) for stage in range(4)] == layers
 
 
@@ -117,7 +119,7 @@ def test_bytes_of_a_gpu_of_the_first_rank():
     # Both stages of 2: a dense layer and 5 with experts, and the module with experts: 6 x 8 x 24 / 4 ranks = 288
     # routed; 6 x (154 of attention + 8x4 + 8 of the gate + 24 shared) + 154 + 60 of the dense layer + 2 x 4x4 of the
     # projection = 1554 others; tables 2 x 10x4 = 80
-    assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0) == {
+    assert memory.memory_per_gpu(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0) == {
         "weights": 1842 * 2 + 80 * 2,
         "gradients": 1922 * 4,
         # 4 + 8 bytes; all 16 GPUs hold both stages, in four groups with 4 x 288 routed parameters each
@@ -132,8 +134,8 @@ def test_bytes_of_a_gpu_of_the_first_rank():
 def test_bytes_of_a_gpu_in_the_middle():
     # stages 1 and 2 of 4, each of 2 layers: (2 dense, 0) and (1, 1), so 3 x (154 + 60) + 154 + 40 + 24 = 860 and
     # 192 / 4 = 48 routed; 2 x 16 / 4 = 8 GPUs hold each stage; 3 and 2 micro-batches wait
-    shape, layout = replace(TINY, n_dense=5, n_moe=3), replace(LAYOUT, pipeline_ranks=4)
-    assert memory.gpu_bytes(shape, layout, SCHEME, KEPT, 1) == {
+    shape, layout = replace(TINY, n_dense_layers=5, n_moe_layers=3), replace(LAYOUT, pipeline_ranks=4)
+    assert memory.memory_per_gpu(shape, layout, SCHEME, KEPT, 1) == {
         "weights": 908 * 2,
         "gradients": 908 * 4,
         "optimiser": 12 * (192 + 860) / 8,
@@ -144,21 +146,21 @@ def test_bytes_of_a_gpu_in_the_middle():
 
 def test_the_fullest_gpu():
     # rank 0 has tables, logits and the module
-    assert memory.fullest_gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT) == (
+    assert memory.peak_memory_gpu(SIX_LAYERS, LAYOUT, SCHEME, KEPT) == (
         0,
-        memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0),
+        memory.memory_per_gpu(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0),
     )
     # of 2 and of 3 dense layers, once these are large
-    shape = replace(TINY, n_dense=5, n_moe=3, dense=GatedFeedForward(1000))
+    shape = replace(TINY, n_dense_layers=5, n_moe_layers=3, dense=GatedFeedForward(1000))
     layout = replace(LAYOUT, pipeline_ranks=4)
-    rank, held = memory.fullest_gpu_bytes(shape, layout, SCHEME, KEPT)
-    assert (rank, held) == (1, memory.gpu_bytes(shape, layout, SCHEME, KEPT, 1))
+    rank, held = memory.peak_memory_gpu(shape, layout, SCHEME, KEPT)
+    assert (rank, held) == (1, memory.memory_per_gpu(shape, layout, SCHEME, KEPT, 1))
 
 
 def test_a_single_rank_is_the_fullest():
     alone = replace(LAYOUT, pipeline_ranks=1)
-    held = memory.gpu_bytes(SIX_LAYERS, alone, SCHEME, KEPT, 0)
-    assert memory.fullest_gpu_bytes(SIX_LAYERS, alone, SCHEME, KEPT) == (0, held)
+    held = memory.memory_per_gpu(SIX_LAYERS, alone, SCHEME, KEPT, 0)
+    assert memory.peak_memory_gpu(SIX_LAYERS, alone, SCHEME, KEPT) == (0, held)
     # one micro-batch waits: in a dense layer, in five with experts and in the module
     assert held["activations"] == 10 * (5 + 6 * 7)
 
@@ -166,7 +168,7 @@ def test_a_single_rank_is_the_fullest():
 @pytest.mark.parametrize("part", ["gpus", "pipeline_ranks", "expert_ranks"])
 def test_no_ranks_are_an_error(part):
     with pytest.raises(ZeroDivisionError):
-        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, **{part: 0}), SCHEME, KEPT, 0)
+        memory.memory_per_gpu(SIX_LAYERS, replace(LAYOUT, **{part: 0}), SCHEME, KEPT, 0)
 
 
 @pytest.mark.parametrize(
@@ -185,9 +187,9 @@ def test_no_ranks_are_an_error(part):
     ],
 )
 def test_activations_of_a_token_in_a_layer(element, output, recomputed, dense, experts):
-    assert memory.kept_for_backward(
+    assert memory.activation_bytes(
         TINY, bytes_per_element=element, attention_output_bytes=output, recomputed=recomputed
-    ) == memory.Kept(dense, experts)
+    ) == memory.ActivationBytes(dense, experts)
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 300))
@@ -203,7 +205,7 @@ def test_scales_take_at_most_four_bytes_per_element_and_shrink_with_the_block(ro
 def test_activations_and_logits_are_linear_in_the_tokens(tokens, more):
     for part in ("activations", "logits"):
         sizes = [
-            memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, tokens_per_micro_batch=n), SCHEME, KEPT, 0)[part]
+            memory.memory_per_gpu(SIX_LAYERS, replace(LAYOUT, tokens_per_micro_batch=n), SCHEME, KEPT, 0)[part]
             for n in (tokens, more, tokens + more)
         ]
         assert sizes[0] + sizes[1] == sizes[2]
@@ -212,19 +214,22 @@ def test_activations_and_logits_are_linear_in_the_tokens(tokens, more):
 @given(st.integers(1, 64), st.integers(1, 8))
 def test_more_gpus_spread_the_optimiser_and_nothing_else(groups, times):
     few, many = (
-        memory.gpu_bytes(SIX_LAYERS, replace(LAYOUT, gpus=8 * n), SCHEME, KEPT, 0) for n in (groups, groups * times)
+        memory.memory_per_gpu(SIX_LAYERS, replace(LAYOUT, gpus=8 * n), SCHEME, KEPT, 0)
+        for n in (groups, groups * times)
     )
     assert few["optimiser"] == pytest.approx(times * many["optimiser"], rel=1e-12)
     assert {**few, "optimiser": 0} == {**many, "optimiser": 0}
 
 
 @given(st.integers(0, 9), st.integers(1, 9), st.integers(0, 2), st.integers(1, 5), st.integers(1, 4))
-def test_all_gpus_together_keep_one_optimiser(n_dense, n_moe, n_mtp, pairs, expert_ranks):
-    shape = replace(TINY, n_dense=n_dense, n_moe=n_moe, n_mtp=n_mtp)
-    layout = memory.Layout(gpus=40, pipeline_ranks=2 * pairs, expert_ranks=expert_ranks, tokens_per_micro_batch=1)
-    held = [memory.gpu_bytes(shape, layout, {**SCHEME, "moments": 0}, KEPT, rank) for rank in range(pairs)]
+def test_all_gpus_together_keep_one_optimiser(n_dense_layers, n_moe_layers, n_mtp_modules, pairs, expert_ranks):
+    shape = replace(TINY, n_dense_layers=n_dense_layers, n_moe_layers=n_moe_layers, n_mtp_modules=n_mtp_modules)
+    layout = memory.ParallelLayout(
+        gpus=40, pipeline_ranks=2 * pairs, expert_ranks=expert_ranks, tokens_per_micro_batch=1
+    )
+    held = [memory.memory_per_gpu(shape, layout, {**SCHEME, "moments": 0}, KEPT, rank) for rank in range(pairs)]
     # 4 bytes for each parameter but the norms, of 4 in two per layer, a last one, and three more per module
-    norms = 4 * (2 * (n_dense + n_moe + n_mtp) + 1 + 3 * n_mtp)
+    norms = 4 * (2 * (n_dense_layers + n_moe_layers + n_mtp_modules) + 1 + 3 * n_mtp_modules)
     counted = total_parameters(shape, mtp_counted=True) - norms
     assert sum(part["optimiser"] for part in held) * layout.holders == pytest.approx(4 * counted, rel=1e-9)
     # and every rank has P + 1 activations, of each pair of stages
@@ -233,7 +238,7 @@ def test_all_gpus_together_keep_one_optimiser(n_dense, n_moe, n_mtp, pairs, expe
 
 
 def test_the_last_rank_holds_what_the_first_does():
-    assert memory.gpu_bytes(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 1) == memory.gpu_bytes(
+    assert memory.memory_per_gpu(SIX_LAYERS, LAYOUT, SCHEME, KEPT, 1) == memory.memory_per_gpu(
         SIX_LAYERS, LAYOUT, SCHEME, KEPT, 0
     )
 

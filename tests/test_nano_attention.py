@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from nano_shapes import LATENT, MODELS, SHAPE, V2, V3, plain
 
 from repro.errors import InputError
-from repro.nano import Config, Rope, Yarn, initialised, small
-from repro.nano.attention import attend, merge_heads, split_heads
+from repro.nano import Config, Rope, Yarn, init_model, small_config
+from repro.nano.attention import merge_heads, scaled_dot_product_attention, split_heads
 from repro.nano.block import attention, layer_cache
-from repro.nano.rope import frequencies, rotate, score_scale, tables
+from repro.nano.rope import apply_rope, cos_sin_tables, rope_frequencies, softmax_scale
 
 V3_YARN = Yarn(factor=40, original_context=4096, mscale=1.0, mscale_all_dim=1.0)
 KINDS = ["MHA", "GQA", "MQA", "V2", "V3", "V3, biased projections, tied", "V3, pairs as halves, weights not normalised"]
@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
 
 def weights_of(config, seed=1):
     """Return the weights of one layer's attention, gains and biases random too, so that none can be left out."""
-    p = initialised(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][0]["attention"]
+    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
     for number, one in enumerate(p.values()):
         if one.ndim == 1:
             one += 0.3 * normal(*one.shape, seed=number)
@@ -34,7 +34,9 @@ def weights_of(config, seed=1):
 
 
 def turned(x, rope, start=0):
-    return rotate(x, *tables(rope, x.shape[-1], start, x.shape[-2], np.float64), interleaved=rope.interleaved)
+    return apply_rope(
+        x, *cos_sin_tables(rope, x.shape[-1], start, x.shape[-2], np.float64), interleaved=rope.interleaved
+    )
 
 
 # Positions
@@ -74,23 +76,23 @@ def test_the_two_layouts_are_a_permutation_of_each_other():
     assert np.array_equal(turned(x, Rope())[..., order], turned(x[..., order], Rope(interleaved=False)))
 
 
-@pytest.mark.parametrize("d_rope", [2, 8, 64])
+@pytest.mark.parametrize("qk_rope_head_dim", [2, 8, 64])
 @pytest.mark.parametrize("theta", [100.0, 10_000.0, 5e5])
-def test_frequencies_are_powers_of_theta(theta, d_rope):
-    expected = [theta ** (-2 * i / d_rope) for i in range(d_rope // 2)]
-    assert frequencies(Rope(theta), d_rope) == pytest.approx(expected, rel=1e-12)
+def test_frequencies_are_powers_of_theta(theta, qk_rope_head_dim):
+    expected = [theta ** (-2 * i / qk_rope_head_dim) for i in range(qk_rope_head_dim // 2)]
+    assert rope_frequencies(Rope(theta), qk_rope_head_dim) == pytest.approx(expected, rel=1e-12)
 
 
 def test_yarn_with_factor_1_changes_nothing():
     rope = Rope(yarn=Yarn(1, 4096, mscale=0.7, mscale_all_dim=0.3))
-    assert frequencies(rope, 64) == pytest.approx(frequencies(Rope(), 64), rel=1e-12)
-    assert (rope.yarn.amplitude, score_scale(rope, 192)) == (1, score_scale(Rope(), 192))
+    assert rope_frequencies(rope, 64) == pytest.approx(rope_frequencies(Rope(), 64), rel=1e-12)
+    assert (rope.yarn.amplitude, softmax_scale(rope, 192)) == (1, softmax_scale(Rope(), 192))
 
 
 @given(st.floats(1, 100), st.integers(64, 10**5), st.sampled_from([16, 64, 128]), st.booleans())
-def test_yarn_keeps_fast_pairs_divides_slow_ones_and_stays_between(factor, context, d_rope, truncate):
-    before = frequencies(Rope(), d_rope)
-    after = frequencies(Rope(yarn=Yarn(factor, context, truncate=truncate)), d_rope)
+def test_yarn_keeps_fast_pairs_divides_slow_ones_and_stays_between(factor, context, qk_rope_head_dim, truncate):
+    before = rope_frequencies(Rope(), qk_rope_head_dim)
+    after = rope_frequencies(Rope(yarn=Yarn(factor, context, truncate=truncate)), qk_rope_head_dim)
     turns = context * before / (2 * math.pi)
     assert after[turns >= 32.001] == pytest.approx(before[turns >= 32.001], rel=1e-9)
     assert after[turns <= 0.999] == pytest.approx(before[turns <= 0.999] / factor, rel=1e-9)
@@ -100,35 +102,35 @@ def test_yarn_keeps_fast_pairs_divides_slow_ones_and_stays_between(factor, conte
 
 def test_v3s_ramp_by_hand():
     # 64 ln(4096 / 64 pi) / (2 ln 10,000) = 10.47 and 64 ln(4096 / 2 pi) / (2 ln 10,000) = 22.51
-    ratio = frequencies(Rope(yarn=V3_YARN), 64) / frequencies(Rope(), 64)
+    ratio = rope_frequencies(Rope(yarn=V3_YARN), 64) / rope_frequencies(Rope(), 64)
     assert ratio[:11] == pytest.approx(1)
     assert ratio[23:] == pytest.approx(1 / 40)
     assert ratio[16] == pytest.approx(7 / 13 + 6 / 13 / 40)  # 6 of the 13 pairs from 10 to 23
-    exact = frequencies(Rope(yarn=replace(V3_YARN, truncate=False)), 64) / frequencies(Rope(), 64)
+    exact = rope_frequencies(Rope(yarn=replace(V3_YARN, truncate=False)), 64) / rope_frequencies(Rope(), 64)
     share = (16 - 10.4726) / (22.5136 - 10.4726)
     assert exact[16] == pytest.approx(1 - share + share / 40, rel=1e-4)
 
 
 def test_the_ramp_is_cut_at_the_first_pair_and_at_the_last_dimension():
     # Over 8 tokens no pair turns 32 times, and only the first turns once: the ramp is from pair 0 to pair 1.
-    assert frequencies(Rope(yarn=Yarn(4, 8)), 4) == pytest.approx([1, 0.01 / 4])
+    assert rope_frequencies(Rope(yarn=Yarn(4, 8)), 4) == pytest.approx([1, 0.01 / 4])
     # With base 2 a pair of 4 dimensions would have to be number -1.5 to turn 32 times in 120 tokens and number 8.5 to
     # turn once: the ramp is from 0 to 3, of which pair 1 has gone a third.
-    assert frequencies(Rope(2, yarn=Yarn(4, 120)), 4) == pytest.approx([1, 2**-0.5 * (2 / 3 + 1 / 3 / 4)])
+    assert rope_frequencies(Rope(2, yarn=Yarn(4, 120)), 4) == pytest.approx([1, 2**-0.5 * (2 / 3 + 1 / 3 / 4)])
     # where nothing lies between the two ends, pairs beyond them are slowed whole
-    assert frequencies(Rope(yarn=Yarn(4, 8, beta_fast=2, beta_slow=2)), 4) == pytest.approx([1, 0.01 / 4])
+    assert rope_frequencies(Rope(yarn=Yarn(4, 8, beta_fast=2, beta_slow=2)), 4) == pytest.approx([1, 0.01 / 4])
 
 
 def test_v3s_temperature_by_hand():
     assert V3_YARN.amplitude == 1
-    assert score_scale(Rope(yarn=V3_YARN), 128 + 64) == pytest.approx((0.1 * math.log(40) + 1) ** 2 / math.sqrt(192))
-    assert score_scale(Rope(), 192) == pytest.approx(1 / math.sqrt(192))
+    assert softmax_scale(Rope(yarn=V3_YARN), 128 + 64) == pytest.approx((0.1 * math.log(40) + 1) ** 2 / math.sqrt(192))
+    assert softmax_scale(Rope(), 192) == pytest.approx(1 / math.sqrt(192))
 
 
 @pytest.mark.parametrize("factor", [0.25, 1])
 def test_what_is_not_stretched_keeps_its_temperature(factor):
     yarn = Yarn(factor, 4096, mscale_all_dim=1.0)
-    assert (yarn.amplitude, score_scale(Rope(yarn=yarn), 4)) == (1, 0.5)
+    assert (yarn.amplitude, softmax_scale(Rope(yarn=yarn), 4)) == (1, 0.5)
 
 
 @pytest.mark.parametrize(
@@ -145,10 +147,10 @@ def test_what_is_not_stretched_keeps_its_temperature(factor):
 def test_temperatures_of_yarn(fields, amplitude, temperature):
     rope = Rope(yarn=Yarn(40, 4096, **fields))
     assert rope.yarn.amplitude == pytest.approx(amplitude)
-    cosine, sine = tables(rope, 8, 5, 3, np.float64)
+    cosine, sine = cos_sin_tables(rope, 8, 5, 3, np.float64)
     assert cosine**2 + sine**2 == pytest.approx(np.full((3, 4), amplitude**2))
     if temperature:
-        assert score_scale(rope, 16) == pytest.approx(temperature**2 / 4)
+        assert softmax_scale(rope, 16) == pytest.approx(temperature**2 / 4)
 
 
 # Scaled dot products
@@ -157,7 +159,7 @@ def test_temperatures_of_yarn(fields, amplitude, temperature):
 @pytest.mark.parametrize(("queries", "keys"), [(1, 1), (4, 4), (1, 5), (3, 7)])
 def test_attend_is_a_loop_over_heads_and_positions(queries, keys):
     q, k, v = normal(2, 2, 3, queries, 4), normal(2, 2, keys, 4), normal(2, 2, keys, 5)
-    found, weights = attend(q, k, v, 0.3)
+    found, weights = scaled_dot_product_attention(q, k, v, 0.3)
     for b, g, r, t in np.ndindex(2, 2, 3, queries):
         seen = keys - queries + t + 1
         parts = [math.exp(0.3 * sum(q[b, g, r, t] * k[b, g, s])) for s in range(seen)]
@@ -168,7 +170,7 @@ def test_attend_is_a_loop_over_heads_and_positions(queries, keys):
 
 def test_a_query_that_asks_nothing_reads_the_mean_of_what_came_before():
     v = np.array([2.0, 4, 9, 1]).reshape(1, 1, 4, 1)
-    found, _ = attend(np.zeros((1, 1, 1, 4, 3)), normal(1, 1, 4, 3), v, 1.0)
+    found, _ = scaled_dot_product_attention(np.zeros((1, 1, 1, 4, 3)), normal(1, 1, 4, 3), v, 1.0)
     assert found.ravel() == pytest.approx([2, 3, 5, 4])
 
 
@@ -176,13 +178,17 @@ def test_a_query_that_asks_nothing_reads_the_mean_of_what_came_before():
 def test_the_last_query_cares_for_no_order_nor_for_what_all_keys_share(order):
     q, k, v = normal(1, 1, 1, 1, 3), normal(1, 1, 6, 3), normal(1, 1, 6, 2)
     shifted = k[:, :, list(order)] + normal(3)
-    assert np.allclose(attend(q, shifted, v[:, :, list(order)], 0.7)[0], attend(q, k, v, 0.7)[0], atol=1e-12)
+    assert np.allclose(
+        scaled_dot_product_attention(q, shifted, v[:, :, list(order)], 0.7)[0],
+        scaled_dot_product_attention(q, k, v, 0.7)[0],
+        atol=1e-12,
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_huge_scores_are_no_overflow(dtype):
     q, k = np.full((1, 1, 1, 2, 1), 1e4, dtype), np.array([1, 2], dtype).reshape(1, 1, 2, 1)
-    found, weights = attend(q, k, np.array([5, 7], dtype).reshape(1, 1, 2, 1), 1.0)
+    found, weights = scaled_dot_product_attention(q, k, np.array([5, 7], dtype).reshape(1, 1, 2, 1), 1.0)
     assert found.ravel().tolist() == [5, 7]
     assert found.dtype == weights.dtype == dtype
 
@@ -211,31 +217,31 @@ def read_slowly(queries, keys, values, scale):
 
 def grouped_slowly(x, p, shape, rope):
     """Return plain attention over one sequence, head by head: V2's report, equations 1 to 8."""
-    d, heads = shape.d_head, []
+    d, heads = shape.head_dim, []
     for head in range(shape.n_heads):
         group = head // (shape.n_heads // shape.n_kv_heads)
         rows, pair = slice(head * d, head * d + d), slice(group * d, group * d + d)
-        q, k, v = x @ p["query"][rows].T, x @ p["key"][pair].T, x @ p["value"][pair].T
-        heads.append(read_slowly(turned(q, rope), turned(k, rope), v, score_scale(rope, d)))
-    return np.concatenate(heads, axis=1) @ p["output"].T
+        q, k, v = x @ p["q_proj"][rows].T, x @ p["k_proj"][pair].T, x @ p["v_proj"][pair].T
+        heads.append(read_slowly(turned(q, rope), turned(k, rope), v, softmax_scale(rope, d)))
+    return np.concatenate(heads, axis=1) @ p["o_proj"].T
 
 
 def latent_slowly(x, p, shape, rope):
     """Return latent attention over one sequence, head by head: V3's report, equations 1 to 11."""
-    down = x @ p["kv_down"].T + p.get("kv_down_bias", 0)
-    latent = rms(down[:, : shape.kv_lora_rank], p["kv_norm"])
+    down = x @ p["kv_a_proj_with_mqa"].T + p.get("kv_a_proj_with_mqa_bias", 0)
+    latent = rms(down[:, : shape.kv_lora_rank], p["kv_a_layernorm"])
     shared_key = turned(down[:, shape.kv_lora_rank :], rope)
     if shape.q_lora_rank is None:
-        queries = x @ p["query"].T
+        queries = x @ p["q_proj"].T
     else:
-        queries = rms(x @ p["query_down"].T + p.get("query_down_bias", 0), p["query_norm"]) @ p["query_up"].T
-    heads, nope = [], shape.d_nope
-    for head, up in enumerate(np.split(p["kv_up"], shape.n_heads)):
-        query = queries[:, head * shape.d_query : (head + 1) * shape.d_query]
+        queries = rms(x @ p["q_a_proj"].T + p.get("q_a_proj_bias", 0), p["q_a_layernorm"]) @ p["q_b_proj"].T
+    heads, nope = [], shape.qk_nope_head_dim
+    for head, up in enumerate(np.split(p["kv_b_proj"], shape.n_heads)):
+        query = queries[:, head * shape.qk_head_dim : (head + 1) * shape.qk_head_dim]
         query = np.concatenate([query[:, :nope], turned(query[:, nope:], rope)], axis=1)
         key = np.concatenate([latent @ up[:nope].T, shared_key], axis=1)
-        heads.append(read_slowly(query, key, latent @ up[nope:].T, score_scale(rope, shape.d_query)))
-    return np.concatenate(heads, axis=1) @ p["output"].T + p.get("output_bias", 0)
+        heads.append(read_slowly(query, key, latent @ up[nope:].T, softmax_scale(rope, shape.qk_head_dim)))
+    return np.concatenate(heads, axis=1) @ p["o_proj"].T + p.get("o_proj_bias", 0)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -243,7 +249,7 @@ def test_layers_are_the_reports_equations_head_by_head(name):
     config = MODELS[name]
     slowly = latent_slowly if name in LATENT_KINDS else grouped_slowly
     p, x = weights_of(config), normal(2, 5, 8)
-    expected = [slowly(sequence, p, config.shape.attention, config.rope) for sequence in x]
+    expected = [slowly(sequence, p, config.arch.attention, config.rope) for sequence in x]
     assert np.allclose(attention(x, p, config)[0], expected, atol=1e-12)
 
 
@@ -263,7 +269,7 @@ def test_later_tokens_change_nothing_before_them(name, first):
 def test_fewer_groups_are_more_groups_with_the_same_keys_and_values(few, many):
     p, x = weights_of(plain(few)), normal(2, 5, 8)
     repeated = {
-        name: np.repeat(p[name].reshape(few, 4, 8), many // few, axis=0).reshape(-1, 8) for name in ("key", "value")
+        name: np.repeat(p[name].reshape(few, 4, 8), many // few, axis=0).reshape(-1, 8) for name in ("k_proj", "v_proj")
     }
     found, _ = attention(x, p, plain(few))
     assert np.allclose(found, attention(x, p | repeated, plain(many))[0], atol=1e-12)
@@ -271,8 +277,15 @@ def test_fewer_groups_are_more_groups_with_the_same_keys_and_values(few, many):
 
 @given(st.integers(1, 4), st.sampled_from([None, 3]), st.integers(1, 9), st.integers(0, 5), st.sampled_from([2, 6]))
 @settings(max_examples=30, deadline=None)
-def test_absorbed_equals_expanded(heads, q_rank, rank, d_nope, d_rope):
-    shape = replace(LATENT, n_heads=heads, q_lora_rank=q_rank, kv_lora_rank=rank, d_nope=d_nope, d_rope=d_rope)
+def test_absorbed_equals_expanded(heads, q_rank, rank, qk_nope_head_dim, qk_rope_head_dim):
+    shape = replace(
+        LATENT,
+        n_heads=heads,
+        q_lora_rank=q_rank,
+        kv_lora_rank=rank,
+        qk_nope_head_dim=qk_nope_head_dim,
+        qk_rope_head_dim=qk_rope_head_dim,
+    )
     config = Config(replace(SHAPE, attention=shape), Rope(yarn=V3_YARN), V3.gate)
     p, x = weights_of(config), normal(2, 5, 8)
     assert np.allclose(attention(x, p, config, absorbed=True)[0], attention(x, p, config)[0], rtol=0, atol=1e-12)
@@ -280,14 +293,19 @@ def test_absorbed_equals_expanded(heads, q_rank, rank, d_nope, d_rope):
 
 @pytest.mark.parametrize("absorbed", [True, False])
 def test_latent_attention_can_be_plain_attention_with_a_shared_key(absorbed):
-    # Without d_nope all of a key is the rotary part that heads share. Inputs of 1 and -1 have a mean square of 1, and
+    # Without qk_nope_head_dim all of a key is the rotary part that heads share. Inputs of 1 and -1 have a mean square of 1, and
     # this gain undoes the norm's eps: with an identity for the way down, the latent is the input, and kv_up W^V.
-    latent = replace(LATENT, n_heads=4, q_lora_rank=None, kv_lora_rank=8, d_nope=0, d_rope=4, d_value=4)
+    latent = replace(
+        LATENT, n_heads=4, q_lora_rank=None, kv_lora_rank=8, qk_nope_head_dim=0, qk_rope_head_dim=4, v_head_dim=4
+    )
     config = Config(replace(SHAPE, attention=latent), Rope(interleaved=False), V3.gate)
     p, x = weights_of(plain(4)), np.sign(normal(2, 6, 8))
-    p["key"] = np.tile(p["key"][:4], (4, 1))
-    same = {"query": p["query"], "kv_up": p["value"], "output": p["output"]}
-    down = {"kv_down": np.concatenate([np.eye(8), p["key"][:4]]), "kv_norm": np.full(8, math.sqrt(1 + 1e-6))}
+    p["k_proj"] = np.tile(p["k_proj"][:4], (4, 1))
+    same = {"q_proj": p["q_proj"], "kv_b_proj": p["v_proj"], "o_proj": p["o_proj"]}
+    down = {
+        "kv_a_proj_with_mqa": np.concatenate([np.eye(8), p["k_proj"][:4]]),
+        "kv_a_layernorm": np.full(8, math.sqrt(1 + 1e-6)),
+    }
     found, _ = attention(x, same | down, config, absorbed=absorbed)
     assert np.allclose(found, attention(x, p, plain(4))[0], atol=1e-12)
 
@@ -327,10 +345,10 @@ def test_token_by_token_is_all_at_once(name):
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
 @pytest.mark.parametrize("kind", ["MLA", "MHA", "GQA", "MQA"])
 def test_bytes_of_a_cached_token_are_those_counted_on_paper(kind, dtype):
-    cache = layer_cache(small(kind), 3, 5, dtype)
+    cache = layer_cache(small_config(kind), 3, 5, dtype)
     # MLA: 32 + 8; keys and values: 2 x 4, 2 or 1 heads x 16
     elements = {"MLA": 40, "MHA": 128, "GQA": 64, "MQA": 32}[kind]
-    assert small(kind).shape.attention.cache_elements == elements
+    assert small_config(kind).arch.attention.cache_elements == elements
     assert cache.bytes_per_token == elements * np.dtype(dtype).itemsize
     assert sum(one.nbytes for one in cache.arrays.values()) == 3 * 5 * cache.bytes_per_token
     assert (cache.batch, cache.capacity, cache.length) == (3, 5, 0)
@@ -350,7 +368,7 @@ def test_a_full_cache_is_refused_and_stays_as_it_was(name):
 
 
 def test_caches_of_another_number_or_batch_are_refused():
-    model = initialised(V3, seed=1)
+    model = init_model(V3, seed=1)
     caches = model.new_caches(2, 3)
     for wrong in ([], caches[:1], caches * 2, model.new_caches(1, 3), model.new_caches(3, 3)):
         with pytest.raises(InputError, match="caches: must be one per layer, 2, of 2 sequences"):
@@ -360,8 +378,8 @@ def test_caches_of_another_number_or_batch_are_refused():
 def test_latents_are_cached_normed_and_shared_keys_turned():
     p, x, cache = weights_of(V2), normal(1, 3, 8), layer_cache(V2, 1, 3, np.float64)
     attention(x, p, V2, cache)
-    down = x[0] @ p["kv_down"].T
-    expected = np.concatenate([rms(down[:, :6], p["kv_norm"]), turned(down[:, 6:], V2.rope)], axis=1)
+    down = x[0] @ p["kv_a_proj_with_mqa"].T
+    expected = np.concatenate([rms(down[:, :6], p["kv_a_layernorm"]), turned(down[:, 6:], V2.rope)], axis=1)
     assert np.allclose(cache.arrays["latents"][0], expected, atol=1e-12)
 
 
@@ -370,5 +388,5 @@ def test_keys_are_cached_turned_and_values_as_they_are():
     p, x, cache = weights_of(config), normal(1, 3, 8), layer_cache(config, 1, 3, np.float64)
     attention(x, p, config, cache)
     for name, expected in {"keys": lambda k: turned(k, config.rope), "values": lambda v: v}.items():
-        rows = (x[0] @ p[name[:-1]].T).reshape(3, 2, 4).swapaxes(0, 1)
+        rows = (x[0] @ p[f"{name[0]}_proj"].T).reshape(3, 2, 4).swapaxes(0, 1)
         assert np.allclose(cache.arrays[name][0], expected(rows), atol=1e-12)

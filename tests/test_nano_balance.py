@@ -10,28 +10,28 @@ from hypothesis import strategies as st
 from nano_shapes import V2, V3, plain
 
 from repro.errors import InputError
-from repro.nano import Gate, Recipe, batches, initialised, small, train
+from repro.nano import Gate, Recipe, batches, init_model, small_config, train
 from repro.nano.balance import (
     Balance,
     auxiliary_loss,
-    counts,
-    gates,
+    count_choices,
     group_load,
-    idle,
+    idle_fraction,
     loss_free,
     max_violation,
+    routed_gates,
     specialisation_bits,
     update_biases,
     v2_losses,
 )
-from repro.nano.gate import Routing, dropped, route, route_backward
-from repro.nano.layout import leaves
+from repro.nano.gate import Routing, drop_over_capacity, route, route_backward
 from repro.nano.moe import moe, moe_backward
+from repro.nano.param_shapes import iter_leaves
 
 SCOPES = ["sequence", "batch"]
 GATES = {
-    "V2": Gate("softmax", n_groups=3, top_groups=2, scores_per_group=1, normalised=False),
-    "V3": Gate("sigmoid", n_groups=3, top_groups=2),
+    "V2": Gate("softmax", n_groups=3, topk_group=2, scores_per_group=1, normalised=False),
+    "V3": Gate("sigmoid", n_groups=3, topk_group=2),
 }
 
 
@@ -40,7 +40,7 @@ def normal(*shape, seed=0):
 
 
 def routed(gate, n_tokens=8, top_k=2, seed=0, bias=0.0):
-    p = {"weight": normal(6, 5, seed=seed), "bias": bias * normal(6, seed=seed + 1)}
+    p = {"weight": normal(6, 5, seed=seed), "e_score_correction_bias": bias * normal(6, seed=seed + 1)}
     return route(normal(n_tokens, 5, seed=seed + 2), p, gate, top_k)
 
 
@@ -50,15 +50,15 @@ def routed(gate, n_tokens=8, top_k=2, seed=0, bias=0.0):
 def v2_by_sums(routing, gate, alphas):
     """Return V2's equations 23 to 31 for the tokens of one sequence, sum by sum."""
     scores, chosen = routing.scores.tolist(), routing.experts.tolist()
-    n_tokens, n_routed, top_k, devices = len(scores), len(scores[0]), len(chosen[0]), gate.n_groups
-    size = n_routed // devices
-    f = [n_routed / (top_k * n_tokens) * sum(i in row for row in chosen) for i in range(n_routed)]
-    p = [sum(row[i] for row in scores) / n_tokens for i in range(n_routed)]
+    n_tokens, n_routed_experts, top_k, devices = len(scores), len(scores[0]), len(chosen[0]), gate.n_groups
+    size = n_routed_experts // devices
+    f = [n_routed_experts / (top_k * n_tokens) * sum(i in row for row in chosen) for i in range(n_routed_experts)]
+    p = [sum(row[i] for row in scores) / n_tokens for i in range(n_routed_experts)]
     inside = [range(d * size, (d + 1) * size) for d in range(devices)]
     f_device = [sum(f[j] for j in group) / size for group in inside]
     p_device = [sum(p[j] for j in group) for group in inside]
     sent = [sum(any(i in group for i in row) for row in chosen) for group in inside]
-    f_sent = [devices / (gate.top_groups * n_tokens) * count for count in sent]
+    f_sent = [devices / (gate.topk_group * n_tokens) * count for count in sent]
     parts = zip((f, f_device, f_sent), (p, p_device, p_device), strict=True)
     return sum(a * sum(x * y for x, y in zip(*pair, strict=True)) for a, pair in zip(alphas, parts, strict=True))
 
@@ -139,14 +139,14 @@ def test_the_gradient_through_the_gate_is_that_of_differences(name, scope):
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 @pytest.mark.parametrize("scope", SCOPES)
 def test_the_whole_models_gradient_with_losses_in_every_gate_modules_included(config, scope):
-    model = initialised(config, seed=3, std=0.4, dtype=np.float64)
+    model = init_model(config, seed=3, std=0.4, dtype=np.float64)
     tokens = np.random.default_rng(4).integers(0, 11, (2, 7))
     balance = Balance(0.3, 0.5, 0.2, scope=scope)
     loss, gradients = model.loss_and_gradients(tokens, balance=balance)
     assert loss.total == pytest.approx(loss.main + 0.3 * sum(loss.mtp) / max(len(loss.mtp), 1) + loss.balance)
-    assert len(loss.loads) == config.shape.n_moe + config.shape.n_mtp
-    where = dict(leaves(model.parameters))
-    for path, gradient in leaves(gradients):
+    assert len(loss.loads) == config.arch.n_moe_layers + config.arch.n_mtp_modules
+    where = dict(iter_leaves(model.parameters))
+    for path, gradient in iter_leaves(gradients):
         place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
         before, ends = where[path][place], []
         for where[path][place] in (before + 1e-5, before - 1e-5):
@@ -156,22 +156,22 @@ def test_the_whole_models_gradient_with_losses_in_every_gate_modules_included(co
 
 
 def test_without_balance_nothing_is_added():
-    model, tokens = initialised(V3, seed=1, dtype=np.float64), np.arange(8)[None]
+    model, tokens = init_model(V3, seed=1, dtype=np.float64), np.arange(8)[None]
     plain_loss, plain_gradients = model.loss_and_gradients(tokens)
     same, gradients = model.loss_and_gradients(tokens, balance=Balance(bias_speed=0.1))
     assert plain_loss == same
     assert plain_loss.balance == 0
-    for (_, one), (_, other) in zip(leaves(plain_gradients), leaves(gradients), strict=True):
+    for (_, one), (_, other) in zip(iter_leaves(plain_gradients), iter_leaves(gradients), strict=True):
         assert np.array_equal(one, other)
 
 
 def test_a_dense_model_has_no_load_to_balance():
-    loss, _ = initialised(plain(2), seed=1).loss_and_gradients(np.arange(8)[None], balance=v2_losses())
+    loss, _ = init_model(plain(2), seed=1).loss_and_gradients(np.arange(8)[None], balance=v2_losses())
     assert (loss.balance, loss.loads) == (0.0, ())
 
 
 def test_loads_count_every_token_of_every_gate():
-    loss, _ = initialised(V3, seed=1).loss_and_gradients(np.arange(10)[None])
+    loss, _ = init_model(V3, seed=1).loss_and_gradients(np.arange(10)[None])
     # nine positions in the layer, then eight and seven in the modules, two experts for each
     assert [one.sum() for one in loss.loads] == [18, 16, 14]
 
@@ -180,21 +180,21 @@ def test_loads_count_every_token_of_every_gate():
 
 
 def test_biases_go_down_for_the_full_and_up_for_the_empty_by_one_speed():
-    parameters = initialised(replace(V3, shape=replace(V3.shape, n_mtp=0)), seed=0, dtype=np.float64).parameters
+    parameters = init_model(replace(V3, arch=replace(V3.arch, n_mtp_modules=0)), seed=0, dtype=np.float64).parameters
     update_biases(parameters, [np.array([10, 2, 4, 4, 3, 1])], 0.01)  # mean 4
-    assert gates(parameters)[0]["bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
+    assert routed_gates(parameters)[0]["e_score_correction_bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
 
 
 def test_the_gates_of_modules_have_their_biases_moved_too():
-    parameters = initialised(V3, seed=0, dtype=np.float64).parameters  # a layer with experts, and two modules
+    parameters = init_model(V3, seed=0, dtype=np.float64).parameters  # a layer with experts, and two modules
     update_biases(parameters, [np.eye(6)[n] for n in range(3)], 0.5)
     moved = [parameters["layers"][1], *(module["block"] for module in parameters["mtp"])]
     for n, one in enumerate(moved):
-        assert one["feed_forward"]["gate"]["bias"].tolist() == (0.5 - np.eye(6)[n]).tolist()
+        assert one["mlp"]["gate"]["e_score_correction_bias"].tolist() == (0.5 - np.eye(6)[n]).tolist()
 
 
 def test_biases_never_touch_the_weights_of_experts():
-    p = {"weight": normal(6, 5), "bias": np.array([0, 0, 0, 0, 0, 5.0])}
+    p = {"weight": normal(6, 5), "e_score_correction_bias": np.array([0, 0, 0, 0, 0, 5.0])}
     routing = route(normal(4, 5), p, Gate("sigmoid", normalised=False), 2)
     assert (routing.experts == 5).any(axis=1).all()
     assert np.allclose(routing.weights, np.take_along_axis(routing.scores, routing.experts, axis=1))
@@ -202,23 +202,23 @@ def test_biases_never_touch_the_weights_of_experts():
 
 def test_a_gate_without_biases_is_refused():
     with pytest.raises(InputError, match="no selection bias; build the model with correction_bias"):
-        update_biases(initialised(V2, seed=0).parameters, [np.arange(6)], 0.1)
+        update_biases(init_model(V2, seed=0).parameters, [np.arange(6)], 0.1)
 
 
 def trained(balance, steps=60, **gate):
-    config = small(n_layers=2)
+    config = small_config(n_layers=2)
     config = replace(config, gate=replace(config.gate, n_groups=4, **gate))
-    model = initialised(config, seed=0)
+    model = init_model(config, seed=0)
     return model, list(train(model, batches(8, 33, seed=0), Recipe(steps, warmup_steps=5, balance=balance)))
 
 
 def test_biases_move_in_training_by_whole_speeds_and_no_gradient_moves_them():
     model, _ = trained(Balance(bias_speed=0.25), steps=7)
-    moved = gates(model.parameters)[0]["bias"] / 0.25
+    moved = routed_gates(model.parameters)[0]["e_score_correction_bias"] / 0.25
     assert np.array_equal(moved, np.rint(moved))
     assert 1 <= np.abs(moved).max() <= 7
     still, _ = trained(Balance(expert=0.1), steps=7)
-    assert not gates(still.parameters)[0]["bias"].any()
+    assert not routed_gates(still.parameters)[0]["e_score_correction_bias"].any()
 
 
 @pytest.mark.parametrize("balance", [Balance(expert=0.1), Balance(expert=0.1, scope="batch"), loss_free(0.01)])
@@ -257,16 +257,16 @@ def test_no_group_keeps_more_than_its_budget_and_what_it_drops_weighs_least(seed
 def test_an_even_load_loses_nothing_at_capacity_one():
     experts = np.array([[0, 2], [1, 3], [4, 0], [5, 1], [2, 4], [3, 5]])
     routing = Routing(np.full((6, 6), 1 / 6), experts, np.full((6, 2), 0.5))
-    assert dropped(routing, replace(GATES["V2"], capacity_factor=1.0)).kept.all()
+    assert drop_over_capacity(routing, replace(GATES["V2"], capacity_factor=1.0)).kept.all()
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
     gate = replace(config.gate, capacity_factor=0.5)
-    p = initialised(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["feed_forward"]
+    p = init_model(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
     x, d_y = normal(3, 4, 8), normal(3, 4, 8, seed=1)
-    y, saved = moe(x, p, config.shape.experts, gate, workers=workers)
+    y, saved = moe(x, p, config.arch.experts, gate, workers=workers)
     routing, sent = saved[0], saved[1]
     assert 0 < routing.kept.sum() < routing.kept.size
     assert len(sent.tokens) == len(sent.slots) == sent.ends[-1] == routing.kept.sum()  # what is dropped is not computed
@@ -280,7 +280,7 @@ def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
         for place in [tuple(0 for _ in array.shape), tuple(n - 1 for n in array.shape)]:
             before, ends = array[place], []
             for array[place] in (before + 1e-6, before - 1e-6):
-                ends.append(np.sum(moe(x, p, config.shape.experts, gate)[0] * d_y))
+                ends.append(np.sum(moe(x, p, config.arch.experts, gate)[0] * d_y))
             array[place] = before
             assert found[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-8)
 
@@ -297,13 +297,13 @@ def test_a_dropped_pair_has_no_gradient_whatever_is_asked_of_it():
 
 
 def one_expert(u, p, e):
-    gate, up = np.split(p["experts"]["gate_up"][e] @ u, 2)
-    return p["experts"]["down"][e] @ (gate / (1 + np.exp(-gate)) * up)
+    gate, up = np.split(p["experts"]["gate_up_proj"][e] @ u, 2)
+    return p["experts"]["down_proj"][e] @ (gate / (1 + np.exp(-gate)) * up)
 
 
 def shared(u, p):
-    gate, up = np.split(p["shared"]["gate_up"] @ u, 2)
-    return p["shared"]["down"] @ (gate / (1 + np.exp(-gate)) * up)
+    gate, up = np.split(p["shared_experts"]["gate_up_proj"] @ u, 2)
+    return p["shared_experts"]["down_proj"] @ (gate / (1 + np.exp(-gate)) * up)
 
 
 # Measures
@@ -316,13 +316,13 @@ def test_max_violation_by_hand():
 def test_loads_of_groups_and_idle_experts_by_hand():
     load = np.array([[9, 1, 5, 5], [20, 0, 0, 0], [10, 10, 10, 0]])
     assert group_load(load, 2).tolist() == [[10, 10], [20, 0], [20, 10]]
-    assert idle(load).tolist() == [0, 0.75, 0.25]  # a tenth of the mean is 0.5, 0.5 and 0.75
-    assert idle(np.array([[1, 1, 1, 1], [1000, 0, 0, 0]])).tolist() == [0, 0.75]  # each by its own mean
+    assert idle_fraction(load).tolist() == [0, 0.75, 0.25]  # a tenth of the mean is 0.5, 0.5 and 0.75
+    assert idle_fraction(np.array([[1, 1, 1, 1], [1000, 0, 0, 0]])).tolist() == [0, 0.75]  # each by its own mean
 
 
 def test_counts_by_sequence():
     chosen = np.array([[0, 1], [1, 2], [2, 0], [2, 1]])
-    assert counts(chosen, 4, 2).tolist() == [[1, 2, 1, 0], [1, 1, 2, 0]]
+    assert count_choices(chosen, 4, 2).tolist() == [[1, 2, 1, 0], [1, 1, 2, 0]]
 
 
 def test_specialisation_from_none_to_the_whole_name():

@@ -11,19 +11,19 @@ from shapes import LLAMA_CONFIG
 
 from repro.errors import InputError
 from repro.facts import load
-from repro.nano import Config, Gate, Rope, Yarn, read
-from repro.nano.config import published
+from repro.nano import Config, Gate, Rope, Yarn, config_from_hf
+from repro.nano.config import config_to_hf
 
 PUBLISHABLE = ["V3", "V3, biased projections, tied", "V3, pairs as halves, weights not normalised", "V2"]
 YARN = {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}
-PLAIN = published(replace(V3, rope=Rope()))
-SOFTMAX = published(V2)
+PLAIN = config_to_hf(replace(V3, rope=Rope()))
+SOFTMAX = config_to_hf(V2)
 
 
 def line(fields):
     """Return the one line that a configuration is refused with."""
     with pytest.raises(InputError) as caught:
-        read(fields)
+        config_from_hf(fields)
     assert str(caught.value).isprintable()
     return str(caught.value)
 
@@ -41,14 +41,14 @@ def config_of(name):
     ],
 )
 def test_gates_of_the_published_models(name, gate):
-    assert read(config_of(name)).gate == gate
+    assert config_from_hf(config_of(name)).gate == gate
 
 
 @pytest.mark.parametrize(
     ("name", "mscale"), [("deepseek_v3", 1.0), ("deepseek_v2", 0.707), ("deepseek_v2_lite", 0.707)]
 )
 def test_positions_of_the_published_models(name, mscale):
-    rope = read(config_of(name)).rope
+    rope = config_from_hf(config_of(name)).rope
     assert rope == Rope(10_000, interleaved=True, yarn=Yarn(40, 4096, 32, 1, mscale, mscale))
     assert rope.yarn.amplitude == 1
     assert rope.yarn.temperature(1) == pytest.approx(1.3689, abs=1e-4)  # 0.1 ln 40 + 1
@@ -56,13 +56,13 @@ def test_positions_of_the_published_models(name, mscale):
 
 @pytest.mark.parametrize("name", ["deepseek_v2", "deepseek_v2_lite", "deepseek_v3"])
 def test_published_models_survive_being_published_here(name):
-    config = read(config_of(name))
-    assert read(published(config)) == config
+    config = config_from_hf(config_of(name))
+    assert config_from_hf(config_to_hf(config)) == config
 
 
 @pytest.mark.parametrize("name", PUBLISHABLE)
 def test_small_models_survive_being_published(name):
-    assert read(json.loads(json.dumps(published(MODELS[name])))) == MODELS[name]
+    assert config_from_hf(json.loads(json.dumps(config_to_hf(MODELS[name])))) == MODELS[name]
 
 
 SIZES = st.integers(1, 5)
@@ -91,22 +91,27 @@ YARNS = st.builds(
 )
 def test_any_model_survives_being_published(groups, reached, per_group, layers, rank, flags, rope, scale, eps):
     sigmoid, tied, bias, normalised = flags
-    experts = replace(SHAPE.experts, n_routed=groups * per_group, top_k=per_group, correction_bias=sigmoid)
+    experts = replace(SHAPE.experts, n_routed_experts=groups * per_group, top_k=per_group, correction_bias=sigmoid)
     attention = replace(LATENT, q_lora_rank=rank, bias=bias)
-    n_dense, n_moe, n_mtp = layers
-    sizes = {"n_dense": n_dense, "n_moe": n_moe, "n_mtp": n_mtp, "tied": tied}
+    n_dense_layers, n_moe_layers, n_mtp_modules = layers
+    sizes = {
+        "n_dense_layers": n_dense_layers,
+        "n_moe_layers": n_moe_layers,
+        "n_mtp_modules": n_mtp_modules,
+        "tied_embeddings": tied,
+    }
     shape = replace(SHAPE, attention=attention, experts=experts, **sizes)
     reached = min(reached, groups)
     gate = Gate("sigmoid", groups, reached, normalised=normalised, scale=scale)
     if not sigmoid:
         gate = Gate("softmax", groups, reached, scores_per_group=1, normalised=False, scale=scale)
     config = Config(shape, Rope(rope[0], interleaved=normalised or not sigmoid, yarn=rope[1]), gate, rms_norm_eps=eps)
-    assert read(json.loads(json.dumps(published(config)))) == config
+    assert config_from_hf(json.loads(json.dumps(config_to_hf(config)))) == config
 
 
 def test_a_context_beyond_what_is_read_is_stored_as_the_longest():
     config = replace(V3, rope=Rope(yarn=Yarn(4, 10**9)))
-    assert read(json.loads(json.dumps(published(config)))) == config
+    assert config_from_hf(json.loads(json.dumps(config_to_hf(config)))) == config
 
 
 @pytest.mark.parametrize("scaling", [{}, YARN, YARN | {"beta_fast": 16, "mscale": 0.7, "truncate": False}])
@@ -114,15 +119,15 @@ def test_the_new_and_the_old_name_of_rope_read_the_same(scaling):
     kind = {"rope_type": scaling.get("type", "default")}
     new = PLAIN | {"rope_theta": None, "rope_parameters": {**scaling, **kind, "rope_theta": 5e5}}
     old = PLAIN | {"rope_theta": 5e5, "rope_scaling": scaling or None}
-    assert read(new).rope == read(old).rope
-    assert read(new).rope.theta == 5e5
+    assert config_from_hf(new).rope == config_from_hf(old).rope
+    assert config_from_hf(new).rope.theta == 5e5
 
 
 def test_yarn_fills_what_is_left_out():
-    rope = read(PLAIN | {"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 8}}).rope
+    rope = config_from_hf(PLAIN | {"max_position_embeddings": 64, "rope_scaling": {"type": "yarn", "factor": 8}}).rope
     assert rope.yarn == Yarn(8, 64, 32, 1, None, None, None, True)
     given = {"type": "yarn", "original_max_position_embeddings": 16}
-    assert read(PLAIN | {"max_position_embeddings": 64, "rope_scaling": given}).rope.yarn.factor == 4
+    assert config_from_hf(PLAIN | {"max_position_embeddings": 64, "rope_scaling": given}).rope.yarn.factor == 4
 
 
 @pytest.mark.parametrize(
@@ -136,13 +141,13 @@ def test_yarn_fills_what_is_left_out():
 )
 def test_v3_has_neighbours_unless_it_says_otherwise(change, found):
     fields = {name: value for name, value in PLAIN.items() if name != "rope_interleave"}
-    assert read(fields | change).rope.interleaved is found
+    assert config_from_hf(fields | change).rope.interleaved is found
 
 
 def test_v2_greedy_has_no_groups():
     fields = SOFTMAX | {"topk_method": "greedy"}
-    assert (V2.gate.n_groups, read(fields).gate.n_groups) == (3, 1)
-    assert read({**fields, "n_group": None, "topk_group": None}).gate.n_groups == 1
+    assert (V2.gate.n_groups, config_from_hf(fields).gate.n_groups) == (3, 1)
+    assert config_from_hf({**fields, "n_group": None, "topk_group": None}).gate.n_groups == 1
 
 
 def scaled(**change):
@@ -169,7 +174,7 @@ V3_LINES = {
     "theta 1, whose logarithm is 0": ({"rope_theta": 1} | scaled(), "rope_theta = 1: must be"),
     "theta beyond floats": ({"rope_theta": 10**400}, "rope_theta = 1000"),
     "length beyond floats": ({"max_position_embeddings": 10**400} | scaled(factor=None), "max_position_embeddings = 1"),
-    "odd rotary width": ({"qk_rope_head_dim": 3}, "d_rope = 3: must be even, rotary position turns pairs"),
+    "odd rotary width": ({"qk_rope_head_dim": 3}, "qk_rope_head_dim = 3: must be even, rotary position turns pairs"),
     "part of the width": (
         {"partial_rotary_factor": 0.5},
         "partial_rotary_factor = 0.5: is not counted here; must be 1",
@@ -248,7 +253,7 @@ def test_a_missing_size_is_named(name):
 
 
 def test_everything_else_has_a_default():
-    found = read({name: PLAIN[name] for name in [*NEEDED, "model_type"]})
+    found = config_from_hf({name: PLAIN[name] for name in [*NEEDED, "model_type"]})
     assert found.gate == Gate("sigmoid", 3, 2, scores_per_group=2, normalised=True, scale=2.5)
     assert (found.rope, found.rms_norm_eps) == (Rope(10_000, interleaved=True, yarn=None), 1e-6)
 
@@ -260,25 +265,25 @@ def test_everything_else_has_a_default():
         (replace(V3, gate=replace(V3.gate, scores_per_group=1)), "gate: is neither V2's nor V3's"),
         (replace(V2, gate=replace(V2.gate, normalised=True)), "gate or rope: V2's weights are not normalised"),
         (replace(V2, rope=Rope(interleaved=False)), "gate or rope: V2's weights are not normalised and its pairs"),
-        (replace(V2, shape=replace(V2.shape, experts=SHAPE.experts)), "gate: is neither V2's nor V3's"),
+        (replace(V2, arch=replace(V2.arch, experts=SHAPE.experts)), "gate: is neither V2's nor V3's"),
     ],
 )
 def test_a_model_without_a_published_form(config, message):
     with pytest.raises(InputError, match=message):
-        published(config)
+        config_to_hf(config)
 
 
 @pytest.mark.parametrize(
     ("shape", "gate", "message"),
     [
-        ({"experts": None, "n_mtp": 0}, None, "experts"),
+        ({"experts": None, "n_mtp_modules": 0}, None, "experts"),
         ({"experts": None}, V3.gate, "experts and gate: must be given both, or neither"),
         ({}, None, "experts and gate: must be given both, or neither"),
-        ({"attention": replace(LATENT, d_rope=3)}, V3.gate, "d_rope = 3: must be even"),
+        ({"attention": replace(LATENT, qk_rope_head_dim=3)}, V3.gate, "qk_rope_head_dim = 3: must be even"),
         ({"dense": replace(SHAPE.dense, bias=True)}, V3.gate, "bias of the feed-forward: has none here"),
-        ({"attention": replace(plain(4).shape.attention, n_kv_heads=3)}, V3.gate, "must be a multiple of n_kv_heads"),
-        ({"attention": replace(plain(4).shape.attention, qkv_bias=True)}, V3.gate, "plain attention has none here"),
-        ({}, replace(V3.gate, n_groups=4), "n_routed = 6: must be a multiple of n_groups = 4"),
+        ({"attention": replace(plain(4).arch.attention, n_kv_heads=3)}, V3.gate, "must be a multiple of n_kv_heads"),
+        ({"attention": replace(plain(4).arch.attention, qkv_bias=True)}, V3.gate, "plain attention has none here"),
+        ({}, replace(V3.gate, n_groups=4), "n_routed_experts = 6: must be a multiple of n_groups = 4"),
         ({"experts": replace(SHAPE.experts, top_k=5)}, V3.gate, "top_k = 5: must be from 1 to the 4 experts reached"),
     ],
 )

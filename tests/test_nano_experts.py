@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_shapes import EXPERTS, MODELS, V2, V3
 
-from repro.calc.architecture import MixtureOfExperts
-from repro.calc.parameters import moe_parts
+from repro.calc.param_count import moe_parts
 from repro.errors import InputError
-from repro.nano import Gate, gate, initialised, moe, ops
-from repro.nano.gate import choose, route
+from repro.models.architecture import MixtureOfExperts
+from repro.nano import Gate, gate, init_model, moe, ops
+from repro.nano.gate import route, select_experts
 from repro.nano.moe import dispatch, moe_backward
-from repro.nano.ops import feed_forward, sigmoid, softmax, swiglu
+from repro.nano.ops import mlp, sigmoid, softmax, swiglu
 
 GROUPS = [(1, 1), (2, 1), (3, 2), (3, 3), (4, 2), (4, 3), (6, 5)]  # of 12 experts, and how many are reached
 MIXTURES = ["V2", "V2, weights normalised", "V3", "V3, pairs as halves, weights not normalised"]
@@ -27,14 +27,14 @@ def normal(*shape, seed=0):
 
 def layer(config, seed=1):
     """Return the weights of one layer of experts, with biases for selection where it has them."""
-    p = initialised(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][1]["feed_forward"]
-    if "bias" in p["gate"]:
-        p["gate"]["bias"] += 0.5 * normal(6)
+    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
+    if "e_score_correction_bias" in p["gate"]:
+        p["gate"]["e_score_correction_bias"] += 0.5 * normal(6)
     return p
 
 
 def output(x, p, config, **options):
-    return moe.moe(x, p, config.shape.experts, config.gate, **options)[0]
+    return moe.moe(x, p, config.arch.experts, config.gate, **options)[0]
 
 
 def by_expert(routing):
@@ -52,11 +52,13 @@ def route_slowly(token, p, how, top_k):
         scores = [1 / (1 + math.exp(-one)) for one in logits]
     else:
         scores = [math.exp(one) / sum(map(math.exp, logits)) for one in logits]
-    rank = [score + bias for score, bias in zip(scores, p.get("bias", [0] * len(scores)), strict=True)]
+    rank = [
+        score + bias for score, bias in zip(scores, p.get("e_score_correction_bias", [0] * len(scores)), strict=True)
+    ]
     size = len(scores) // how.n_groups
     groups = [range(start, start + size) for start in range(0, len(scores), size)]
     groups.sort(key=lambda group: sum(sorted((rank[e] for e in group), reverse=True)[: how.scores_per_group]))
-    reached = [e for group in groups[-how.top_groups :] for e in group]
+    reached = [e for group in groups[-how.topk_group :] for e in group]
     chosen = sorted(reached, key=lambda e: rank[e])[-top_k:]
     total = sum(scores[e] for e in chosen) if how.normalised else 1
     return {e: how.scale * scores[e] / total for e in chosen}
@@ -75,7 +77,9 @@ def route_slowly(token, p, how, top_k):
 def test_routes_are_the_reports_equations(seed, scoring, groups, per_group, top_k, normalised, biased):
     rng = np.random.default_rng(seed)
     how = Gate(scoring, *groups, scores_per_group=per_group, normalised=normalised, scale=2.5)
-    p = {"weight": rng.standard_normal((12, 5))} | ({"bias": rng.standard_normal(12)} if biased else {})
+    p = {"weight": rng.standard_normal((12, 5))} | (
+        {"e_score_correction_bias": rng.standard_normal(12)} if biased else {}
+    )
     x = rng.standard_normal((4, 5))
     for token, found in zip(x, by_expert(route(x, p, how, top_k)), strict=True):
         assert found == pytest.approx(route_slowly(token, p, how, top_k), rel=1e-9)
@@ -100,14 +104,16 @@ def test_both_scores_by_hand():
 def test_groups_by_hand(per_group, best, best_two):
     scores = np.array([[9.0, 0, 0, 5, 4.9, 0, 4, 3.9, 3.8]])
     how = Gate(n_groups=3, scores_per_group=per_group)
-    assert choose(scores, how, 1).tolist() == [[3 * best]]
-    reached = choose(scores, replace(how, top_groups=2), 6)[0]
+    assert select_experts(scores, how, 1).tolist() == [[3 * best]]
+    reached = select_experts(scores, replace(how, topk_group=2), 6)[0]
     assert {3 * (e // 3) for e in reached} == best_two
 
 
 @given(st.integers(0, 10**6), st.sampled_from(GROUPS), st.integers(1, 2), st.integers(1, 4))
 def test_a_token_reaches_no_more_groups_than_it_may(seed, groups, per_group, top_k):
-    found = choose(np.random.default_rng(seed).standard_normal((20, 12)), Gate("sigmoid", *groups, per_group), top_k)
+    found = select_experts(
+        np.random.default_rng(seed).standard_normal((20, 12)), Gate("sigmoid", *groups, per_group), top_k
+    )
     for row in found:
         assert len(set(row)) == top_k
         assert len({e // (12 // groups[0]) for e in row}) <= groups[1]
@@ -116,20 +122,22 @@ def test_a_token_reaches_no_more_groups_than_it_may(seed, groups, per_group, top
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 3, 4, 6]), st.integers(1, 12))
 def test_with_all_groups_in_reach_the_best_experts_are_chosen(seed, groups, top_k):
     scores = np.random.default_rng(seed).standard_normal((20, 12))
-    found = choose(scores, Gate(n_groups=groups, top_groups=groups), top_k)
+    found = select_experts(scores, Gate(n_groups=groups, topk_group=groups), top_k)
     assert np.array_equal(np.sort(found), np.sort(np.argsort(scores)[:, 12 - top_k :]))
 
 
 def test_the_best_of_all_may_be_out_of_reach():
     scores = np.array([[10.0, 0, 7, 6]])
-    assert set(choose(scores, Gate(n_groups=2), 1)[0]) == {2}  # 7 + 6 before 10 + 0
-    assert set(choose(scores, Gate(n_groups=2, scores_per_group=1), 1)[0]) == {0}
+    assert set(select_experts(scores, Gate(n_groups=2), 1)[0]) == {2}  # 7 + 6 before 10 + 0
+    assert set(select_experts(scores, Gate(n_groups=2, scores_per_group=1), 1)[0]) == {0}
 
 
 @given(st.floats(-100, 100))
 def test_a_bias_that_all_share_changes_nothing(bias):
     x, weight, how = normal(30, 8), normal(12, 8), Gate("sigmoid", 4, 2)
-    plain, biased = (route(x, {"weight": weight} | more, how, 3) for more in ({}, {"bias": np.full(12, bias)}))
+    plain, biased = (
+        route(x, {"weight": weight} | more, how, 3) for more in ({}, {"e_score_correction_bias": np.full(12, bias)})
+    )
     for one, other in zip(by_expert(plain), by_expert(biased), strict=True):
         assert one == pytest.approx(other)
 
@@ -137,7 +145,7 @@ def test_a_bias_that_all_share_changes_nothing(bias):
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
 def test_a_bias_moves_the_choice_and_not_the_weights(scoring):
     x, weight, how = normal(30, 8), normal(6, 8), Gate(scoring, normalised=False, scale=1.0)
-    biased = route(x, {"weight": weight, "bias": np.array([0, 9.0, 0, 0, 9.0, 0])}, how, 2)
+    biased = route(x, {"weight": weight, "e_score_correction_bias": np.array([0, 9.0, 0, 0, 9.0, 0])}, how, 2)
     assert all(set(row) == {1, 4} for row in biased.experts)
     everyone = by_expert(route(x, {"weight": weight}, how, 6))
     assert all(one.items() <= other.items() for one, other in zip(by_expert(biased), everyone, strict=True))
@@ -173,7 +181,11 @@ def test_scores_of_nothing_give_weights_of_nothing(dtype):
 
 
 def test_renamed_experts_are_chosen_under_their_new_names():
-    x, p, order = normal(30, 8), {"weight": normal(6, 8), "bias": normal(6)}, np.array([4, 2, 0, 5, 1, 3])
+    x, p, order = (
+        normal(30, 8),
+        {"weight": normal(6, 8), "e_score_correction_bias": normal(6)},
+        np.array([4, 2, 0, 5, 1, 3]),
+    )
     before, after = (by_expert(route(x, one, Gate(), 2)) for one in (p, {k: w[order] for k, w in p.items()}))
     for one, other in zip(before, after, strict=True):
         assert {int(order[e]): weight for e, weight in other.items()} == pytest.approx(one)
@@ -183,9 +195,9 @@ def test_renamed_experts_are_chosen_under_their_new_names():
     ("fields", "message"),
     [
         ({"scoring": "relu"}, "scoring = 'relu': must be softmax or sigmoid"),
-        ({"n_groups": 2, "top_groups": 3}, "top_groups = 3: must be from 1 to n_groups = 2"),
-        ({"top_groups": 0}, "top_groups = 0: must be from 1 to n_groups = 1"),
-        ({"n_groups": 4}, "n_routed = 6: must be a multiple of n_groups = 4"),
+        ({"n_groups": 2, "topk_group": 3}, "topk_group = 3: must be from 1 to n_groups = 2"),
+        ({"topk_group": 0}, "topk_group = 0: must be from 1 to n_groups = 1"),
+        ({"n_groups": 4}, "n_routed_experts = 6: must be a multiple of n_groups = 4"),
         ({"n_groups": 6}, "scores_per_group = 2: must be from 1 to the 1 of a group"),
         ({"n_groups": 2, "scores_per_group": 0}, "scores_per_group = 0: must be from 1 to the 3 of a group"),
         ({"n_groups": 6, "scores_per_group": 1}, "top_k = 2: must be from 1 to the 1 experts reached"),
@@ -200,7 +212,7 @@ def test_gates_that_contradict(fields, message):
 def test_as_many_experts_as_there_are_and_at_least_one(top_k):
     Gate().check(6, 1)
     Gate().check(6, 6)
-    Gate(n_groups=3, top_groups=2).check(6, 4)
+    Gate(n_groups=3, topk_group=2).check(6, 4)
     with pytest.raises(InputError, match=f"top_k = {top_k}: must be from 1 to the 6 experts reached"):
         Gate().check(6, top_k)
 
@@ -228,10 +240,10 @@ def test_dispatch_by_hand():
     assert sent.ends.tolist() == [0, 2, 2, 4, 6, 6]
 
 
-@pytest.mark.parametrize("n_routed", [300, 2**16 + 5])
-def test_experts_beyond_one_byte_and_beyond_two(n_routed):
-    experts = np.random.default_rng(1).integers(0, n_routed, (50, 1))
-    sent = dispatch(experts, n_routed)
+@pytest.mark.parametrize("n_routed_experts", [300, 2**16 + 5])
+def test_experts_beyond_one_byte_and_beyond_two(n_routed_experts):
+    experts = np.random.default_rng(1).integers(0, n_routed_experts, (50, 1))
+    sent = dispatch(experts, n_routed_experts)
     assert np.array_equal(experts[sent.tokens, 0], np.sort(experts[:, 0]))
 
 
@@ -248,11 +260,11 @@ def moe_slowly(x, p, config):
     """Return the layer token by token and expert by expert: V3's report, equation 12."""
     y = np.zeros_like(x)
     for n, token in enumerate(x):
-        for e, weight in route_slowly(token, p["gate"], config.gate, config.shape.experts.top_k).items():
-            gate_rows, up_rows = np.split(p["experts"]["gate_up"][e] @ token, 2)
-            y[n] += weight * p["experts"]["down"][e] @ (gate_rows / (1 + np.exp(-gate_rows)) * up_rows)
-        if "shared" in p:
-            y[n] += feed_forward(token, p["shared"])[0]
+        for e, weight in route_slowly(token, p["gate"], config.gate, config.arch.experts.top_k).items():
+            gate_rows, up_rows = np.split(p["experts"]["gate_up_proj"][e] @ token, 2)
+            y[n] += weight * p["experts"]["down_proj"][e] @ (gate_rows / (1 + np.exp(-gate_rows)) * up_rows)
+        if "shared_experts" in p:
+            y[n] += mlp(token, p["shared_experts"])[0]
     return y
 
 
@@ -271,10 +283,10 @@ def test_sorted_by_expert_or_token_by_token(name, workers):
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_threads_share_the_experts_back_too(config, workers):
     p, x, d_y = layer(config), normal(17, 8), normal(17, 8, seed=1)
-    _, saved = moe.moe(x, p, config.shape.experts, config.gate)
+    _, saved = moe.moe(x, p, config.arch.experts, config.gate)
     alone, together = (moe_backward(d_y, p, config.gate, saved, workers=n) for n in (1, workers))
     assert np.allclose(alone[0], together[0], atol=1e-12)
-    assert np.array_equal(alone[1]["experts"]["gate_up"], together[1]["experts"]["gate_up"])
+    assert np.array_equal(alone[1]["experts"]["gate_up_proj"], together[1]["experts"]["gate_up_proj"])
     assert np.array_equal(alone[1]["gate"]["weight"], together[1]["gate"]["weight"])
 
 
@@ -300,8 +312,8 @@ def test_an_experts_twin_may_take_its_place():
     for one in (*p["experts"].values(), *p["gate"].values()):
         one[1] = one[0]
     for chosen in (0, 1):
-        bias = p["gate"]["bias"] + 1e-9 * (np.arange(6) == chosen)  # breaks the tie to either side
-        found.append(moe.moe(x, p | {"gate": p["gate"] | {"bias": bias}}, EXPERTS, ungrouped.gate))
+        bias = p["gate"]["e_score_correction_bias"] + 1e-9 * (np.arange(6) == chosen)  # breaks the tie to either side
+        found.append(moe.moe(x, p | {"gate": p["gate"] | {"e_score_correction_bias": bias}}, EXPERTS, ungrouped.gate))
     (first, (one_way, *_)), (second, (other_way, *_)) = found
     assert one_way.load[0] > other_way.load[0]
     assert np.allclose(first, second, atol=1e-12)
@@ -309,43 +321,46 @@ def test_an_experts_twin_may_take_its_place():
 
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
 def test_experts_that_are_all_alike_are_one(scoring):
-    shape, one = MixtureOfExperts(6, 0, 3, 4), {"gate_up": normal(8, 5), "down": normal(5, 4)}
+    shape, one = MixtureOfExperts(6, 0, 3, 4), {"gate_up_proj": normal(8, 5), "down_proj": normal(5, 4)}
     p = {"gate": {"weight": normal(6, 5)}, "experts": {name: np.stack([w] * 6) for name, w in one.items()}}
     x = normal(7, 5, seed=1)
-    assert np.allclose(moe.moe(x, p, shape, Gate(scoring))[0], feed_forward(x, one)[0], atol=1e-12)
-    assert np.allclose(moe.moe(x, p, shape, Gate(scoring, scale=2.0))[0], 2 * feed_forward(x, one)[0], atol=1e-12)
+    assert np.allclose(moe.moe(x, p, shape, Gate(scoring))[0], mlp(x, one)[0], atol=1e-12)
+    assert np.allclose(moe.moe(x, p, shape, Gate(scoring, scale=2.0))[0], 2 * mlp(x, one)[0], atol=1e-12)
 
 
 def test_all_experts_by_their_probabilities_are_a_weighted_mean():
     shape, x = replace(EXPERTS, top_k=6), normal(9, 8)
     p, how = layer(V2), Gate("softmax", normalised=False)
-    each = [feed_forward(x, {name: one[e] for name, one in p["experts"].items()})[0] for e in range(6)]
+    each = [mlp(x, {name: one[e] for name, one in p["experts"].items()})[0] for e in range(6)]
     shares = softmax(x @ p["gate"]["weight"].T)
-    expected = sum(shares[:, [e]] * each[e] for e in range(6)) + feed_forward(x, p["shared"])[0]
+    expected = sum(shares[:, [e]] * each[e] for e in range(6)) + mlp(x, p["shared_experts"])[0]
     assert np.allclose(moe.moe(x, p, shape, how)[0], expected, atol=1e-12)
 
 
 def test_shared_experts_side_by_side_are_a_wide_one():
-    wide = {"gate_up": normal(12, 5), "down": normal(5, 6)}
-    gate_rows, up_rows = np.split(wide["gate_up"], 2)
+    wide = {"gate_up_proj": normal(12, 5), "down_proj": normal(5, 6)}
+    gate_rows, up_rows = np.split(wide["gate_up_proj"], 2)
     thirds = [slice(0, 2), slice(2, 4), slice(4, 6)]
-    narrow = [{"gate_up": np.concatenate([gate_rows[h], up_rows[h]]), "down": wide["down"][:, h]} for h in thirds]
+    narrow = [
+        {"gate_up_proj": np.concatenate([gate_rows[h], up_rows[h]]), "down_proj": wide["down_proj"][:, h]}
+        for h in thirds
+    ]
     x = normal(3, 5, seed=1)
-    assert np.allclose(feed_forward(x, wide)[0], sum(feed_forward(x, one)[0] for one in narrow))
+    assert np.allclose(mlp(x, wide)[0], sum(mlp(x, one)[0] for one in narrow))
 
 
 def test_shared_experts_see_every_token_unweighted():
     p, x = layer(V3), normal(9, 8)
-    p["experts"]["down"][...] = 0
-    assert np.allclose(output(x, p, V3), feed_forward(x, p["shared"])[0], atol=1e-12)
+    p["experts"]["down_proj"][...] = 0
+    assert np.allclose(output(x, p, V3), mlp(x, p["shared_experts"])[0], atol=1e-12)
 
 
 def test_experts_without_tokens_learn_nothing():
     p, x = layer(V3), normal(9, 8)
-    p["gate"]["bias"] = np.array([0.0, 0, 0, 0, 9, 9])
-    _, saved = moe.moe(x, p, V3.shape.experts, V3.gate)
+    p["gate"]["e_score_correction_bias"] = np.array([0.0, 0, 0, 0, 9, 9])
+    _, saved = moe.moe(x, p, V3.arch.experts, V3.gate)
     _, gradients = moe_backward(normal(9, 8, seed=1), p, V3.gate, saved)
-    learned = [bool(np.any(one)) for one in gradients["experts"]["down"]]
+    learned = [bool(np.any(one)) for one in gradients["experts"]["down_proj"]]
     assert learned == [False, False, False, False, True, True]
 
 
@@ -360,19 +375,19 @@ def test_multiplications_done_are_those_counted_as_active(name, monkeypatch):
     for module in (moe, gate, ops):
         monkeypatch.setattr(module, "linear", counting)
     output(normal(11, 8), layer(config), config)
-    assert sum(done) == 11 * sum(part.multiplied for part in moe_parts(config.shape, 1))
+    assert sum(done) == 11 * sum(part.multiplied for part in moe_parts(config.arch, 1))
 
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_going_back_needs_is_kept_where_asked(keep):
-    _, (routing, *_, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.shape.experts, V3.gate, keep_hidden=keep)
+    _, (routing, *_, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.arch.experts, V3.gate, keep_hidden=keep)
     assert set(hidden) == (set(routing.experts.ravel()) if keep else set())
     assert routing.load.sum() == 9 * 2
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_types_are_kept(workers):
-    p = initialised(V3, seed=1, std=0.5).parameters["layers"][1]["feed_forward"]
+    p = init_model(V3, seed=1, std=0.5).parameters["layers"][1]["mlp"]
     assert output(normal(9, 8).astype(np.float32), p, V3, workers=workers).dtype == np.float32
 
 

@@ -5,14 +5,14 @@ import pytest
 from nano_shapes import MODELS, V2, V3, plain
 
 from repro.nano import ops
-from repro.nano.attention import attend, attend_backward
+from repro.nano.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
 from repro.nano.block import attention, attention_backward, block, block_backward
 from repro.nano.gate import route, route_backward
-from repro.nano.layout import leaves
-from repro.nano.model import initialised
+from repro.nano.model import init_model
 from repro.nano.moe import moe, moe_backward
 from repro.nano.mtp import mtp_module, mtp_module_backward
-from repro.nano.rope import rotate, rotate_backward, tables
+from repro.nano.param_shapes import iter_leaves
+from repro.nano.rope import apply_rope, apply_rope_backward, cos_sin_tables
 
 STEP = 1e-5
 LIMIT = 1e-6
@@ -42,8 +42,10 @@ def error(found, expected):
 
 def agree(loss, gradients, arrays):
     """Assert that each array's gradient is what moving its elements gives."""
-    found, where = dict(leaves(gradients)), dict(leaves(arrays))
-    assert set(where) - set(found) <= {name for name in where if name.endswith("gate.bias") or name == "bias"}
+    found, where = dict(iter_leaves(gradients)), dict(iter_leaves(arrays))
+    assert set(where) - set(found) <= {
+        name for name in where if name.endswith("gate.e_score_correction_bias") or name == "e_score_correction_bias"
+    }
     for name, one in found.items():
         assert error(one, differences(loss, where[name])) < LIMIT, name
 
@@ -73,9 +75,9 @@ def test_swiglu():
 
 
 def test_feed_forward():
-    x, p, d_y = normal(3, 4), {"gate_up": normal(10, 4), "down": normal(4, 5)}, normal(3, 4, seed=1)
-    d_x, d_p = ops.feed_forward_backward(d_y, p, ops.feed_forward(x, p)[1])
-    agree(lambda: np.sum(ops.feed_forward(x, p)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+    x, p, d_y = normal(3, 4), {"gate_up_proj": normal(10, 4), "down_proj": normal(4, 5)}, normal(3, 4, seed=1)
+    d_x, d_p = ops.mlp_backward(d_y, p, ops.mlp(x, p)[1])
+    agree(lambda: np.sum(ops.mlp(x, p)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
 
 
 def test_cross_entropy():
@@ -86,23 +88,27 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("interleaved", [True, False])
 def test_rotation(interleaved):
-    turn = tables(V3.rope, 6, 3, 4, np.float64)
+    turn = cos_sin_tables(V3.rope, 6, 3, 4, np.float64)
     x, d_y = normal(2, 4, 6), normal(2, 4, 6, seed=1)
-    d_x = rotate_backward(d_y, *turn, interleaved=interleaved)
-    agree(lambda: np.sum(rotate(x, *turn, interleaved=interleaved) * d_y), {"x": d_x}, {"x": x})
+    d_x = apply_rope_backward(d_y, *turn, interleaved=interleaved)
+    agree(lambda: np.sum(apply_rope(x, *turn, interleaved=interleaved) * d_y), {"x": d_x}, {"x": x})
 
 
 def test_attention_over_given_queries_keys_and_values():
     q, k, v, d_o = normal(2, 2, 3, 4, 5), normal(2, 2, 6, 5), normal(2, 2, 6, 3), normal(2, 2, 3, 4, 3)
-    _, weights = attend(q, k, v, 0.7)
-    d_q, d_k, d_v = attend_backward(d_o, q, k, v, weights, 0.7)
-    agree(lambda: np.sum(attend(q, k, v, 0.7)[0] * d_o), {"q": d_q, "k": d_k, "v": d_v}, {"q": q, "k": k, "v": v})
+    _, weights = scaled_dot_product_attention(q, k, v, 0.7)
+    d_q, d_k, d_v = scaled_dot_product_attention_backward(d_o, q, k, v, weights, 0.7)
+    agree(
+        lambda: np.sum(scaled_dot_product_attention(q, k, v, 0.7)[0] * d_o),
+        {"q": d_q, "k": d_k, "v": d_v},
+        {"q": q, "k": k, "v": v},
+    )
 
 
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_groups_of_queries_in_any_number(heads):
     config = plain(heads)
-    p = initialised(config, seed=1, std=0.5, dtype=np.float64).parameters["layers"][0]["attention"]
+    p = init_model(config, seed=1, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
     x, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1)
     d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
     agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
@@ -110,7 +116,7 @@ def test_groups_of_queries_in_any_number(heads):
 
 @pytest.mark.parametrize("config", [V2, V3, MODELS["V3, biased projections, tied"]], ids=["V2", "V3", "biased"])
 def test_latent_attention(config):
-    p = initialised(config, seed=2, std=0.5, dtype=np.float64).parameters["layers"][0]["attention"]
+    p = init_model(config, seed=2, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
     d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
     agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
@@ -133,25 +139,25 @@ def test_the_gates_weights(name):
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_experts(config, workers):
-    p = initialised(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["feed_forward"]
+    p = init_model(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
 
     def run():
-        return moe(x, p, config.shape.experts, config.gate, workers=workers)
+        return moe(x, p, config.arch.experts, config.gate, workers=workers)
 
     d_x, d_p = moe_backward(d_y, p, config.gate, run()[1], workers=workers)
     agree(lambda: np.sum(run()[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
 
 
 def test_one_layer():
-    p = initialised(V3, seed=4, std=0.5, dtype=np.float64).parameters["layers"][1]
+    p = init_model(V3, seed=4, std=0.5, dtype=np.float64).parameters["layers"][1]
     h, d_h = normal(2, 3, 8), normal(2, 3, 8, seed=1)
     d_x, d_p = block_backward(d_h, p, V3, block(h, p, V3)[1])
     agree(lambda: np.sum(block(h, p, V3)[0] * d_h), {"h": d_x, **d_p}, {"h": h, **p})
 
 
 def test_one_module_of_multi_token_prediction():
-    p = initialised(V3, seed=5, std=0.5, dtype=np.float64).parameters["mtp"][0]
+    p = init_model(V3, seed=5, std=0.5, dtype=np.float64).parameters["mtp"][0]
     h, e, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 8, seed=2)
     d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3)[1])
     agree(lambda: np.sum(mtp_module(h, e, p, V3)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
@@ -159,15 +165,15 @@ def test_one_module_of_multi_token_prediction():
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_the_whole_models_loss(name):
-    model = initialised(MODELS[name], seed=6, std=0.4, dtype=np.float64)
+    model = init_model(MODELS[name], seed=6, std=0.4, dtype=np.float64)
     tokens = np.random.default_rng(7).integers(0, 11, (2, 6))
     _, gradients = model.loss_and_gradients(tokens)
-    where, rng = dict(leaves(model.parameters)), np.random.default_rng(8)
+    where, rng = dict(iter_leaves(model.parameters)), np.random.default_rng(8)
 
     def loss():
         return model.loss_and_gradients(tokens)[0].total
 
-    for path, one in leaves(gradients):
+    for path, one in iter_leaves(gradients):
         direction = rng.standard_normal(one.shape)
         direction /= np.linalg.norm(direction)
         array, kept = where[path], where[path].copy()
@@ -181,8 +187,12 @@ def test_the_whole_models_loss(name):
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_every_parameter_but_selection_biases_has_a_gradient(name):
-    model = initialised(MODELS[name], seed=6, std=0.4)
+    model = init_model(MODELS[name], seed=6, std=0.4)
     _, gradients = model.loss_and_gradients(np.arange(10).reshape(2, 5))
-    shapes = {path: one.shape for path, one in leaves(model.parameters) if not path.endswith("gate.bias")}
-    assert {path: one.shape for path, one in leaves(gradients)} == shapes
-    assert {one.dtype for _, one in leaves(gradients)} == {np.dtype(np.float32)}
+    shapes = {
+        path: one.shape
+        for path, one in iter_leaves(model.parameters)
+        if not path.endswith("gate.e_score_correction_bias")
+    }
+    assert {path: one.shape for path, one in iter_leaves(gradients)} == shapes
+    assert {one.dtype for _, one in iter_leaves(gradients)} == {np.dtype(np.float32)}

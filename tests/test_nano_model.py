@@ -9,30 +9,30 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_shapes import MODELS, V2, V3, plain
 
-from repro.calc.parameters import active_parameters, mtp_parts, parts, total_parameters
+from repro.calc.param_count import active_parameters, mtp_parts, parts, total_parameters
 from repro.errors import InputError
-from repro.nano import Model, Rope, Yarn, attention, evaluate, gate, initialised, mla, model, moe, ops, small
+from repro.nano import Model, Rope, Yarn, attention, evaluate, gate, init_model, mla, model, moe, ops, small_config
 from repro.nano.block import attention as attend
-from repro.nano.layout import layout, leaves
 from repro.nano.model import Loss
 from repro.nano.ops import cross_entropy, linear, rms_norm
+from repro.nano.param_shapes import iter_leaves, param_shapes
 
 SMALL = {
-    "small, MLA, V3": small(n_mtp=2),
-    "small, MLA, V2": small(gate="V2", n_shared=2),
-    "small, GQA, V3": small("GQA", n_layers=2),
-    "small, MHA": small("MHA", gate=None, n_mtp=1),
-    "small, MQA": small("MQA", gate=None, n_layers=1),
+    "small, MLA, V3": small_config(n_mtp_modules=2),
+    "small, MLA, V2": small_config(gate="V2", n_shared_experts=2),
+    "small, GQA, V3": small_config("GQA", n_layers=2),
+    "small, MHA": small_config("MHA", gate=None, n_mtp_modules=1),
+    "small, MQA": small_config("MQA", gate=None, n_layers=1),
 }
 ALL = {**MODELS, **SMALL}
-WITH_MODULES = [name for name, config in MODELS.items() if config.shape.n_mtp]
+WITH_MODULES = [name for name, config in MODELS.items() if config.arch.n_mtp_modules]
 
 
 def built(name, seed=3, std=0.5):
     """Return a model in float64, gains random too, so that none can be left out."""
-    found = initialised(ALL[name], seed=seed, std=std, dtype=np.float64)
+    found = init_model(ALL[name], seed=seed, std=std, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    for path, one in leaves(found.parameters):
+    for path, one in iter_leaves(found.parameters):
         if path.endswith("norm"):
             one += 0.3 * rng.standard_normal(one.shape)
         elif path.endswith("bias"):
@@ -40,14 +40,14 @@ def built(name, seed=3, std=0.5):
     return found
 
 
-def some(*shape, seed=0, vocabulary=11):
-    return np.random.default_rng([seed, *shape]).integers(0, vocabulary, shape)
+def some(*shape, seed=0, vocab_size=11):
+    return np.random.default_rng([seed, *shape]).integers(0, vocab_size, shape)
 
 
 def headless(one):
     """Return the same model with a head that leaves what comes before it as it is."""
-    untied = replace(one.config, shape=replace(one.config.shape, tied=False))
-    return Model(untied, one.parameters | {"head": np.eye(one.config.shape.d_model)})
+    untied = replace(one.config, arch=replace(one.config.arch, tied_embeddings=False))
+    return Model(untied, one.parameters | {"lm_head": np.eye(one.config.arch.d_model)})
 
 
 # Parameters
@@ -55,17 +55,19 @@ def headless(one):
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_parameters_are_as_many_as_the_closed_form_counts(name):
-    shape = ALL[name].shape
-    tree = initialised(ALL[name], seed=1).parameters
-    modules = sum(one.size for _, one in leaves(tree["mtp"]))
+    shape = ALL[name].arch
+    tree = init_model(ALL[name], seed=1).parameters
+    modules = sum(one.size for _, one in iter_leaves(tree["mtp"]))
     assert modules == sum(part.total for part in mtp_parts(shape))
-    assert sum(one.size for _, one in leaves(tree)) - modules == total_parameters(shape)
-    assert sum(math.prod(one) for _, one in leaves(layout(ALL[name]))) == total_parameters(shape, mtp_counted=True)
+    assert sum(one.size for _, one in iter_leaves(tree)) - modules == total_parameters(shape)
+    assert sum(math.prod(one) for _, one in iter_leaves(param_shapes(ALL[name]))) == total_parameters(
+        shape, mtp_counted=True
+    )
 
 
 @pytest.mark.parametrize("name", list(ALL))
 def test_multiplications_done_are_those_counted(name, monkeypatch):
-    found, done = initialised(ALL[name], seed=1), []
+    found, done = init_model(ALL[name], seed=1), []
 
     def counting(x, weight, bias=None):
         done.append(x.size * len(weight))
@@ -74,11 +76,11 @@ def test_multiplications_done_are_those_counted(name, monkeypatch):
     for module in (attention, gate, mla, model, moe, ops):
         monkeypatch.setattr(module, "linear", counting)
     found.forward(some(2, 5))
-    assert sum(done) == 2 * 5 * sum(part.multiplied for part in parts(found.config.shape))
+    assert sum(done) == 2 * 5 * sum(part.multiplied for part in parts(found.config.arch))
 
 
 def test_weights_begin_as_the_report_has_them():
-    found = dict(leaves(initialised(small(), seed=1, std=0.006).parameters))
+    found = dict(iter_leaves(init_model(small_config(), seed=1, std=0.006).parameters))
     assert all(np.all(one == 1) for path, one in found.items() if path.endswith("norm"))
     assert all(np.all(one == 0) for path, one in found.items() if path.endswith("bias"))
     rest = [one for path, one in found.items() if not path.endswith(("norm", "bias"))]
@@ -87,7 +89,7 @@ def test_weights_begin_as_the_report_has_them():
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others():
-    one, same, other = (dict(leaves(initialised(V3, seed=seed).parameters)) for seed in (1, 1, 2))
+    one, same, other = (dict(iter_leaves(init_model(V3, seed=seed).parameters)) for seed in (1, 1, 2))
     assert all(np.array_equal(one[path], same[path]) for path in one)
     drawn = [path for path in one if not path.endswith(("norm", "bias"))]
     assert not any(np.array_equal(one[path], other[path]) for path in drawn)
@@ -95,27 +97,27 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
 
 
 def test_a_tied_head_is_the_embedding():
-    tied, untied = (initialised(config, seed=1) for config in (MODELS["V3, biased projections, tied"], V3))
-    assert "head" not in tied.parameters
-    assert tied.head is tied.parameters["embedding"]
-    assert untied.head is untied.parameters["head"]
-    assert "head" not in tied.loss_and_gradients(some(2, 6))[1]
+    tied, untied = (init_model(config, seed=1) for config in (MODELS["V3, biased projections, tied"], V3))
+    assert "lm_head" not in tied.parameters
+    assert tied.head is tied.parameters["embed_tokens"]
+    assert untied.head is untied.parameters["lm_head"]
+    assert "lm_head" not in tied.loss_and_gradients(some(2, 6))[1]
 
 
 def test_a_tied_tables_gradient_is_what_both_uses_add_up_to():
     tied = built("V3, biased projections, tied")
-    config = replace(tied.config, shape=replace(tied.config.shape, tied=False))
-    apart = Model(config, tied.parameters | {"head": tied.parameters["embedding"]})
+    config = replace(tied.config, arch=replace(tied.config.arch, tied_embeddings=False))
+    apart = Model(config, tied.parameters | {"lm_head": tied.parameters["embed_tokens"]})
     (loss, together), (same, alone) = (one.loss_and_gradients(some(2, 6)) for one in (tied, apart))
     assert loss == same
-    assert np.allclose(together["embedding"], alone["embedding"] + alone["head"], atol=1e-12)
+    assert np.allclose(together["embed_tokens"], alone["embed_tokens"] + alone["lm_head"], atol=1e-12)
 
 
 def test_the_small_mixtures_are_as_wide_as_their_dense_peer():
-    dense = total_parameters(small(gate=None).shape)
+    dense = total_parameters(small_config(gate=None).arch)
     for kind in ("V2", "V3"):
-        sparse = small(gate=kind).shape
-        gates = sparse.n_moe * sparse.experts.n_routed * (64 + sparse.experts.correction_bias)
+        sparse = small_config(gate=kind).arch
+        gates = sparse.n_moe_layers * sparse.experts.n_routed_experts * (64 + sparse.experts.correction_bias)
         assert active_parameters(sparse, embedding_counted=True) - gates == dense
 
 
@@ -129,7 +131,7 @@ def test_the_small_mixtures_are_as_wide_as_their_dense_peer():
 )
 def test_small_models_of_unknown_kinds(fields, message):
     with pytest.raises(InputError, match=message):
-        small(**fields)
+        small_config(**fields)
 
 
 # What logits are
@@ -141,12 +143,12 @@ def rms(x, gain, eps):
 
 def layer_slowly(h, p, config):
     """Return the residual stream after one layer: V3's report, figure 2."""
-    h = h + attend(rms(h, p["attention_norm"], config.rms_norm_eps), p["attention"], config)[0]
-    x, feed = rms(h, p["feed_forward_norm"], config.rms_norm_eps), p["feed_forward"]
+    h = h + attend(rms(h, p["input_layernorm"], config.rms_norm_eps), p["self_attn"], config)[0]
+    x, feed = rms(h, p["post_attention_layernorm"], config.rms_norm_eps), p["mlp"]
     if "gate" in feed:
-        return h + moe.moe(x, feed, config.shape.experts, config.gate)[0]
-    gate_rows, up_rows = np.split(x @ feed["gate_up"].T, 2, axis=-1)
-    return h + (gate_rows / (1 + np.exp(-gate_rows)) * up_rows) @ feed["down"].T
+        return h + moe.moe(x, feed, config.arch.experts, config.gate)[0]
+    gate_rows, up_rows = np.split(x @ feed["gate_up_proj"].T, 2, axis=-1)
+    return h + (gate_rows / (1 + np.exp(-gate_rows)) * up_rows) @ feed["down_proj"].T
 
 
 @pytest.mark.parametrize("eps", [1e-6, 0.5])
@@ -154,7 +156,7 @@ def layer_slowly(h, p, config):
 def test_logits_are_layers_added_up(name, eps):
     found = built(name)
     found.config, tokens = replace(found.config, rms_norm_eps=eps), some(2, 6)
-    h = found.parameters["embedding"][tokens]
+    h = found.parameters["embed_tokens"][tokens]
     for p in found.parameters["layers"]:
         h = layer_slowly(h, p, found.config)
     assert np.allclose(found.forward(tokens), rms(h, found.parameters["norm"], eps) @ found.head.T, atol=1e-12)
@@ -167,9 +169,9 @@ def test_modules_are_a_chain_of_layers_over_the_norms_of_both(eps):
     found.config, tokens = replace(found.config, rms_norm_eps=eps), some(2, 6)
     hidden = headless(found).forward(tokens)
     for depth, p in enumerate(found.parameters["mtp"], start=1):
-        e = rms(found.parameters["embedding"][tokens[:, depth:]], p["embedding_norm"], eps)
-        both = np.concatenate([e, rms(hidden[:, :-1], p["hidden_norm"], eps)], axis=-1)
-        hidden = rms(layer_slowly(both @ p["projection"].T, p["block"], found.config), p["norm"], eps)
+        e = rms(found.parameters["embed_tokens"][tokens[:, depth:]], p["enorm"], eps)
+        both = np.concatenate([e, rms(hidden[:, :-1], p["hnorm"], eps)], axis=-1)
+        hidden = rms(layer_slowly(both @ p["eh_proj"].T, p["block"], found.config), p["norm"], eps)
         assert np.allclose(headless(found).mtp_logits(tokens)[depth - 1], hidden, atol=1e-12)
         assert np.allclose(found.mtp_logits(tokens)[depth - 1], hidden @ found.head.T, atol=1e-12)
 
@@ -200,18 +202,18 @@ def test_threads_change_nothing_but_rounding(workers):
     assert np.allclose(one.forward(tokens), many.forward(tokens), rtol=0, atol=1e-12)
     (loss, gradients), (same, other) = (each.loss_and_gradients(tokens) for each in (one, many))
     assert loss.total == pytest.approx(same.total, rel=1e-12)
-    for (path, left), (_, right) in zip(leaves(gradients), leaves(other), strict=True):
+    for (path, left), (_, right) in zip(iter_leaves(gradients), iter_leaves(other), strict=True):
         assert np.allclose(left, right, rtol=0, atol=1e-12), path
 
 
 @pytest.mark.parametrize("name", ["V2", "V3", "small, MLA, V3", "small, MHA"])
 def test_routings_are_one_per_layer_of_experts(name):
     config = ALL[name]
-    found = initialised(config, seed=1).routings(some(2, 5))
-    assert len(found) == config.shape.n_moe
+    found = init_model(config, seed=1).routings(some(2, 5))
+    assert len(found) == config.arch.n_moe_layers
     for one in found:
-        assert one.experts.shape == one.weights.shape == (10, config.shape.experts.top_k)
-        assert one.scores.shape == (10, config.shape.experts.n_routed)
+        assert one.experts.shape == one.weights.shape == (10, config.arch.experts.top_k)
+        assert one.scores.shape == (10, config.arch.experts.n_routed_experts)
 
 
 # Decoding
@@ -241,7 +243,7 @@ def test_generation_takes_the_likeliest_token_of_a_whole_forward_pass(name, abso
 def test_the_form_asked_for_is_the_one_that_decodes(monkeypatch):
     forms, real = [], mla._attend_absorbed
     monkeypatch.setattr(mla, "_attend_absorbed", lambda *given: forms.append(1) or real(*given))
-    found = initialised(V3, seed=1)
+    found = init_model(V3, seed=1)
     found.generate(some(1, 3), 4)
     assert len(forms) == 0
     found.generate(some(1, 3), 4, absorbed=True)
@@ -250,13 +252,13 @@ def test_the_form_asked_for_is_the_one_that_decodes(monkeypatch):
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_generating_little(count):
-    found = initialised(V2, seed=1)
+    found = init_model(V2, seed=1)
     assert found.generate(some(2, 3), count).shape == (2, count)
     assert np.issubdtype(found.generate(some(2, 3), count).dtype, np.integer)
 
 
 def test_a_full_cache_and_caches_of_other_sizes_are_refused():
-    found = initialised(V3, seed=1)
+    found = init_model(V3, seed=1)
     caches = found.new_caches(2, 3)
     found.forward(some(2, 2), caches)
     with pytest.raises(InputError, match="cache of 3 tokens: holds 2, 2 more do not fit"):
@@ -267,7 +269,7 @@ def test_a_full_cache_and_caches_of_other_sizes_are_refused():
 
 
 def test_each_of_the_caches_is_looked_at_before_any_is_filled():
-    found = initialised(V3, seed=1)
+    found = init_model(V3, seed=1)
     for capacity, batch, message in [(3, 1, "caches: must be"), (1, 2, "cache of 1 tokens")]:
         caches = [found.new_caches(2, 3)[0], found.new_caches(batch, capacity)[1]]
         with pytest.raises(InputError, match=message):
@@ -276,7 +278,7 @@ def test_each_of_the_caches_is_looked_at_before_any_is_filled():
 
 
 def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
-    found, other = initialised(V3, seed=1), initialised(MODELS["GQA"], seed=1)
+    found, other = init_model(V3, seed=1), init_model(MODELS["GQA"], seed=1)
     own = found.new_caches(2, 4)
     uneven = found.new_caches(2, 4)
     uneven[1].length = 1
@@ -284,7 +286,7 @@ def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
         "this model's own": [own[0], other.new_caches(2, 4)[0]],
         "one per layer": [own[0], own[0]],
         "hold 0 and 1 tokens": uneven,
-        "own, as new_caches": initialised(V3, seed=1, dtype=np.float64).new_caches(2, 4),
+        "own, as new_caches": init_model(V3, seed=1, dtype=np.float64).new_caches(2, 4),
     }
     for message, caches in cases.items():
         before = [one.length for one in caches]
@@ -301,13 +303,13 @@ def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
         (lambda found: found.new_caches(2, -1), "capacity = -1"),
         (lambda found: found.forward([[1, 2], [3]]), "tokens of unequal lengths"),
         (lambda found: Model(found.config, found.parameters, workers=0), "workers = 0"),
-        (lambda found: initialised(V3, seed=-1), "seed = -1"),
-        (lambda found: initialised(V3, seed=1, dtype=np.int32), "must be float32 or float64"),
-        (lambda found: small(n_layers=0), "n_layers = 0: must be a whole number of at least 1"),
-        (lambda found: small(n_shared=-1), "n_shared = -1"),
-        (lambda found: small(d_expert=0), "d_expert = 0"),
-        (lambda found: small(n_mtp=-1), "n_mtp = -1"),
-        (lambda found: small(top_k=2.5), "top_k = 2.5"),
+        (lambda found: init_model(V3, seed=-1), "seed = -1"),
+        (lambda found: init_model(V3, seed=1, dtype=np.int32), "must be float32 or float64"),
+        (lambda found: small_config(n_layers=0), "n_layers = 0: must be a whole number of at least 1"),
+        (lambda found: small_config(n_shared_experts=-1), "n_shared_experts = -1"),
+        (lambda found: small_config(d_expert=0), "d_expert = 0"),
+        (lambda found: small_config(n_mtp_modules=-1), "n_mtp_modules = -1"),
+        (lambda found: small_config(top_k=2.5), "top_k = 2.5"),
         (lambda found: replace(V3, rms_norm_eps=-1), "rms_norm_eps = -1"),
         (lambda found: Yarn(0, 8), "factor = 0: must be a number above 0"),
         (lambda found: Yarn(4, 8, beta_slow=0), "beta_slow = 0"),
@@ -316,12 +318,12 @@ def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
 )
 def test_what_cannot_be_is_one_line(call, message):
     with pytest.raises(InputError, match=message):
-        call(initialised(V3, seed=1))
+        call(init_model(V3, seed=1))
 
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_the_whole_models_cache_per_token(name):
-    shape, found = MODELS[name].shape, initialised(MODELS[name], seed=1, dtype=np.float64)
+    shape, found = MODELS[name].arch, init_model(MODELS[name], seed=1, dtype=np.float64)
     caches = found.new_caches(2, 9)
     assert len(caches) == shape.n_layers
     assert sum(one.bytes_per_token for one in caches) == 8 * shape.n_layers * shape.attention.cache_elements
@@ -332,9 +334,11 @@ def test_the_whole_models_cache_per_token(name):
 
 @pytest.mark.parametrize("name", [*WITH_MODULES, "V2", "small, MHA"])
 def test_each_module_predicts_one_token_less(name):
-    shape, length = ALL[name].shape, 6
-    found = initialised(ALL[name], seed=1).mtp_logits(some(3, length))
-    assert [one.shape for one in found] == [(3, length - k, shape.vocabulary) for k in range(1, shape.n_mtp + 1)]
+    shape, length = ALL[name].arch, 6
+    found = init_model(ALL[name], seed=1).mtp_logits(some(3, length))
+    assert [one.shape for one in found] == [
+        (3, length - k, shape.vocab_size) for k in range(1, shape.n_mtp_modules + 1)
+    ]
 
 
 @pytest.mark.parametrize("place", range(6))
@@ -360,7 +364,9 @@ def test_a_head_of_zeros_knows_nothing(name):
     loss, _ = found.loss_and_gradients(some(2, 6))
     assert loss.main == pytest.approx(math.log(11))
     # the sum over T - k positions, divided by T = 5: equation 24
-    assert loss.mtp == pytest.approx([math.log(11) * (5 - k) / 5 for k in range(1, found.config.shape.n_mtp + 1)])
+    assert loss.mtp == pytest.approx(
+        [math.log(11) * (5 - k) / 5 for k in range(1, found.config.arch.n_mtp_modules + 1)]
+    )
 
 
 @pytest.mark.parametrize("mtp_weight", [0.0, 0.1, 0.3])
@@ -385,17 +391,17 @@ def test_the_total_is_the_main_loss_plus_the_weighted_mean_of_the_others():
 def test_modules_of_no_weight_leave_the_main_models_gradients_alone():
     found, tokens = built("V3"), some(2, 7)
     _, gradients = found.loss_and_gradients(tokens, mtp_weight=0.0)
-    shape = replace(V3.shape, n_mtp=0)
-    without = Model(replace(V3, shape=shape), found.parameters | {"mtp": []})
+    arch = replace(V3.arch, n_mtp_modules=0)
+    without = Model(replace(V3, arch=arch), found.parameters | {"mtp": []})
     _, expected = without.loss_and_gradients(tokens)
-    assert not any(np.any(one) for _, one in leaves(gradients.pop("mtp")))
-    for (path, one), (_, other) in zip(leaves(gradients), leaves(expected), strict=True):
+    assert not any(np.any(one) for _, one in iter_leaves(gradients.pop("mtp")))
+    for (path, one), (_, other) in zip(iter_leaves(gradients), iter_leaves(expected), strict=True):
         assert np.allclose(one, other, rtol=0, atol=1e-12), path
 
 
 def test_tokens_that_do_not_occur_leave_their_embedding_alone():
     _, gradients = built("V3").loss_and_gradients(np.array([[1, 2, 1, 3, 2, 7]]))
-    assert np.flatnonzero(np.any(gradients["embedding"], axis=1)).tolist() == [1, 2, 3]  # 7 is only predicted
+    assert np.flatnonzero(np.any(gradients["embed_tokens"], axis=1)).tolist() == [1, 2, 3]  # 7 is only predicted
 
 
 def test_cross_entropy_by_hand():
@@ -417,18 +423,18 @@ def test_norms_by_hand():
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", list(MODELS))
 def test_types_are_kept_throughout(name, dtype):
-    found, tokens = initialised(MODELS[name], seed=1, dtype=dtype), some(2, 6)
+    found, tokens = init_model(MODELS[name], seed=1, dtype=dtype), some(2, 6)
     caches = found.new_caches(2, 7)
     logits = [found.forward(tokens), found.forward(tokens, caches), found.forward(tokens[:, :1], caches, absorbed=True)]
     _, gradients = found.loss_and_gradients(tokens)
-    everything = [*logits, *found.mtp_logits(tokens), *(one for _, one in leaves([found.parameters, gradients]))]
+    everything = [*logits, *found.mtp_logits(tokens), *(one for _, one in iter_leaves([found.parameters, gradients]))]
     everything += [one for cache in caches for one in cache.arrays.values()]
     assert {one.dtype for one in everything} == {np.dtype(dtype)} == {found.dtype}
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.int16, np.uint64, list])
 def test_tokens_may_be_integers_of_any_kind(kind):
-    found, tokens = initialised(V3, seed=1), some(2, 6)
+    found, tokens = init_model(V3, seed=1), some(2, 6)
     given = tokens.tolist() if kind is list else tokens.astype(kind)
     assert np.array_equal(found.forward(given), found.forward(tokens))
     assert found.loss_and_gradients(given)[0] == found.loss_and_gradients(tokens)[0]
@@ -450,12 +456,12 @@ def test_tokens_may_be_integers_of_any_kind(kind):
 @pytest.mark.parametrize("call", ["forward", "mtp_logits", "loss_and_gradients", "routings"])
 def test_tokens_that_are_none_are_refused(call, tokens, message):
     with pytest.raises(InputError, match=message):
-        getattr(initialised(V3, seed=1), call)(tokens)
+        getattr(init_model(V3, seed=1), call)(tokens)
 
 
 @pytest.mark.parametrize(("config", "fewest"), [(V3, 4), (V2, 2), (plain(2), 2)])
 def test_a_loss_needs_a_token_to_predict_at_each_depth(config, fewest):
-    found = initialised(config, seed=1)
+    found = init_model(config, seed=1)
     assert np.isfinite(found.loss_and_gradients(some(2, fewest))[0].total)
     with pytest.raises(InputError, match=f"tokens of {fewest - 1}: must be more than {fewest - 1}"):
         found.loss_and_gradients(some(2, fewest - 1))
@@ -464,18 +470,18 @@ def test_a_loss_needs_a_token_to_predict_at_each_depth(config, fewest):
 @pytest.mark.parametrize("prompt", [np.array([1, 2]), np.zeros((1, 0), int), np.array([[1.0]])])
 def test_prompts_that_are_none_are_refused(prompt):
     with pytest.raises(InputError, match=r"(tokens|prompt)"):
-        initialised(V3, seed=1).generate(prompt, 2)
+        init_model(V3, seed=1).generate(prompt, 2)
 
 
 @pytest.mark.parametrize("shape", [(1, 0), (0, 3)])
 def test_no_tokens_at_all_are_refused(shape):
     with pytest.raises(InputError, match="tokens"):
-        initialised(V3, seed=1).forward(np.zeros(shape, int))
+        init_model(V3, seed=1).forward(np.zeros(shape, int))
 
 
 @pytest.mark.parametrize("last", [-1, 11])
 def test_targets_outside_the_vocabulary_are_refused(last):
-    found, tokens = initialised(V3, seed=1), np.array([[1, 2, 3, 4, last]])
+    found, tokens = init_model(V3, seed=1), np.array([[1, 2, 3, 4, last]])
     for call in (found.loss_and_gradients, lambda given: evaluate(found, given)):
         with pytest.raises(InputError, match="must be from 0 to 10"):
             call(tokens)

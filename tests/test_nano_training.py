@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from nano_shapes import MODELS, V3
 
 from repro.errors import InputError
-from repro.nano import Recipe, batches, evaluate, initialised, small, train
-from repro.nano.corpus import DOMAINS, WORDS, sample, text_of
-from repro.nano.layout import leaves
-from repro.nano.optimizer import AdamW, clip
+from repro.nano import Recipe, batches, evaluate, init_model, small_config, train
+from repro.nano.param_shapes import iter_leaves
+from repro.nano.training.optimizer import AdamW, clip
+from repro.nano.training.toy_data import DOMAINS, WORDS, decode_text, sample_text
 
 EVEN = Recipe(steps=10, peak_rate=0.1, warmup_steps=0, final_share=1.0, weight_decay=0.0)  # the same rate throughout
 
@@ -140,12 +140,12 @@ def test_the_step_is_written_into_the_parameter_and_gradients_stay():
 
 def test_decay_shrinks_matrices_alone():
     recipe = Recipe(steps=1, peak_rate=0.1, warmup_steps=0, weight_decay=0.5)
-    found = initialised(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).parameters
-    for path, one in leaves(found):
+    found = init_model(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).parameters
+    for path, one in iter_leaves(found):
         one += 1.0 if path.endswith("bias") else 0.0
-    before = {path: one.copy() for path, one in leaves(found)}
+    before = {path: one.copy() for path, one in iter_leaves(found)}
     AdamW(recipe).step(found, {"layers": [tree_of_zeros(layer) for layer in found["layers"]]})
-    for path, one in leaves(found):
+    for path, one in iter_leaves(found):
         shrunk = path.startswith("layers") and one.ndim > 1
         assert np.allclose(one, before[path] * (0.95 if shrunk else 1), rtol=1e-12), path
 
@@ -172,7 +172,7 @@ def unigram_entropy():
 
 
 def test_forty_steps_learn_more_than_how_often_each_byte_comes():
-    found = initialised(small(n_mtp=1), seed=1)
+    found = init_model(small_config(n_mtp_modules=1), seed=1)
     steps = list(train(found, batches(8, 65, seed=2), Recipe(steps=40, peak_rate=6e-3)))
     assert steps[0].loss.main == pytest.approx(math.log(256), abs=0.1)
     assert steps[0].loss.mtp[0] == pytest.approx(math.log(256) * 63 / 64, abs=0.1)
@@ -181,7 +181,7 @@ def test_forty_steps_learn_more_than_how_often_each_byte_comes():
 
 def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
     def run(seed, workers=1):
-        found = initialised(small(n_layers=2, n_mtp=1), seed=seed)
+        found = init_model(small_config(n_layers=2, n_mtp_modules=1), seed=seed)
         return list(train(found, batches(4, 17, seed=seed), Recipe(steps=12)))
 
     assert run(1) == run(1)
@@ -190,20 +190,20 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_all_but_the_biases_for_selection_are_trained(name):
-    found = initialised(MODELS[name], seed=1, std=0.3)
-    for path, one in leaves(found.parameters):
+    found = init_model(MODELS[name], seed=1, std=0.3)
+    for path, one in iter_leaves(found.parameters):
         one += 0.1 if path.endswith("bias") else 0.0
-    before = {path: one.copy() for path, one in leaves(found.parameters)}
+    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
     list(train(found, tokens(11, batch=4), Recipe(steps=11)))
-    same = {path for path, one in leaves(found.parameters) if np.array_equal(one, before[path])}
-    assert same == {path for path in before if path.endswith("gate.bias")}
+    same = {path for path, one in iter_leaves(found.parameters) if np.array_equal(one, before[path])}
+    assert same == {path for path in before if path.endswith("gate.e_score_correction_bias")}
 
 
 def test_what_a_step_reports():
-    found, given = initialised(V3, seed=1, std=0.3), list(tokens(3))
+    found, given = init_model(V3, seed=1, std=0.3), list(tokens(3))
     recipe = Recipe(steps=3, warmup_steps=0, clip_norm=1e-3, mtp_weight=0.7)
     loss, gradients = found.loss_and_gradients(given[0], mtp_weight=0.7)
-    norm = math.sqrt(sum(float(np.sum(one.astype(float) ** 2)) for _, one in leaves(gradients)))
+    norm = math.sqrt(sum(float(np.sum(one.astype(float) ** 2)) for _, one in iter_leaves(gradients)))
     steps = list(train(found, given, recipe))
     assert [step.number for step in steps] == [0, 1, 2]
     assert (steps[0].loss, steps[0].gradient_norm) == (loss, pytest.approx(norm, rel=1e-5))  # both before the step
@@ -212,17 +212,17 @@ def test_what_a_step_reports():
 
 def found_after(steps, given, recipe):
     """Return a model after so many steps of a run, taken as they are asked for."""
-    found = initialised(V3, seed=1, std=0.3)
+    found = init_model(V3, seed=1, std=0.3)
     assert len(list(itertools.islice(train(found, given, recipe), steps))) == steps
     return found
 
 
 def test_a_step_is_clipping_then_the_optimiser():
     recipe, (given,) = Recipe(steps=1, warmup_steps=0, clip_norm=1e-8, weight_decay=0.0), tokens(1)
-    found, expected = (initialised(V3, seed=1, std=0.3, dtype=np.float64) for _ in range(2))
+    found, expected = (init_model(V3, seed=1, std=0.3, dtype=np.float64) for _ in range(2))
     list(train(found, [given], recipe))
     _, gradients = expected.loss_and_gradients(given)
-    norm = math.sqrt(sum(float(np.sum(one**2)) for _, one in leaves(gradients)))
+    norm = math.sqrt(sum(float(np.sum(one**2)) for _, one in iter_leaves(gradients)))
     clipped = 1e-8 / norm * gradients["norm"]
     # so small that eps of 1e-8 counts: m and v corrected are the gradient and its square
     change = -recipe.rate(0) * clipped / (np.abs(clipped) + 1e-8)
@@ -232,12 +232,12 @@ def test_a_step_is_clipping_then_the_optimiser():
 @pytest.mark.parametrize("given", [0, 1, 3])
 def test_batches_that_end_early_are_said_to(given):
     with pytest.raises(InputError, match=f"^batches: end after {given} of 20 steps$"):
-        list(train(initialised(V3, seed=1), tokens(given), Recipe(steps=20)))
+        list(train(init_model(V3, seed=1), tokens(given), Recipe(steps=20)))
 
 
 def test_no_more_batches_are_taken_than_steps():
     rest = tokens(3)
-    assert len(list(train(initialised(V3, seed=1), rest, Recipe(steps=2, warmup_steps=0)))) == 2
+    assert len(list(train(init_model(V3, seed=1), rest, Recipe(steps=2, warmup_steps=0)))) == 2
     assert len(list(rest)) == 1
 
 
@@ -245,29 +245,29 @@ def test_no_more_batches_are_taken_than_steps():
 def test_a_rate_that_diverges_is_one_clear_line(rate):
     recipe = Recipe(steps=20, peak_rate=rate, warmup_steps=0)
     with pytest.raises(InputError, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_rate$") as caught:
-        list(train(initialised(V3, seed=1), tokens(20), recipe))
+        list(train(init_model(V3, seed=1), tokens(20), recipe))
     assert "nan" in str(caught.value) or "inf" in str(caught.value)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_diverges_says_so_and_warns_of_nothing_else(workers):
-    found = replace(initialised(V3, seed=1), workers=workers)
+    found = replace(init_model(V3, seed=1), workers=workers)
     with pytest.raises(InputError, match="try a lower peak_rate"):
         list(train(found, tokens(20), Recipe(steps=20, peak_rate=1e20, warmup_steps=0)))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_weight_that_is_no_number_stops_the_first_step_before_anything_is_changed():
-    found = initialised(V3, seed=1)
-    found.parameters["head"][0, 0] = np.inf
-    before = {path: one.copy() for path, one in leaves(found.parameters)}
+    found = init_model(V3, seed=1)
+    found.parameters["lm_head"][0, 0] = np.inf
+    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
     with pytest.raises(InputError, match="step 0: loss nan, gradient norm nan: try a lower peak_rate"):
         list(train(found, tokens(1), Recipe(steps=20)))
-    assert all(np.array_equal(one, before[path]) for path, one in leaves(found.parameters))
+    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
 
 
 def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch):
-    found = initialised(V3, seed=1)
+    found = init_model(V3, seed=1)
     real = type(found).loss_and_gradients
 
     def broken(self, *given, **more):
@@ -282,7 +282,7 @@ def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch)
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_moments_have_the_models_type_where_no_scheme_says_otherwise(dtype):
-    found, optimizer = initialised(V3, seed=1, dtype=dtype), AdamW(Recipe(20))
+    found, optimizer = init_model(V3, seed=1, dtype=dtype), AdamW(Recipe(20))
     optimizer.step(found.parameters, found.loss_and_gradients(next(tokens(1)))[1])
     assert {one.dtype for pair in optimizer.moments.values() for one in pair} == {np.dtype(dtype)}
 
@@ -304,7 +304,7 @@ def test_batches_that_are_none_are_refused_at_the_call(given, message):
 
 
 def test_the_loss_of_a_batch_is_the_mean_of_its_sequences():
-    found, (given,) = initialised(V3, seed=1, std=0.3, dtype=np.float64), tokens(1, batch=3)
+    found, (given,) = init_model(V3, seed=1, std=0.3, dtype=np.float64), tokens(1, batch=3)
     assert evaluate(found, given) == pytest.approx(np.mean([evaluate(found, given[[row]]) for row in range(3)]))
 
 
@@ -312,7 +312,7 @@ def test_the_loss_of_a_batch_is_the_mean_of_its_sequences():
 
 
 def lines(domain, seed=0):
-    return text_of(sample(domain, 5000, np.random.default_rng(seed))).splitlines()[:-1]  # the last one is cut
+    return decode_text(sample_text(domain, 5000, np.random.default_rng(seed))).splitlines()[:-1]  # the last one is cut
 
 
 def test_sums_are_right():
@@ -355,16 +355,16 @@ def test_domains_have_characters_of_their_own():
 @pytest.mark.parametrize("length", [1, 7, 200])
 @pytest.mark.parametrize("domain", list(DOMAINS))
 def test_a_sample_is_as_long_as_asked_and_begins_the_same(domain, length):
-    found = sample(domain, length, np.random.default_rng(3))
+    found = sample_text(domain, length, np.random.default_rng(3))
     assert (found.shape, found.dtype) == ((length,), np.int64)
-    assert np.array_equal(found, sample(domain, 300, np.random.default_rng(3))[:length])
+    assert np.array_equal(found, sample_text(domain, 300, np.random.default_rng(3))[:length])
 
 
 @pytest.mark.parametrize("domains", [tuple(DOMAINS), ("copies", "sums"), ("brackets",)])
 def test_domains_come_in_turn(domains):
     alphabets = {domain: {*"".join(lines(domain)), "\n"} for domain in domains}
     for one in itertools.islice(batches(5, 33, seed=1, domains=domains), 3):
-        kinds = [next(name for name in domains if {*text_of(row)} <= alphabets[name]) for row in one]
+        kinds = [next(name for name in domains if {*decode_text(row)} <= alphabets[name]) for row in one]
         assert kinds == [domains[number % len(domains)] for number in range(5)]
 
 
@@ -377,7 +377,7 @@ def test_batches_depend_on_the_seed_alone_and_do_not_repeat():
 
 
 def test_text_that_is_none_is_marked():
-    assert text_of(np.array([72, 105, 200])) == "Hi\N{REPLACEMENT CHARACTER}"
+    assert decode_text(np.array([72, 105, 200])) == "Hi\N{REPLACEMENT CHARACTER}"
 
 
 def test_an_unknown_domain_is_refused():

@@ -14,7 +14,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.lab import notebooks
-from repro.lab.run import run
+from repro.lab.run import run_notebook
 
 ROOT = Path(__file__).parents[1]
 REPRO = f"{sys.executable} -m repro"
@@ -140,11 +140,11 @@ def test_what_is_committed_is_not_overwritten(tmp_path, arguments, message):
 def test_a_folder_in_the_way_is_named_and_nothing_is_written(tmp_path):
     (tmp_path / "figures" / "02-whose-hours.svg").mkdir(parents=True)
     with pytest.raises(InputError, match=r"02-whose-hours.svg: a folder of that name is there"):
-        run(notebooks.read(notebooks.find(["02"])[0]), {}, tmp_path, tmp_path / "figures")
+        run_notebook(notebooks.read(notebooks.find(["02"])[0]), {}, tmp_path, tmp_path / "figures")
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["02-whose-hours.svg", "figures"]
     (tmp_path / "02_gpu_hours_to_dollars.ipynb").mkdir()
     with pytest.raises(InputError, match=r"02_gpu_hours_to_dollars.ipynb: a folder of that name is there"):
-        run(notebooks.read(notebooks.find(["02"])[0]), {}, tmp_path, tmp_path / "figures")
+        run_notebook(notebooks.read(notebooks.find(["02"])[0]), {}, tmp_path, tmp_path / "figures")
 
 
 def test_the_users_settings_do_not_reach_a_check(tmp_path):

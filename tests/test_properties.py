@@ -6,12 +6,12 @@ import math
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from repro.calc import training
+from repro.calc import run_cost
 from repro.calc.rounding import to_digits, within_place
-from repro.claims import Verdict, as_json, run_audit
+from repro.claims import Verdict, result_to_json, run_audit
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
-from repro.claims.words import short
+from repro.claims.formatting import format_si
 from repro.errors import InputError
 from repro.facts import load
 
@@ -53,16 +53,16 @@ def test_flop_and_scaled_hours_are_linear_in_the_tokens(count, times):
 
 @given(st.floats(1e20, 1e27), st.floats(1e12, 1e17), st.floats(0.001, 1))
 def test_utilisation_survives_the_way_there_and_back(flop, peak, share):
-    assert close(training.mfu(flop, training.gpu_hours_at(flop, peak, utilisation=share), peak), share)
+    assert close(run_cost.mfu(flop, run_cost.gpu_hours_at(flop, peak, utilisation=share), peak), share)
 
 
 @given(st.floats(1e20, 1e27), st.floats(1e20, 1e27), st.floats(1e3, 1e9), st.floats(1e3, 1e9))
 def test_the_estimate_over_the_report_is_the_ratio_of_rates(flop, reference_flop, gpu_hours, reference_gpu_hours):
     # why agreement is equality of work per GPU second, and nothing else
-    estimate = training.scaled_gpu_hours(reference_gpu_hours, flop, reference_flop)
+    estimate = run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference_flop)
     rates = (
-        training.flop_per_gpu_second(flop, gpu_hours),
-        training.flop_per_gpu_second(reference_flop, reference_gpu_hours),
+        run_cost.flop_per_gpu_second(flop, gpu_hours),
+        run_cost.flop_per_gpu_second(reference_flop, reference_gpu_hours),
     )
     assert close(estimate / gpu_hours, rates[0] / rates[1])
 
@@ -76,7 +76,7 @@ def test_a_rounded_value_agrees_with_what_it_was_rounded_from(value, digits):
 
 @given(st.floats(1e-3, 1e14))
 def test_a_short_number_says_the_value_to_its_digits(value):
-    text = short(value).replace(",", "")
+    text = format_si(value).replace(",", "")
     scale = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}.get(text[-1], 1)
     assert math.isclose(float(text.rstrip("KMBT")) * scale, value, rel_tol=5.1e-4)
 
@@ -116,6 +116,6 @@ def test_extreme_assumptions_give_valid_json_or_one_line(case):
     if result is None:
         assert "\n" not in line
         return
-    assert json.loads(json.dumps(as_json(result), allow_nan=False))["verdict"] == str(result.verdict)
+    assert json.loads(json.dumps(result_to_json(result), allow_nan=False))["verdict"] == str(result.verdict)
     assert "nan" not in result.explanation
     assert result.recomputed

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from repro.claims import counts, run_all
+from repro.claims import count_verdicts, run_all
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SPELT = {
@@ -23,7 +23,7 @@ def test_the_tally_of_verdicts():
         word: int(number)
         for number, word in re.findall(r"(\d+) (hold under|hold|are imprecise|wrong|are context)", sentence)
     }
-    assert found == {SPELT[verdict]: number for verdict, number in counts(run_all()).items()}
+    assert found == {SPELT[verdict]: number for verdict, number in count_verdicts(run_all()).items()}
 
 
 def rows():

@@ -6,7 +6,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.lab import recorded as module
-from repro.lab.recorded import Recorded, recorded
+from repro.lab.recorded import Record, load_record
 
 
 @pytest.fixture
@@ -19,10 +19,10 @@ def folder(tmp_path, monkeypatch):
 def test_rows_are_found_by_their_fields(folder):
     rows = [{"case": "a", "tokens": 1, "seconds": 2.0}, {"case": "a", "tokens": 4, "seconds": 3.0}]
     (folder / "x.json").write_text(json.dumps({"machine": {}, "rows": rows}))
-    assert recorded("x").row(case="a", tokens=4)["seconds"] == 3
+    assert load_record("x").row(case="a", tokens=4)["seconds"] == 3
     for wanted in ({"case": "a"}, {"case": "b"}):
         with pytest.raises(InputError, match="must be 1"):
-            recorded("x").row(**wanted)
+            load_record("x").row(**wanted)
 
 
 def test_results_come_in_the_order_of_seeds():
@@ -30,28 +30,28 @@ def test_results_come_in_the_order_of_seeds():
         {"run": {"way": "a", "seed": seed}, "status": "complete", "results": {"loss": seed / 2, "by": {"x": 3 * seed}}}
         for seed in (2, 0, 1)
     ]
-    found = Recorded({}, [*rows, {"run": {"way": "b", "seed": 0}, "status": "diverged", "results": {}}, *rows[:1]])
+    found = Record({}, [*rows, {"run": {"way": "b", "seed": 0}, "status": "diverged", "results": {}}, *rows[:1]])
     for wanted in ({"way": "a"}, {"way": "b"}, {"way": "c"}):  # a seed twice, a run that stopped, none
         with pytest.raises(InputError, match="must be complete, one of each seed"):
             found.over_seeds("loss", **wanted)
-    assert Recorded({}, rows).over_seeds("loss", way="a") == [0, 0.5, 1]
-    assert Recorded({}, rows).over_seeds("by.x", way="a") == [0, 3, 6]
+    assert Record({}, rows).over_seeds("loss", way="a") == [0, 0.5, 1]
+    assert Record({}, rows).over_seeds("by.x", way="a") == [0, 3, 6]
 
 
 @pytest.mark.parametrize("text", ["{}", '{"machine": [], "rows": []}', '{"machine": {}}', "[]", "{"])
 def test_a_damaged_recording_is_named(folder, text):
     (folder / "x.json").write_text(text)
     with pytest.raises(InputError, match=r"x\.json"):
-        recorded("x")
+        load_record("x")
 
 
 def test_a_missing_recording_is_named(folder):
     with pytest.raises(InputError, match=r"y\.json: cannot be read"):
-        recorded("y")
+        load_record("y")
 
 
 def test_what_is_committed_names_machine_versions_and_date():
-    found = recorded("nano")
+    found = load_record("nano")
     assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
     assert all(found.machine.values())
     assert found.where.endswith(found.machine["date"])

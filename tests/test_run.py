@@ -5,7 +5,7 @@ import pytest
 
 from repro.errors import InputError
 from repro.lab import notebooks
-from repro.lab.run import FINDING, _writable, canonical, run
+from repro.lab.run import FINDING, _writable, canonical, run_notebook
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def dear(tmp_path_factory):
     """Return notebook 02 run at another price, with its folder."""
     folder = tmp_path_factory.mktemp("runs")
     notebook = notebooks.read(notebooks.find(["02"])[0])
-    return run(notebook, {"price_usd_per_gpu_hour": 3.57, "utilisation": 0.3}, folder, folder / "figures")
+    return run_notebook(notebook, {"price_usd_per_gpu_hour": 3.57, "utilisation": 0.3}, folder, folder / "figures")
 
 
 def findings_of(path):
@@ -61,7 +61,9 @@ def test_a_run_has_no_times_paths_or_versions(dear):
 
 
 def test_the_same_run_twice_gives_the_same_bytes(dear, tmp_path):
-    again = run(notebooks.read(notebooks.find(["02"])[0]), {"price_usd_per_gpu_hour": 3.57}, tmp_path, tmp_path)
+    again = run_notebook(
+        notebooks.read(notebooks.find(["02"])[0]), {"price_usd_per_gpu_hour": 3.57}, tmp_path, tmp_path
+    )
     assert again.notebook.read_bytes() == dear.notebook.read_bytes()
     assert [path.read_bytes() for path in again.figures] == [path.read_bytes() for path in dear.figures]
 
@@ -77,17 +79,17 @@ def write_notebook(path, *sources):
 def test_a_cell_that_fails_is_named_and_leaves_nothing(tmp_path):
     source = write_notebook(tmp_path / "09_bad.ipynb", "x: float = 1.0  # m; > 0; length", "1 / (x - x)")
     with pytest.raises(InputError, match=r"^09_bad: cell \[2\] failed: ZeroDivisionError: float division by zero$"):
-        run(notebooks.read(source), {}, tmp_path / "new" / "deep", tmp_path / "new" / "figures")
+        run_notebook(notebooks.read(source), {}, tmp_path / "new" / "deep", tmp_path / "new" / "figures")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["09_bad.ipynb"]
 
 
 def test_a_failed_run_keeps_the_one_before(tmp_path):
     source = write_notebook(tmp_path / "09_bad.ipynb", "x: float = 1.0  # m; > 0; length", "1 / x")
-    kept = run(notebooks.read(source), {}, tmp_path / "out", tmp_path / "out").notebook
+    kept = run_notebook(notebooks.read(source), {}, tmp_path / "out", tmp_path / "out").notebook
     before = kept.read_bytes()
     write_notebook(source, "x: float = 1.0  # m; > 0; length", "1 / (x - x)")
     with pytest.raises(InputError):
-        run(notebooks.read(source), {}, tmp_path / "out", tmp_path / "out")
+        run_notebook(notebooks.read(source), {}, tmp_path / "out", tmp_path / "out")
     assert kept.read_bytes() == before
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["09_bad.ipynb"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from shapes import TINY
 
 from repro.calc import serving
-from repro.calc.parameters import active_parameters, parts
+from repro.calc.param_count import active_parameters, parts
 
 share = st.floats(0, 1)
 positive = st.floats(1e-3, 1e12)
@@ -165,33 +165,35 @@ def test_context_only_adds_bytes(parameters, bits, tokens, cache):
     ],
 )
 def test_the_acceptance_that_a_speedup_needs(speedup, cost, drafted, needed):
-    assert serving.acceptance_for(speedup, draft_cost=cost, drafted=drafted) == pytest.approx(needed, abs=1e-12)
+    assert serving.acceptance_needed(speedup, draft_cost=cost, drafted=drafted) == pytest.approx(needed, abs=1e-12)
 
 
 @given(share, st.floats(0, 0.9), st.integers(1, 5))
 def test_acceptance_for_inverts_the_speedup(acceptance, cost, drafted):
     speedup = serving.speculative_speedup(acceptance, draft_cost=cost, drafted=drafted)
-    found = serving.acceptance_for(speedup, draft_cost=cost, drafted=drafted)
+    found = serving.acceptance_needed(speedup, draft_cost=cost, drafted=drafted)
     assert serving.speculative_speedup(found, draft_cost=cost, drafted=drafted) == pytest.approx(speedup, rel=1e-9)
 
 
 def test_doubling_with_one_draft_at_any_cost_cannot_be():
-    assert serving.acceptance_for(2.0, draft_cost=0.01) is None
+    assert serving.acceptance_needed(2.0, draft_cost=0.01) is None
 
 
 def test_experts_touched_by_hand():
-    assert serving.experts_touched(8, 2, 1) == pytest.approx(2)
-    assert serving.experts_touched(8, 2, 2) == pytest.approx(3.5)  # 2 + 2 · 6/8
-    assert serving.experts_touched(256, 8, 1e6) == pytest.approx(256)
+    assert serving.expected_experts_hit(8, 2, 1) == pytest.approx(2)
+    assert serving.expected_experts_hit(8, 2, 2) == pytest.approx(3.5)  # 2 + 2 · 6/8
+    assert serving.expected_experts_hit(256, 8, 1e6) == pytest.approx(256)
 
 
 def test_parameters_read_by_one_token_are_the_active_ones_without_embedding_and_norms():
     norms = sum(part.active for part in parts(TINY) if part.name == "norms")
-    assert serving.read_parameters(TINY, 1) == pytest.approx(active_parameters(TINY, embedding_counted=False) - norms)
+    assert serving.parameters_read_per_step(TINY, 1) == pytest.approx(
+        active_parameters(TINY, embedding_counted=False) - norms
+    )
 
 
 def test_a_step_of_many_tokens_reads_every_expert_and_two_tokens_cost_no_more():
-    assert serving.read_parameters(TINY, 1e6) == pytest.approx(serving.read_parameters(TINY, 2e6))
-    module = serving.read_by_draft(TINY, 1e6) / serving.read_parameters(TINY, 1e6)
+    assert serving.parameters_read_per_step(TINY, 1e6) == pytest.approx(serving.parameters_read_per_step(TINY, 2e6))
+    module = serving.parameters_read_per_draft(TINY, 1e6) / serving.parameters_read_per_step(TINY, 1e6)
     assert serving.memory_bound_draft_cost(TINY, 1e6) == pytest.approx(module)
     assert serving.memory_bound_draft_cost(TINY, 1) > serving.memory_bound_draft_cost(TINY, 100)

@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 
 from repro.errors import InputError
 from repro.facts import Ledger, load
-from repro.nano.config import read
-from repro.nano.gate import Gate, choose, route
+from repro.nano.config import config_from_hf
+from repro.nano.gate import Gate, route, select_experts
 from repro.sim.all_to_all import (
     Deployment,
-    busiest,
-    copies,
+    busiest_link,
+    copies_sent,
     copy_bytes,
     estimate,
     expected_reach,
     free_experts_per_node,
     link_loads,
-    picked,
-    reach,
+    measure_reach,
     reach_law,
     reach_law_by_best_two,
-    reached,
+    route_tokens,
     sigmoid_of_normal,
+    units_reached,
 )
 
 FACTS = Ledger(load())
@@ -35,14 +35,14 @@ EVENLY = {"quantile": lambda share: share, "cdf": lambda score: np.clip(score, 0
 
 
 def published(name, n_nodes, gpus_per_node):
-    config = read(FACTS.config(name))
-    moe = config.shape.experts
-    return Deployment(moe.n_routed, moe.top_k, config.gate, n_nodes, gpus_per_node)
+    config = config_from_hf(FACTS.config(name))
+    moe = config.arch.experts
+    return Deployment(moe.n_routed_experts, moe.top_k, config.gate, n_nodes, gpus_per_node)
 
 
 V3 = published("deepseek_v3", 8, 8)
 V2 = published("deepseek_v2", 8, 1)  # 8 devices, a group on each
-SMALL = Deployment(12, 3, Gate(n_groups=3, top_groups=2), 3, 2)
+SMALL = Deployment(12, 3, Gate(n_groups=3, topk_group=2), 3, 2)
 SEEDS = range(4)
 
 
@@ -51,8 +51,8 @@ def mean(law):
 
 
 def groups_reached(scores, on):
-    experts = choose(scores, on.gate, on.top_k)
-    return reached(experts, on.n_routed, on.gate.n_groups).sum(axis=1)
+    experts = select_experts(scores, on.gate, on.top_k)
+    return units_reached(experts, on.n_routed_experts, on.gate.n_groups).sum(axis=1)
 
 
 def near(found, expected, width=5):
@@ -63,46 +63,46 @@ def near(found, expected, width=5):
 
 
 def test_the_published_gates():
-    assert (V3.n_routed, V3.top_k, V3.n_gpus) == (256, 8, 64)
-    assert (V3.gate.n_groups, V3.gate.top_groups, V3.gate.scores_per_group) == (8, 4, 2)
-    assert (V2.n_routed, V2.top_k, V2.n_gpus) == (160, 6, 8)
-    assert (V2.gate.n_groups, V2.gate.top_groups, V2.gate.scores_per_group) == (8, 3, 1)
-    assert V3.unlimited.gate == replace(V3.gate, top_groups=8)
+    assert (V3.n_routed_experts, V3.top_k, V3.n_gpus) == (256, 8, 64)
+    assert (V3.gate.n_groups, V3.gate.topk_group, V3.gate.scores_per_group) == (8, 4, 2)
+    assert (V2.n_routed_experts, V2.top_k, V2.n_gpus) == (160, 6, 8)
+    assert (V2.gate.n_groups, V2.gate.topk_group, V2.gate.scores_per_group) == (8, 3, 1)
+    assert V3.unlimited.gate == replace(V3.gate, topk_group=8)
 
 
 @pytest.mark.parametrize("on", [V3, V2, SMALL, replace(V3, gate=replace(V3.gate, scoring="softmax"))])
 @pytest.mark.parametrize("skew", [0, 0.7])
 def test_tokens_pass_the_gate_that_models_pass(on, skew):
     rng = np.random.default_rng(3)
-    popularity = np.float32(skew) * rng.standard_normal(on.n_routed, np.float32)
-    logits = np.float32(2) * rng.standard_normal((50, on.n_routed), np.float32) + popularity
-    routed = route(logits, {"weight": np.eye(on.n_routed, dtype=np.float32)}, on.gate, on.top_k)
-    found = picked(on, 50, seed=3, skew=skew, noise=2.0)
+    popularity = np.float32(skew) * rng.standard_normal(on.n_routed_experts, np.float32)
+    logits = np.float32(2) * rng.standard_normal((50, on.n_routed_experts), np.float32) + popularity
+    routed = route(logits, {"weight": np.eye(on.n_routed_experts, dtype=np.float32)}, on.gate, on.top_k)
+    found = route_tokens(on, 50, seed=3, skew=skew, noise=2.0)
     assert np.array_equal(np.sort(found), np.sort(routed.experts))
 
 
 def test_whom_tokens_reach_by_hand():
     experts = np.array([[0, 1, 2], [0, 5, 11], [4, 7, 8]])  # 12 in three nodes of two GPUs with two experts each
-    assert reached(experts, 12, 3).tolist() == [[True, False, False], [True, True, True], [False, True, True]]
-    assert reached(experts, 12, 6).sum(axis=1).tolist() == [2, 3, 3]
+    assert units_reached(experts, 12, 3).tolist() == [[True, False, False], [True, True, True], [False, True, True]]
+    assert units_reached(experts, 12, 6).sum(axis=1).tolist() == [2, 3, 3]
 
 
 @pytest.mark.parametrize("on", [V3, V2])
 @pytest.mark.parametrize("skew", [0, 1.5])
 def test_the_limit_holds_for_every_token_and_costs_no_expert(on, skew):
-    experts = picked(on, 3000, seed=1, skew=skew)
-    assert reached(experts, on.n_routed, on.gate.n_groups).sum(axis=1).max() <= on.gate.top_groups
+    experts = route_tokens(on, 3000, seed=1, skew=skew)
+    assert units_reached(experts, on.n_routed_experts, on.gate.n_groups).sum(axis=1).max() <= on.gate.topk_group
     assert all(len(set(token)) == on.top_k for token in experts.tolist())
 
 
 def test_a_seed_says_all_and_another_something_else():
-    one, same, other = (picked(SMALL, 2000, seed=seed, skew=0.5) for seed in (1, 1, 2))
+    one, same, other = (route_tokens(SMALL, 2000, seed=seed, skew=0.5) for seed in (1, 1, 2))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
 
 
 def test_popular_experts_are_picked_more_often():
-    even, skewed = (np.bincount(picked(V3, 4000, seed=1, skew=skew).ravel(), minlength=256) for skew in (0, 1.0))
+    even, skewed = (np.bincount(route_tokens(V3, 4000, seed=1, skew=skew).ravel(), minlength=256) for skew in (0, 1.0))
     assert even.max() < 1.5 * even.mean()  # 125 on average, of standard deviation 11
     assert skewed.max() > 3 * skewed.mean()
 
@@ -113,7 +113,7 @@ def test_means_and_errors_by_hand():
 
 
 def test_averages_of_reach_are_those_of_its_shares():
-    found = reach(V3, 3000, seeds=SEEDS, skew=0.5)
+    found = measure_reach(V3, 3000, seeds=SEEDS, skew=0.5)
     assert sum(found.by_nodes) == pytest.approx(1)
     assert mean(found.by_nodes) == pytest.approx(found.nodes.mean)
     assert found.experts_per_node == pytest.approx(8 / found.nodes.mean)
@@ -122,7 +122,7 @@ def test_averages_of_reach_are_those_of_its_shares():
 
 def test_errors_say_how_far_other_seeds_are():
     # 40 batches: their means scatter as a batch's error says, within a factor of 1.5
-    batches = [reach(V2.unlimited, 500, seeds=range(5 * n, 5 * n + 5), skew=0).nodes for n in range(40)]
+    batches = [measure_reach(V2.unlimited, 500, seeds=range(5 * n, 5 * n + 5), skew=0).nodes for n in range(40)]
     scatter = np.std([one.mean for one in batches], ddof=1)
     error = np.mean([one.error**2 for one in batches]) ** 0.5
     assert 1 / 1.5 < scatter / error < 1.5
@@ -133,15 +133,17 @@ def test_errors_say_how_far_other_seeds_are():
 
 def counted(on):
     """Return the law of groups reached over all sets of experts, each as likely, without a limit."""
-    size = on.n_routed // on.gate.n_groups
-    counts = [len({expert // size for expert in chosen}) for chosen in combinations(range(on.n_routed), on.top_k)]
+    size = on.n_routed_experts // on.gate.n_groups
+    counts = [
+        len({expert // size for expert in chosen}) for chosen in combinations(range(on.n_routed_experts), on.top_k)
+    ]
     return np.bincount(counts, minlength=on.gate.n_groups + 1) / len(counts)
 
 
 @pytest.mark.parametrize("sizes", [(12, 3, 3), (12, 4, 6), (8, 5, 4), (10, 1, 5), (9, 8, 3), (6, 6, 1)])
 def test_without_a_limit_all_sets_are_counted(sizes):
-    n_routed, top_k, groups = sizes
-    on = Deployment(n_routed, top_k, Gate(n_groups=groups, top_groups=groups, scores_per_group=1), groups, 1)
+    n_routed_experts, top_k, groups = sizes
+    on = Deployment(n_routed_experts, top_k, Gate(n_groups=groups, topk_group=groups, scores_per_group=1), groups, 1)
     assert reach_law(on) == pytest.approx(counted(on))
     assert expected_reach(on) == pytest.approx((mean(counted(on)),) * 2)
 
@@ -157,17 +159,17 @@ def test_expectations_of_both_models():
 
 @pytest.mark.parametrize("on", [V3.unlimited, V2.unlimited, V2])
 def test_sampling_agrees_with_the_closed_forms(on):
-    found, law = reach(on, 5000, seeds=range(8), skew=0), reach_law(on)
+    found, law = measure_reach(on, 5000, seeds=range(8), skew=0), reach_law(on)
     assert near(found.nodes, mean(law))
     for share, chance in zip(found.by_nodes, law, strict=False):
         assert share == pytest.approx(chance, abs=5 * (chance / 40_000) ** 0.5 + 1e-4)
-    if on.gate.top_groups == on.gate.n_groups:
+    if on.gate.topk_group == on.gate.n_groups:
         assert near(found.gpus, expected_reach(on)[1])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 30.0]), st.integers(1, 4), st.integers(1, 6))
 def test_ranked_by_their_best_score_the_limit_cuts_and_changes_nothing_else(seed, spread, limit, top_k):
-    on = Deployment(24, top_k, Gate(n_groups=4, top_groups=limit, scores_per_group=1), 4, 1)
+    on = Deployment(24, top_k, Gate(n_groups=4, topk_group=limit, scores_per_group=1), 4, 1)
     scores = np.exp(spread * np.random.default_rng(seed).standard_normal((40, 24)))
     free = groups_reached(scores, on.unlimited)
     assert np.array_equal(groups_reached(scores, on), np.minimum(free, limit))
@@ -175,7 +177,7 @@ def test_ranked_by_their_best_score_the_limit_cuts_and_changes_nothing_else(seed
 
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 30.0]), st.integers(1, 4), st.integers(1, 6))
 def test_ranked_by_their_best_two_no_token_reaches_more(seed, spread, limit, top_k):
-    on = Deployment(24, top_k, Gate(n_groups=4, top_groups=limit), 4, 1)
+    on = Deployment(24, top_k, Gate(n_groups=4, topk_group=limit), 4, 1)
     scores = np.random.default_rng(seed).standard_normal((40, 24))
     for turned in (np.exp(spread * scores), -np.exp(-spread * scores)):
         free = groups_reached(turned, on.unlimited)
@@ -185,28 +187,28 @@ def test_ranked_by_their_best_two_no_token_reaches_more(seed, spread, limit, top
 def test_both_ranks_by_hand():
     # 9 and 6 are the best of all. By their best, the first two groups come first; by two, 9, 11.9 and 10.3, the others.
     scores = np.array([[9.0, 0, 6, 5.9, 5.2, 5.1]])
-    by_two = Deployment(6, 2, Gate(n_groups=3, top_groups=2), 3, 1)
+    by_two = Deployment(6, 2, Gate(n_groups=3, topk_group=2), 3, 1)
     by_best = replace(by_two, gate=replace(by_two.gate, scores_per_group=1))
     assert groups_reached(scores, by_two.unlimited) == groups_reached(scores, by_best) == [2]
     assert groups_reached(scores, by_two) == [1]
-    assert set(choose(scores, by_two.gate, 2)[0]) == {2, 3}
+    assert set(select_experts(scores, by_two.gate, 2)[0]) == {2, 3}
 
 
 def orders(on, values):
     """Return how many groups the gate reaches with given scores in every order, by count, as shares."""
     every = np.array(list(permutations(values)), float)
-    return np.bincount(groups_reached(every, on), minlength=on.gate.top_groups + 1) / len(every)
+    return np.bincount(groups_reached(every, on), minlength=on.gate.topk_group + 1) / len(every)
 
 
 @pytest.mark.parametrize("top_k", [1, 2, 3, 4])
 @pytest.mark.parametrize("limit", [2, 3])
 def test_the_law_by_one_score_over_all_orders(top_k, limit):
-    on = Deployment(8, top_k, Gate(n_groups=4, top_groups=limit, scores_per_group=1), 4, 1)
+    on = Deployment(8, top_k, Gate(n_groups=4, topk_group=limit, scores_per_group=1), 4, 1)
     assert reach_law(on) == pytest.approx(orders(on, range(8)))
 
 
 def test_over_all_orders_the_best_two_reach_fewer_and_by_the_scores():
-    on = Deployment(8, 2, Gate(n_groups=4, top_groups=2), 4, 1)
+    on = Deployment(8, 2, Gate(n_groups=4, topk_group=2), 4, 1)
     bound = mean(reach_law(replace(on, gate=replace(on.gate, scores_per_group=1))))
     steep, even, flat = (
         mean(orders(on, values)) for values in (4.0 ** np.arange(8), range(8), -(4.0 ** -np.arange(8)))
@@ -220,7 +222,7 @@ def test_the_law_by_the_best_two_agrees_with_sampling(noise):
     quantile, cdf = sigmoid_of_normal(noise)
     law = reach_law_by_best_two(V3, quantile=quantile, cdf=cdf)
     assert sum(law) == pytest.approx(1, abs=3e-4)
-    found = reach(V3, 5000, seeds=range(8), skew=0, noise=noise)
+    found = measure_reach(V3, 5000, seeds=range(8), skew=0, noise=noise)
     assert near(found.nodes, mean(law), 6)
     assert found.by_nodes[3] == pytest.approx(law[3], abs=5 * (law[3] / 40_000) ** 0.5)
 
@@ -228,17 +230,17 @@ def test_the_law_by_the_best_two_agrees_with_sampling(noise):
 @pytest.mark.parametrize(
     "on",
     [
-        Deployment(12, 3, Gate(n_groups=3, top_groups=2), 3, 1),
-        Deployment(24, 6, Gate(n_groups=4, top_groups=3), 4, 1),
-        Deployment(20, 4, Gate(n_groups=5, top_groups=2), 5, 1),
-        Deployment(8, 4, Gate(n_groups=4, top_groups=2), 4, 1),  # all that it may reach, and both of every group
-        Deployment(6, 1, Gate(n_groups=2, top_groups=1), 2, 1),
+        Deployment(12, 3, Gate(n_groups=3, topk_group=2), 3, 1),
+        Deployment(24, 6, Gate(n_groups=4, topk_group=3), 4, 1),
+        Deployment(20, 4, Gate(n_groups=5, topk_group=2), 5, 1),
+        Deployment(8, 4, Gate(n_groups=4, topk_group=2), 4, 1),  # all that it may reach, and both of every group
+        Deployment(6, 1, Gate(n_groups=2, topk_group=1), 2, 1),
     ],
 )
 def test_the_law_by_the_best_two_at_other_sizes(on):
     law = reach_law_by_best_two(on, **EVENLY)
-    counts = groups_reached(np.random.default_rng(2).random((60_000, on.n_routed)), on)
-    shares = np.bincount(counts, minlength=on.gate.top_groups + 1) / len(counts)
+    counts = groups_reached(np.random.default_rng(2).random((60_000, on.n_routed_experts)), on)
+    shares = np.bincount(counts, minlength=on.gate.topk_group + 1) / len(counts)
     assert law == pytest.approx(shares, abs=0.01)
     assert sum(law) == pytest.approx(1, abs=1e-3)
 
@@ -268,23 +270,23 @@ def test_bytes_of_a_copy_by_hand():
 
 
 def test_copies_by_hand():
-    both = copies(V3, 4, 7, own_node_counted=True, landing_counted=True)
+    both = copies_sent(V3, 4, 7, own_node_counted=True, landing_counted=True)
     assert both == {"infiniband": 4, "nvlink": 7}
-    neither = copies(V3, 4, 8, own_node_counted=False, landing_counted=False)
+    neither = copies_sent(V3, 4, 8, own_node_counted=False, landing_counted=False)
     assert neither == {"infiniband": 3.5, "nvlink": 7}
     alone = replace(V3, n_nodes=1)
-    assert copies(alone, 1, 5, own_node_counted=False, landing_counted=True)["infiniband"] == 0
+    assert copies_sent(alone, 1, 5, own_node_counted=False, landing_counted=True)["infiniband"] == 0
 
 
 @pytest.mark.parametrize("on", [V3, SMALL, V3.unlimited])
 @pytest.mark.parametrize("skew", [0, 1.0])
 def test_copies_are_what_the_links_carry(on, skew):
-    experts = picked(on, 64 * on.n_gpus, seed=5, skew=skew)
+    experts = route_tokens(on, 64 * on.n_gpus, seed=5, skew=skew)
     # each token once from every GPU, so that where it starts is even to the last
     every = np.tile(experts, (on.n_gpus, 1))
     loads = {kind: load.sum() / len(every) for kind, load in link_loads(on, every).items()}
-    nodes, gpus = (reached(experts, on.n_routed, n).sum(axis=1).mean() for n in (on.n_nodes, on.n_gpus))
-    expected = copies(on, nodes, gpus, own_node_counted=False, landing_counted=False)
+    nodes, gpus = (units_reached(experts, on.n_routed_experts, n).sum(axis=1).mean() for n in (on.n_nodes, on.n_gpus))
+    expected = copies_sent(on, nodes, gpus, own_node_counted=False, landing_counted=False)
     for link, count in expected.items():
         assert loads[f"{link} out"] == pytest.approx(count)
         assert loads[f"{link} in"] == pytest.approx(count)
@@ -309,7 +311,7 @@ def loads_slowly(on, experts):
     """Return the copies on each link, token by token and copy by copy."""
     names = ("infiniband out", "infiniband in", "nvlink out", "nvlink in")
     found = {name: np.zeros((on.n_nodes, on.gpus_per_node), int) for name in names}
-    per_gpu, per_node = on.n_routed // on.n_gpus, on.n_routed // on.n_nodes
+    per_gpu, per_node = on.n_routed_experts // on.n_gpus, on.n_routed_experts // on.n_nodes
     for token, chosen in enumerate(experts.tolist()):
         start = divmod(token * on.n_gpus // len(experts), on.gpus_per_node)
         for node in {expert // per_node for expert in chosen}:
@@ -328,8 +330,8 @@ def loads_slowly(on, experts):
 @settings(deadline=None)
 def test_links_token_by_token(seed, n_nodes, gpus_per_node, tokens_per_gpu, per_gpu):
     on = Deployment(n_nodes * gpus_per_node * per_gpu, 1, Gate(), n_nodes, gpus_per_node)
-    on = replace(on, top_k=min(3, on.n_routed))
-    experts = picked(on, tokens_per_gpu * on.n_gpus, seed=seed, skew=1)
+    on = replace(on, top_k=min(3, on.n_routed_experts))
+    experts = route_tokens(on, tokens_per_gpu * on.n_gpus, seed=seed, skew=1)
     loads = link_loads(on, experts)
     assert loads.keys() == loads_slowly(on, experts).keys()
     assert all(np.array_equal(loads[kind], load) for kind, load in loads_slowly(on, experts).items())
@@ -349,7 +351,7 @@ def test_the_reports_experts_per_node():
 def test_at_the_free_number_both_links_take_as_long():
     how = {"own_node_counted": False, "landing_counted": True}
     free = free_experts_per_node(V3, 160e9, 50e9, **how)
-    sent = copies(V3, 4, 4 * free, **how)
+    sent = copies_sent(V3, 4, 4 * free, **how)
     assert sent["infiniband"] / 50e9 == pytest.approx(sent["nvlink"] / 160e9)
 
 
@@ -358,7 +360,7 @@ def test_at_the_free_number_both_links_take_as_long():
 
 def test_the_busiest_of_even_links_is_what_chance_leaves():
     # 64 loads of about n each lie within about 1 / sqrt(n) of their mean; the largest at some 2.4 deviations
-    found = busiest(V3, 64, seeds=SEEDS, skew=0)
+    found = busiest_link(V3, 64, seeds=SEEDS, skew=0)
     assert found.keys() == {"infiniband out", "infiniband in", "nvlink out", "nvlink in"}
     into = 64 * 8 * 3.965 / 8 * 7 / 8  # tokens of that number in all nodes, to one of 8, of which 7 are others
     assert found["infiniband in"].mean - found["infiniband in"].error > 1
@@ -367,15 +369,15 @@ def test_the_busiest_of_even_links_is_what_chance_leaves():
 
 
 def test_the_busiest_is_over_all_links_of_a_kind():
-    loads = [link_loads(SMALL, picked(SMALL, 5 * 6, seed=seed, skew=0.5)) for seed in SEEDS]
-    for kind, found in busiest(SMALL, 5, seeds=SEEDS, skew=0.5).items():
+    loads = [link_loads(SMALL, route_tokens(SMALL, 5 * 6, seed=seed, skew=0.5)) for seed in SEEDS]
+    for kind, found in busiest_link(SMALL, 5, seeds=SEEDS, skew=0.5).items():
         ratios = [one[kind].max() / one[kind].mean() for one in loads]
         assert found.mean == pytest.approx(np.mean(ratios))
         assert found.error == pytest.approx(estimate(ratios).error)
 
 
 def test_popular_experts_make_links_busy_and_more_tokens_do_not_help():
-    even, skewed, longer = (busiest(V3, n, seeds=SEEDS, skew=skew) for n, skew in ((32, 0), (32, 1.0), (128, 1.0)))
+    even, skewed, longer = (busiest_link(V3, n, seeds=SEEDS, skew=skew) for n, skew in ((32, 0), (32, 1.0), (128, 1.0)))
     for kind in ("infiniband in", "nvlink in"):
         assert skewed[kind].mean > even[kind].mean + 3 * skewed[kind].error
     assert skewed["nvlink in"].mean > 1.5
@@ -384,7 +386,7 @@ def test_popular_experts_make_links_busy_and_more_tokens_do_not_help():
 
 def test_links_that_carry_nothing_are_even():
     alone = Deployment(8, 2, Gate(), 1, 4)
-    found = busiest(alone, 4, seeds=[0, 1], skew=0)
+    found = busiest_link(alone, 4, seeds=[0, 1], skew=0)
     assert found["infiniband in"].mean == found["infiniband out"].mean == 1
 
 
@@ -394,11 +396,11 @@ def test_links_that_carry_nothing_are_even():
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"n_routed": 13}, "n_routed = 13: must be a multiple of the 6 GPUs"),
+        ({"n_routed_experts": 13}, "n_routed_experts = 13: must be a multiple of the 6 GPUs"),
         ({"n_nodes": 0}, "n_nodes = 0: must be a whole number of at least 1"),
         ({"gpus_per_node": 1.5}, "gpus_per_node = 1.5: must be a whole number of at least 1"),
         ({"top_k": 9}, "top_k = 9: must be from 1 to the 8 experts reached"),
-        ({"gate": Gate(n_groups=5)}, "n_routed = 12: must be a multiple of n_groups = 5"),
+        ({"gate": Gate(n_groups=5)}, "n_routed_experts = 12: must be a multiple of n_groups = 5"),
     ],
 )
 def test_deployments_that_contradict(changed, message):
@@ -410,21 +412,24 @@ def test_deployments_that_contradict(changed, message):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: picked(SMALL, 0, seed=1, skew=0), "n_tokens = 0: must be a whole number of at least 1"),
-        (lambda: picked(SMALL, 1, seed=1, skew=-1), "skew = -1: must be a number of at least 0 and below 5"),
-        (lambda: picked(SMALL, 1, seed=1, skew=0, noise=0), "noise = 0: must be a number above 0 and below 5"),
-        (lambda: reach(SMALL, 1, seeds=[1], skew=0), "1 seeds: must be at least 2 for a standard error"),
-        (lambda: busiest(SMALL, 0, seeds=[1, 2], skew=0), "tokens_per_gpu = 0: must be a whole number of at least 1"),
+        (lambda: route_tokens(SMALL, 0, seed=1, skew=0), "n_tokens = 0: must be a whole number of at least 1"),
+        (lambda: route_tokens(SMALL, 1, seed=1, skew=-1), "skew = -1: must be a number of at least 0 and below 5"),
+        (lambda: route_tokens(SMALL, 1, seed=1, skew=0, noise=0), "noise = 0: must be a number above 0 and below 5"),
+        (lambda: measure_reach(SMALL, 1, seeds=[1], skew=0), "1 seeds: must be at least 2 for a standard error"),
+        (
+            lambda: busiest_link(SMALL, 0, seeds=[1, 2], skew=0),
+            "tokens_per_gpu = 0: must be a whole number of at least 1",
+        ),
         (lambda: link_loads(SMALL, np.zeros((7, 3), int)), "7 tokens: must be a multiple of the 6 GPUs"),
         (lambda: reach_law(SMALL), "scores_per_group = 2: must be 1 where groups are limited"),
         (lambda: reach_law_by_best_two(SMALL, **EVENLY, cells=0), "cells = 0: must be a whole number of at least 1"),
         (
             lambda: reach_law_by_best_two(V2, **EVENLY),
-            "scores_per_group = 1: must be 2, and top_groups = 3 below n_groups = 8",
+            "scores_per_group = 1: must be 2, and topk_group = 3 below n_groups = 8",
         ),
         (
             lambda: reach_law_by_best_two(V3.unlimited, **EVENLY),
-            "scores_per_group = 2: must be 2, and top_groups = 8 below n_groups = 8",
+            "scores_per_group = 2: must be 2, and topk_group = 8 below n_groups = 8",
         ),
     ],
 )

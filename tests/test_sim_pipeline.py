@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from repro.calc.memory import Layout
+from repro.calc.memory import ParallelLayout
 from repro.errors import InputError
 from repro.sim import (
     BACKWARD,
@@ -381,7 +381,7 @@ def test_activations_of_the_other_schedules():
 
 @pytest.mark.parametrize("ranks", [2, 8, 16])
 def test_each_stage_of_dualpipe_keeps_as_many_as_the_closed_form_of_memory_says(ranks):
-    layout = Layout(gpus=2048, pipeline_ranks=ranks, expert_ranks=64, tokens_per_micro_batch=4096)
+    layout = ParallelLayout(gpus=2048, pipeline_ranks=ranks, expert_ranks=64, tokens_per_micro_batch=4096)
     for rank, tasks in enumerate(schedule("DualPipe", ranks=ranks, micro_batches=2 * ranks).orders):
         for stage in layout.stages(rank):
             held = peak = 0

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 
 from repro.errors import InputError
 from repro.facts import load
-from repro.uncertainty.cost import Run, costs, first_order_indices, required, sample, tornado
+from repro.uncertainty.cost import TrainingRun, costs, first_order_indices, required, sample, tornado
 from repro.uncertainty.ranges import Range, cost_ranges
 
 # 3.6e21 FLOP at half of 1e15 FLOP/s: 7.2e6 s = 2000 h
-RUN = Run(
+RUN = TrainingRun(
     flop=3.6e21,
     peak_flop_per_s=1e15,
     gpus=8,

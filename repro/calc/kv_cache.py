@@ -2,29 +2,29 @@
 
 from dataclasses import replace
 
-from repro.calc.architecture import Architecture, GroupedQueryAttention
+from repro.models.architecture import Architecture, GroupedQueryAttention
 
 BITS_PER_BYTE = 8
 
 
-def elements_per_token(shape: Architecture) -> int:
+def elements_per_token(arch: Architecture) -> int:
     """Return the elements that one token leaves in the cache, over all layers of the main model.
 
     Source: DeepSeek-V2 report (arXiv 2405.04434), table 1.
     """
-    return shape.n_layers * shape.attention.cache_elements
+    return arch.n_layers * arch.attention.cache_elements
 
 
-def with_kv_heads(shape: Architecture, n_kv_heads: int) -> Architecture:
+def with_kv_heads(arch: Architecture, n_kv_heads: int) -> Architecture:
     """Return the model with its attention replaced by one of plain key and value heads.
 
-    Args: shape: of the model; its heads keep their number, and the size of their values. n_kv_heads: n_heads for MHA,
+    Args: arch: of the model; its heads keep their number, and the size of their values. n_kv_heads: n_heads for MHA,
         fewer for GQA, 1 for MQA.
     Source: DeepSeek-V2 report (arXiv 2405.04434), table 1.
     """
-    attention = shape.attention
-    plain = GroupedQueryAttention(attention.n_heads, n_kv_heads, attention.d_value)
-    return replace(shape, attention=plain)
+    attention = arch.attention
+    plain = GroupedQueryAttention(attention.n_heads, n_kv_heads, attention.v_head_dim)
+    return replace(arch, attention=plain)
 
 
 def bytes_per_token(elements: float, *, bits_per_element: float) -> float:

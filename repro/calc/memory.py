@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from repro.calc.architecture import Architecture, MultiHeadLatentAttention
-from repro.calc.parameters import moe_parts
+from repro.calc.param_count import moe_parts
 from repro.errors import InputError
+from repro.models.architecture import Architecture, MultiHeadLatentAttention
 
 BITS_PER_BYTE = 8
 FP32_BYTES, BF16_BYTES = 4, 2
@@ -29,27 +29,27 @@ def block_scaled_bytes(rows: int, columns: int, *, block: int) -> int:
     return rows * columns + FP32_BYTES * ceil(rows / block) * ceil(columns / block)
 
 
-def released_bytes(shape: Architecture, *, block: int, mtp_counted: bool) -> int:
+def checkpoint_bytes(arch: Architecture, *, block: int, mtp_counted: bool) -> int:
     """Return the bytes of a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
 
-    Args: shape: with MLA and experts. block: side of an FP8 block. mtp_counted: whether the modules for multi-token
+    Args: arch: with MLA and experts. block: side of an FP8 block. mtp_counted: whether the modules for multi-token
         prediction are, each stored with copies of embedding and head.
     Returns: bytes of the tensors, headers of the files not counted.
     Source: DeepSeek-V3 repository, README_WEIGHTS.md; the gate's correction bias is FP32.
     """
-    d, moe = shape.d_model, shape.experts
-    table = shape.vocabulary * d * BF16_BYTES
+    d, moe = arch.d_model, arch.experts
+    table = arch.vocab_size * d * BF16_BYTES
 
     def feed_forward(d_ff: int) -> int:
         return 2 * block_scaled_bytes(d_ff, d, block=block) + block_scaled_bytes(d, d_ff, block=block)
 
-    attention = sum(block_scaled_bytes(*matrix, block=block) for matrix in mla_matrices(shape.attention, d))
-    attention += BF16_BYTES * (shape.attention.q_lora_rank + shape.attention.kv_lora_rank + 2 * d)
-    gate = BF16_BYTES * moe.n_routed * d + FP32_BYTES * moe.n_routed * moe.correction_bias
-    experts = gate + (moe.n_routed + moe.n_shared) * feed_forward(moe.d_expert)
-    main = shape.n_layers * attention + shape.n_dense * feed_forward(shape.dense.d_ff) + shape.n_moe * experts
+    attention = sum(block_scaled_bytes(*matrix, block=block) for matrix in mla_matrices(arch.attention, d))
+    attention += BF16_BYTES * (arch.attention.q_lora_rank + arch.attention.kv_lora_rank + 2 * d)
+    gate = BF16_BYTES * moe.n_routed_experts * d + FP32_BYTES * moe.n_routed_experts * moe.correction_bias
+    experts = gate + (moe.n_routed_experts + moe.n_shared_experts) * feed_forward(moe.d_expert)
+    main = arch.n_layers * attention + arch.n_dense_layers * feed_forward(arch.dense.d_ff) + arch.n_moe_layers * experts
     module = attention + experts + BF16_BYTES * (2 * d * d + 3 * d) + 2 * table
-    return main + 2 * table + BF16_BYTES * d + (shape.n_mtp * module if mtp_counted else 0)
+    return main + 2 * table + BF16_BYTES * d + (arch.n_mtp_modules * module if mtp_counted else 0)
 
 
 def mla_matrices(attention: MultiHeadLatentAttention, d_model: int) -> list[tuple[int, int]]:
@@ -60,10 +60,10 @@ def mla_matrices(attention: MultiHeadLatentAttention, d_model: int) -> list[tupl
     n, rank, latent = attention.n_heads, attention.q_lora_rank, attention.kv_lora_rank
     return [
         (rank, d_model),
-        (n * attention.d_query, rank),
+        (n * attention.qk_head_dim, rank),
         (attention.cache_elements, d_model),
-        (n * (attention.d_nope + attention.d_value), latent),
-        (d_model, n * attention.d_value),
+        (n * (attention.qk_nope_head_dim + attention.v_head_dim), latent),
+        (d_model, n * attention.v_head_dim),
     ]
 
 
@@ -76,7 +76,7 @@ def state_bytes_per_parameter(scheme: Mapping[str, float]) -> float:
 
 
 @dataclass(frozen=True)
-class Layout:
+class ParallelLayout:
     """How a training run is spread over GPUs: DualPipe, experts in parallel, ZeRO-1, no tensor parallelism.
 
     gpus: of the cluster. pipeline_ranks: P, 1 or even, each with two stages, its own number from the front and from
@@ -108,90 +108,90 @@ class Layout:
         """Return how many micro-batches wait there for their backward pass, P + 1 over a rank's two stages."""
         return self.pipeline_ranks - stage
 
-    def layers(self, shape: Architecture, stage: int) -> tuple[float, float]:
+    def layers(self, arch: Architecture, stage: int) -> tuple[float, float]:
         """Return a stage's dense layers and its layers with experts, all layers spread evenly."""
-        each = shape.n_layers / self.pipeline_ranks
-        dense = min(max(shape.n_dense - stage * each, 0), each)
+        each = arch.n_layers / self.pipeline_ranks
+        dense = min(max(arch.n_dense_layers - stage * each, 0), each)
         return dense, each - dense
 
 
 @dataclass(frozen=True)
-class Kept:
+class ActivationBytes:
     """What one token leaves in a layer for the backward pass, in bytes: of a dense layer, of one with experts."""
 
     dense: float
     experts: float
 
 
-def gpu_bytes(
-    shape: Architecture, layout: Layout, scheme: Mapping[str, float], kept: Kept, rank: int
+def memory_per_gpu(
+    arch: Architecture, layout: ParallelLayout, scheme: Mapping[str, float], kept: ActivationBytes, rank: int
 ) -> dict[str, float]:
     """Return what a GPU of a rank holds in training, by part.
 
-    Args: shape: with MLA and experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
+    Args: arch: with MLA and experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
         "gradients" are whole on each holder and the rest is spread over all. kept: activations of a token. rank: from
         0; embedding, head, logits and the modules for multi-token prediction are on the two with the first stage.
     Returns: bytes by part; buffers for communication are left out.
     Raises: ZeroDivisionError where GPUs, ranks or GPUs per expert are 0.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
-    d, stages = shape.d_model, layout.stages(rank)
-    dense, moe = (sum(layers) for layers in zip(*(layout.layers(shape, stage) for stage in stages), strict=True))
+    d, stages = arch.d_model, layout.stages(rank)
+    dense, moe = (sum(layers) for layers in zip(*(layout.layers(arch, stage) for stage in stages), strict=True))
     ends = 0 in stages
-    modules = shape.n_mtp * ends
-    gate, shared, routed = (part.total for part in moe_parts(shape, 1))
-    attention = shape.attention.parameters(d)
+    modules = arch.n_mtp_modules * ends
+    gate, shared, routed = (part.total for part in moe_parts(arch, 1))
+    attention = arch.attention.parameters(d)
     experts = (moe + modules) * routed / layout.expert_ranks
-    common = (moe + modules) * (attention + gate + shared) + dense * (attention + shape.dense.parameters(d))
+    common = (moe + modules) * (attention + gate + shared) + dense * (attention + arch.dense.parameters(d))
     common += modules * 2 * d * d
-    tables = 2 * shape.vocabulary * d * ends
+    tables = 2 * arch.vocab_size * d * ends
     spread = sum(size for part, size in scheme.items() if part not in ("weights", "gradients"))
     tokens = layout.tokens_per_micro_batch
-    waiting = sum(layout.in_flight(stage) * _kept(layout.layers(shape, stage), kept) for stage in stages)
+    waiting = sum(layout.in_flight(stage) * _kept(layout.layers(arch, stage), kept) for stage in stages)
     return {
         "weights": (experts + common) * scheme["weights"] + tables * BF16_BYTES,
         "gradients": (experts + common + tables) * scheme["gradients"],
         "optimiser": spread * (experts * layout.expert_ranks + common + tables) / layout.holders,
         "activations": tokens * (waiting + modules * kept.experts),
-        "logits": tokens * shape.vocabulary * FP32_BYTES * (1 + shape.n_mtp) * ends,
+        "logits": tokens * arch.vocab_size * FP32_BYTES * (1 + arch.n_mtp_modules) * ends,
     }
 
 
-def fullest_gpu_bytes(
-    shape: Architecture, layout: Layout, scheme: Mapping[str, float], kept: Kept
+def peak_memory_gpu(
+    arch: Architecture, layout: ParallelLayout, scheme: Mapping[str, float], kept: ActivationBytes
 ) -> tuple[int, dict[str, float]]:
     """Return the rank whose GPUs hold the most, and what they hold; arguments as for gpu_bytes."""
     ranks = range((layout.pipeline_ranks + 1) // 2)
-    held = {rank: gpu_bytes(shape, layout, scheme, kept, rank) for rank in ranks}
+    held = {rank: memory_per_gpu(arch, layout, scheme, kept, rank) for rank in ranks}
     fullest = max(held, key=lambda rank: sum(held[rank].values()))
     return fullest, held[fullest]
 
 
-def kept_for_backward(
-    shape: Architecture, *, bytes_per_element: float, attention_output_bytes: float, recomputed: bool
-) -> Kept:
+def activation_bytes(
+    arch: Architecture, *, bytes_per_element: float, attention_output_bytes: float, recomputed: bool
+) -> ActivationBytes:
     """Return what one token leaves in a layer for the backward pass.
 
-    Args: shape: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU.
+    Args: arch: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU.
         attention_output_bytes: per element of the input to the projection after attention. recomputed: whether norms,
         MLA's up-projections and SwiGLU's output are computed again instead of kept.
     Returns: bytes; the residual stream is kept twice in BF16.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """
-    d, attention, moe = shape.d_model, shape.attention, shape.experts
+    d, attention, moe = arch.d_model, arch.attention, arch.experts
 
     def layer(d_ff: int, inputs: int) -> float:
         residual = 2 * d * BF16_BYTES
-        output = attention.n_heads * attention.d_value * attention_output_bytes
+        output = attention.n_heads * attention.v_head_dim * attention_output_bytes
         elements = attention.q_lora_rank + attention.cache_elements + inputs * d + 2 * d_ff
         if not recomputed:
-            elements += 2 * d + attention.n_heads * (2 * attention.d_query + attention.d_value) + d_ff
+            elements += 2 * d + attention.n_heads * (2 * attention.qk_head_dim + attention.v_head_dim) + d_ff
         return residual + output + elements * bytes_per_element
 
-    passed = moe.top_k + moe.n_shared
-    return Kept(dense=layer(shape.dense.d_ff, 1), experts=layer(passed * moe.d_expert, passed))
+    passed = moe.top_k + moe.n_shared_experts
+    return ActivationBytes(dense=layer(arch.dense.d_ff, 1), experts=layer(passed * moe.d_expert, passed))
 
 
-def _kept(layers: tuple[float, float], kept: Kept) -> float:
+def _kept(layers: tuple[float, float], kept: ActivationBytes) -> float:
     dense, moe = layers
     return dense * kept.dense + moe * kept.experts

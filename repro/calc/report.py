@@ -3,36 +3,36 @@
 from collections.abc import Sequence
 from typing import Any
 
-from repro.calc.architecture import Architecture
-from repro.calc.compute import attention_over_context, counted_flop_per_token
+from repro.calc.flops import attention_over_context, counted_flop_per_token
 from repro.calc.kv_cache import bytes_per_token, elements_per_token
 from repro.calc.memory import weights_bytes
-from repro.calc.parameters import Part, active_parameters, mtp_parts, parts, total_parameters
-from repro.calc.training import gpu_hours_at, rental_usd, train_flop_per_token
+from repro.calc.param_count import Part, active_parameters, mtp_parts, parts, total_parameters
+from repro.calc.run_cost import gpu_hours_at, rental_usd, train_flop_per_token
+from repro.models.architecture import Architecture
 
 FORMAT_BITS = {"fp32": 32, "bf16": 16, "fp8": 8, "int4": 4}
 FORWARD, FORWARD_AND_BACKWARD = 2, 6
 
 
-def describe(shape: Architecture, *, sequence_length: int, cache_bits: float) -> dict[str, Any]:
+def describe_model(arch: Architecture, *, sequence_length: int, cache_bits: float) -> dict[str, Any]:
     """Return counts that follow from a model's shape.
 
-    Args: shape: of the model. sequence_length: tokens, for attention over the context. cache_bits: per element of the
+    Args: arch: of the model. sequence_length: tokens, for attention over the context. cache_bits: per element of the
         cache.
     Returns: parameters, kv_cache, train_flop_per_token (N of 2ND and 6ND counts embedding and head; the others count
         each matrix product and attention, without embedding) and weights_bytes, without scales.
     """
-    total = total_parameters(shape)
-    elements = elements_per_token(shape)
+    total = total_parameters(arch)
+    elements = elements_per_token(arch)
     return {
         "parameters": {
             "total": total,
-            "active": active_parameters(shape, embedding_counted=True),
-            "active_without_embedding": active_parameters(shape, embedding_counted=False),
-            "active_without_embedding_and_head": active_parameters(shape, embedding_counted=False, head_counted=False),
-            "parts": _table(parts(shape)),
-            "mtp": sum(part.total for part in mtp_parts(shape)),
-            "mtp_parts": _table(mtp_parts(shape)),
+            "active": active_parameters(arch, embedding_counted=True),
+            "active_without_embedding": active_parameters(arch, embedding_counted=False),
+            "active_without_embedding_and_head": active_parameters(arch, embedding_counted=False, head_counted=False),
+            "parts": _table(parts(arch)),
+            "mtp": sum(part.total for part in mtp_parts(arch)),
+            "mtp_parts": _table(mtp_parts(arch)),
         },
         "kv_cache": {
             "elements_per_token": elements,
@@ -42,12 +42,12 @@ def describe(shape: Architecture, *, sequence_length: int, cache_bits: float) ->
                 name: bytes_per_token(elements, bits_per_element=bits) for name, bits in FORMAT_BITS.items()
             },
         },
-        "train_flop_per_token": _flop(shape, sequence_length),
+        "train_flop_per_token": _flop(arch, sequence_length),
         "weights_bytes": {name: weights_bytes(total, bits_per_parameter=bits) for name, bits in FORMAT_BITS.items()},
     }
 
 
-def training(
+def train_cost_table(
     flop_per_token: dict[str, float],
     *,
     tokens: float,
@@ -71,17 +71,17 @@ def training(
     }
 
 
-def _flop(shape: Architecture, sequence_length: int) -> dict[str, float]:
-    active = active_parameters(shape, embedding_counted=True)
+def _flop(arch: Architecture, sequence_length: int) -> dict[str, float]:
+    active = active_parameters(arch, embedding_counted=True)
     found: dict[str, float] = {
         "two_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD),
         "six_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD_AND_BACKWARD),
     }
     for name, causal in (("causal", True), ("full", False)):
-        found[name] = counted_flop_per_token(shape, sequence_length, causal=causal, mtp_counted=False)
-        if shape.n_mtp:
-            found[f"{name}_with_mtp"] = counted_flop_per_token(shape, sequence_length, causal=causal, mtp_counted=True)
-        found[f"of_{name}_attention"] = attention_over_context(shape, sequence_length, causal=causal, mtp_counted=False)
+        found[name] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=False)
+        if arch.n_mtp_modules:
+            found[f"{name}_with_mtp"] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=True)
+        found[f"of_{name}_attention"] = attention_over_context(arch, sequence_length, causal=causal, mtp_counted=False)
     return found
 
 

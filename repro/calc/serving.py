@@ -1,7 +1,7 @@
 """What serving costs and how fast memory lets it be: bytes resident, bytes touched, tokens, dollars."""
 
-from repro.calc.architecture import Architecture
-from repro.calc.parameters import Part, mtp_parts, parts
+from repro.calc.param_count import Part, mtp_parts, parts
+from repro.models.architecture import Architecture
 
 TOKENS_PER_PRICE = 1e6  # list prices are per million tokens
 
@@ -88,7 +88,7 @@ def speculative_speedup(acceptance: float, *, draft_cost: float, drafted: int = 
     return speculative_tokens_per_step(acceptance, drafted) / (1 + drafted * draft_cost)
 
 
-def acceptance_for(speedup: float, *, draft_cost: float, drafted: int = 1) -> float | None:
+def acceptance_needed(speedup: float, *, draft_cost: float, drafted: int = 1) -> float | None:
     """Return the acceptance that a speed-up needs, None where even certain drafts do not reach it.
 
     Args: speedup: at least 1. draft_cost, drafted: as in speculative_speedup, which this inverts by halving.
@@ -103,31 +103,35 @@ def acceptance_for(speedup: float, *, draft_cost: float, drafted: int = 1) -> fl
     return high
 
 
-def experts_touched(n_routed: int, top_k: int, tokens: float) -> float:
+def expected_experts_hit(n_routed_experts: int, top_k: int, tokens: float) -> float:
     """Return how many experts of a layer tokens choose between them when each chooses evenly and on its own.
 
-    Args: n_routed: experts to choose from. top_k: that each token chooses. tokens: that choose.
+    Args: n_routed_experts: experts to choose from. top_k: that each token chooses. tokens: that choose.
     """
-    return n_routed * (1 - (1 - top_k / n_routed) ** tokens)
+    return n_routed_experts * (1 - (1 - top_k / n_routed_experts) ** tokens)
 
 
-def read_parameters(shape: Architecture, tokens: float) -> float:
+def parameters_read_per_step(arch: Architecture, tokens: float) -> float:
     """Return the parameters that one step of the main model over so many tokens reads, each once.
 
-    Args: shape: of the model. tokens: in the step, of all sequences; their experts as in experts_touched. Rows of the
+    Args: arch: of the model. tokens: in the step, of all sequences; their experts as in experts_touched. Rows of the
         embedding, norms and the cache are left out.
     """
-    return _read(parts(shape), shape, tokens)
+    return _read(parts(arch), arch, tokens)
 
 
-def read_by_draft(shape: Architecture, tokens: float) -> float:
+def parameters_read_per_draft(arch: Architecture, tokens: float) -> float:
     """Return the parameters that drafting one token for each of so many reads in a module, the head once more."""
-    return _read(mtp_parts(shape), shape, tokens) / max(shape.n_mtp, 1)
+    return _read(mtp_parts(arch), arch, tokens) / max(arch.n_mtp_modules, 1)
 
 
-def _read(found: list[Part], shape: Architecture, tokens: float) -> float:
-    experts = shape.experts
-    touched = experts_touched(experts.n_routed, experts.top_k, tokens) / experts.n_routed if experts else 0
+def _read(found: list[Part], arch: Architecture, tokens: float) -> float:
+    experts = arch.experts
+    touched = (
+        expected_experts_hit(experts.n_routed_experts, experts.top_k, tokens) / experts.n_routed_experts
+        if experts
+        else 0
+    )
     return sum(
         # A head that is another's has no parameters of its own, and is read all the same.
         max(part.total, part.multiplied) * (touched if part.name == "routed experts" else 1)
@@ -136,11 +140,11 @@ def _read(found: list[Part], shape: Architecture, tokens: float) -> float:
     )
 
 
-def memory_bound_draft_cost(shape: Architecture, sequences: float) -> float:
+def memory_bound_draft_cost(arch: Architecture, sequences: float) -> float:
     """Return what drafting and checking one token adds to a step whose time is that of reading weights, as a share.
 
-    Args: shape: with a module for multi-token prediction. sequences: decoded together, each with one draft, so that a
+    Args: arch: with a module for multi-token prediction. sequences: decoded together, each with one draft, so that a
         step checks two tokens of each and reads the experts of both.
     """
-    alone = read_parameters(shape, sequences)
-    return (read_parameters(shape, 2 * sequences) + read_by_draft(shape, sequences)) / alone - 1
+    alone = parameters_read_per_step(arch, sequences)
+    return (parameters_read_per_step(arch, 2 * sequences) + parameters_read_per_draft(arch, sequences)) / alone - 1

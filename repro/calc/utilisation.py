@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from repro.calc.rounding import within_place
-from repro.calc.training import mfu
+from repro.calc.run_cost import mfu
 
 Convention = tuple[str, str, str]
 

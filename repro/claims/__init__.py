@@ -1,6 +1,6 @@
 """The register of claims, one audit function per claim, and the rule that gives the verdict."""
 
-from repro.claims.audit import Finding, Result, as_json, counts, run_all, run_audit, under
+from repro.claims.audit import AuditResult, Finding, count_verdicts, result_to_json, run_all, run_audit, under
 from repro.claims.audits import (
     benchmarks,
     context,
@@ -18,7 +18,28 @@ from repro.claims.register import Claim, Printed, load_register
 from repro.claims.verdict import Case, Verdict, judge
 
 __all__ = [
-    "Case", "Claim", "Finding", "Printed", "Result", "Verdict",
-    "as_json", "benchmarks", "context", "counts", "dollars", "flops", "hardware", "hours", "judge", "kv_cache",
-    "load_register", "mechanisms", "parameters", "precision", "run_all", "run_audit", "serving", "under",
+    "AuditResult",
+    "Case",
+    "Claim",
+    "Finding",
+    "Printed",
+    "Verdict",
+    "benchmarks",
+    "context",
+    "count_verdicts",
+    "dollars",
+    "flops",
+    "hardware",
+    "hours",
+    "judge",
+    "kv_cache",
+    "load_register",
+    "mechanisms",
+    "parameters",
+    "precision",
+    "result_to_json",
+    "run_all",
+    "run_audit",
+    "serving",
+    "under",
 ]  # fmt: skip

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from repro.errors import unknown
+from repro.errors import unknown_name
 from repro.facts import Facts
-from repro.parameters import Parameter
+from repro.inputs import UserInput
 
 # The fastest first.
 PEAKS = ("fp8_sparse", "fp8_dense", "bf16_sparse", "bf16_dense")
@@ -25,13 +25,13 @@ class Assumption:
     default: float | int | str = ""
     unit: str = ""
 
-    def parameter(self, facts: Facts) -> Parameter:
+    def parameter(self, facts: Facts) -> UserInput:
         """Return it as a parameter with its default; counts that a reader may set to a fraction become floats."""
         if not self.fact:
-            return Parameter(self.name, self.default, self.unit, self.domain, self.help)
+            return UserInput(self.name, self.default, self.unit, self.domain, self.help)
         fact = facts[self.fact]
         default = fact.value if self.name in WHOLE else float(fact.value)
-        return Parameter(self.name, default, self.unit or fact.unit, self.domain, self.help)
+        return UserInput(self.name, default, self.unit or fact.unit, self.domain, self.help)
 
 
 ASSUMPTIONS = {
@@ -230,5 +230,5 @@ ASSUMPTIONS = {
 def assumption(name: str) -> Assumption:
     """Return an assumption by name; raises InputError with the nearest name where there is none."""
     if name not in ASSUMPTIONS:
-        raise unknown("assumption", name, ASSUMPTIONS)
+        raise unknown_name("assumption", name, ASSUMPTIONS)
     return ASSUMPTIONS[name]

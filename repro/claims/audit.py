@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from repro.claims.assumptions import ASSUMPTIONS, assumption
+from repro.claims.formatting import format_quantity
 from repro.claims.register import Claim, load_register
 from repro.claims.verdict import Case, Verdict, grade, judge
-from repro.claims.words import quantity
-from repro.errors import InputError, nearest
+from repro.errors import InputError, nearest_name
 from repro.facts import Facts, Ledger, load
-from repro.parameters import Value
+from repro.inputs import Value
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Result:
+class AuditResult:
     """A claim with its verdict; without a finding where it is not audited yet."""
 
     claim: Claim
@@ -103,13 +103,13 @@ class Result:
         """The value that the audit found, with its unit; empty where there is none yet."""
         if self.finding is None:
             return ""
-        return quantity(self.finding.value, self.finding.unit, self.finding.digits)
+        return format_quantity(self.finding.value, self.finding.unit, self.finding.digits)
 
 
 AUDITS: dict[str, Audit] = {}
 
 
-def audit_of(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFunction]:
+def audit(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFunction]:
     """Register a function as the audit of a claim; its keyword-only arguments are its assumptions.
 
     Raises: ValueError for a second audit of one claim, or an argument that is no known assumption.
@@ -127,7 +127,7 @@ def audit_of(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], Audit
     return register
 
 
-def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> Result:
+def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> AuditResult:
     """Audit one claim under the given assumptions, the others at their defaults.
 
     Args: claim_id: such as "A46". facts: all facts, by default those of the package. overrides: assumptions by
@@ -141,7 +141,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     if audit is None:
         if overrides:
             raise InputError(f"{claim.id} is not audited yet and takes no assumptions")
-        return Result(claim, Verdict.NOT_AUDITED)
+        return AuditResult(claim, Verdict.NOT_AUDITED)
     for name in overrides:
         if name not in audit.assumptions:
             raise _not_taken(claim.id, name, audit)
@@ -152,7 +152,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
         verdict = Verdict.CONTEXT if claim.is_context else judge(claim.printed, finding.cases)
     except InputError as error:
         raise InputError(f"register.toml: {claim.id}: {error}") from None
-    return Result(
+    return AuditResult(
         claim,
         verdict,
         finding,
@@ -163,7 +163,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     )
 
 
-def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], Result]:
+def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], AuditResult]:
     """Return a function that audits a claim by id under these assumptions, each claim under those that it takes.
 
     Raises: InputError for a name that is no assumption at all, or a value outside its domain.
@@ -171,7 +171,7 @@ def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], R
     known = facts if facts is not None else load()
     checked = {name: assumption(name).parameter(known).check(value) for name, value in assumptions.items()}
 
-    def audit(claim_id: str) -> Result:
+    def audit(claim_id: str) -> AuditResult:
         claim = load_register().claim(claim_id)
         taken = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
         return run_audit(claim.id, known, **{name: checked[name] for name in taken if name in checked})
@@ -179,7 +179,7 @@ def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], R
     return audit
 
 
-def run_all(facts: Facts | None = None, **assumptions: Value) -> list[Result]:
+def run_all(facts: Facts | None = None, **assumptions: Value) -> list[AuditResult]:
     """Audit every claim in the order of the register, each under those of the assumptions that it takes.
 
     Raises: InputError for a name that is no assumption at all, or a value outside its domain.
@@ -188,13 +188,13 @@ def run_all(facts: Facts | None = None, **assumptions: Value) -> list[Result]:
     return [audit(claim.id) for claim in load_register().claims]
 
 
-def counts(results: Iterable[Result]) -> dict[str, int]:
+def count_verdicts(results: Iterable[AuditResult]) -> dict[str, int]:
     """Return how often each verdict occurs, in the order of the rule, those that do not occur left out."""
     found = Counter(result.verdict for result in results)
     return {str(verdict): found[verdict] for verdict in Verdict if found[verdict]}
 
 
-def as_json(result: Result, facts: Facts | None = None) -> dict[str, Any]:
+def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str, Any]:
     """Return a result as plain data, with every assumption's unit and every source's locator and standing."""
     facts = facts if facts is not None else load()
     claim, finding = result.claim, result.finding
@@ -271,6 +271,6 @@ def _not_taken(claim_id: str, name: str, audit: Audit) -> InputError:
         return InputError(f"{claim_id} takes no assumptions, so {name!r} cannot be set")
     if name in ASSUMPTIONS:
         return InputError(f"{claim_id} does not depend on {name}; it takes: {', '.join(taken)}")
-    near = nearest(name, taken)
+    near = nearest_name(name, taken)
     hint = f"did you mean {near}?" if near else f"{claim_id} takes: {', '.join(taken)}"
     return InputError(f"unknown assumption {name!r}; {hint}")

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from repro.errors import InputError, unknown
+from repro.errors import InputError, unknown_name
 from repro.files import read_toml
 
 REGISTER = Path(__file__).parent / "register.toml"
@@ -94,7 +94,7 @@ class Register(BaseModel):
         """Return a claim by its id, in either case of letters; raises InputError with the nearest id."""
         by_id = {claim.id: claim for claim in self.claims}
         if claim_id.upper() not in by_id:
-            raise unknown("claim", claim_id, by_id)
+            raise unknown_name("claim", claim_id, by_id)
         return by_id[claim_id.upper()]
 
 
@@ -113,7 +113,7 @@ def load_register(path: Path = REGISTER) -> Register:
     seen: set[str] = set()
     for claim in register.claims:
         if claim.document not in register.documents:
-            raise InputError(f"{path.name}: {claim.id}: {unknown('document', claim.document, register.documents)}")
+            raise InputError(f"{path.name}: {claim.id}: {unknown_name('document', claim.document, register.documents)}")
         if claim.id in seen:
             raise InputError(f"{path.name}: {claim.id}: the id is there twice")
         seen.add(claim.id)

@@ -6,28 +6,37 @@ from typing import Any
 
 import numpy as np
 
-from repro.calc import compute, parameters
-from repro.calc.architecture import Architecture, GatedFeedForward
+from repro.calc import flops, param_count
 from repro.errors import InputError
 from repro.experiments.record import Study
-from repro.experiments.texts import LENGTH, SEEDS, held_out, training
+from repro.experiments.texts import LENGTH, SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
-from repro.nano import Config, Model, Recipe, initialised, small, train
+from repro.models.architecture import Architecture, GatedFeedForward
+from repro.nano import Config, Model, Recipe, init_model, small_config, train
 from repro.nano.balance import loss_free, max_violation
-from repro.nano.corpus import DOMAINS
 from repro.nano.ops import Array, cross_entropy
+from repro.nano.training.toy_data import DOMAINS
 
 HELD_OUT_SEED = 2_000_000
 
 # Width of experts that a token passes: 128 in all, of 512; a quarter of it shared where there is a shared expert.
-BASE = {"n_routed": 15, "n_shared": 1, "top_k": 3, "d_expert": 32, "d_ff": 128}
+BASE = {"n_routed_experts": 15, "n_shared_experts": 1, "top_k": 3, "d_expert": 32, "d_ff": 128}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "MLA, 3 of 15 experts and a shared one": ("MLA", BASE),
     "dense": ("MLA", {"gate": None, "d_ff": 128}),
-    "no shared: 4 of 16": ("MLA", BASE | {"n_routed": 16, "n_shared": 0, "top_k": 4}),
-    "no shared, coarse: 2 of 8": ("MLA", BASE | {"n_routed": 8, "n_shared": 0, "top_k": 2, "d_expert": 64}),
-    "no shared, fine: 8 of 32": ("MLA", BASE | {"n_routed": 32, "n_shared": 0, "top_k": 8, "d_expert": 16}),
-    "no shared, finer: 16 of 64": ("MLA", BASE | {"n_routed": 64, "n_shared": 0, "top_k": 16, "d_expert": 8}),
+    "no shared: 4 of 16": ("MLA", BASE | {"n_routed_experts": 16, "n_shared_experts": 0, "top_k": 4}),
+    "no shared, coarse: 2 of 8": (
+        "MLA",
+        BASE | {"n_routed_experts": 8, "n_shared_experts": 0, "top_k": 2, "d_expert": 64},
+    ),
+    "no shared, fine: 8 of 32": (
+        "MLA",
+        BASE | {"n_routed_experts": 32, "n_shared_experts": 0, "top_k": 8, "d_expert": 16},
+    ),
+    "no shared, finer: 16 of 64": (
+        "MLA",
+        BASE | {"n_routed_experts": 64, "n_shared_experts": 0, "top_k": 16, "d_expert": 8},
+    ),
     "MHA": ("MHA", BASE),
     "GQA, 2 groups": ("GQA", BASE),
     "MQA": ("MQA", BASE),
@@ -36,7 +45,7 @@ FIRST = next(iter(VARIANTS))
 
 
 @dataclass(frozen=True)
-class Run:
+class AblationRun:
     """One training run: a key of VARIANTS, the seed of weights and texts, and steps of training."""
 
     variant: str
@@ -44,10 +53,10 @@ class Run:
     steps: int = 800
 
 
-def flop_per_token(shape: Architecture) -> float:
+def flop_per_token(arch: Architecture) -> float:
     """Return the FLOP of a token's forward pass: matrix products with parameters, and causal attention over 64."""
-    return compute.counted_flop_per_token(
-        shape, LENGTH - 1, causal=True, mtp_counted=False, flop_per_parameter_per_token=2
+    return flops.counted_flop_per_token(
+        arch, LENGTH - 1, causal=True, mtp_counted=False, flop_per_parameter_per_token=2
     )
 
 
@@ -59,41 +68,41 @@ def config(variant: str) -> Config:
     if variant not in VARIANTS:
         raise InputError(f"variant = {variant!r}: must be one of: {'; '.join(VARIANTS)}")
     attention, sizes = VARIANTS[variant]
-    found, target = small(attention, **sizes), flop_per_token(small("MLA", **BASE).shape)
-    per_unit = flop_per_token(_widened(found, 1).shape) - flop_per_token(found.shape)
-    return _widened(found, round((target - flop_per_token(found.shape)) / per_unit))
+    found, target = small_config(attention, **sizes), flop_per_token(small_config("MLA", **BASE).arch)
+    per_unit = flop_per_token(_widened(found, 1).arch) - flop_per_token(found.arch)
+    return _widened(found, round((target - flop_per_token(found.arch)) / per_unit))
 
 
 def _widened(one: Config, units: int) -> Config:
-    shape = one.shape
-    return replace(one, shape=replace(shape, dense=GatedFeedForward(shape.dense.d_ff + units)))
+    arch = one.arch
+    return replace(one, arch=replace(arch, dense=GatedFeedForward(arch.dense.d_ff + units)))
 
 
-def trained(run: Run, trace: Trace) -> Model:
+def train_run(run: AblationRun, trace: Trace) -> Model:
     """Return the trained model, its experts balanced as V3 balances them.
 
     Raises: Diverged where the run cannot go on.
     """
     own = config(run.variant)
-    learner = initialised(own, seed=run.seed, dtype=np.float64)
-    balance = loss_free() if own.shape.experts else None
-    follow(train(learner, training(run.seed), Recipe(run.steps, balance=balance)), trace)
+    learner = init_model(own, seed=run.seed, dtype=np.float64)
+    balance = loss_free() if own.arch.experts else None
+    follow(train(learner, training_texts(run.seed), Recipe(run.steps, balance=balance)), trace)
     return learner
 
 
-def measure(run: Run, trace: Trace) -> dict[str, Any]:
+def measure(run: AblationRun, trace: Trace) -> dict[str, Any]:
     """Train, then measure the loss on held-out texts; sizes and the cache are read off the model itself."""
-    learner = trained(run, trace)
-    return {**sizes(learner), **losses(learner, np.concatenate(held_out(HELD_OUT_SEED)))}
+    learner = train_run(run, trace)
+    return {**sizes(learner), **losses(learner, np.concatenate(held_out_texts(HELD_OUT_SEED)))}
 
 
 def sizes(learner: Model) -> dict[str, float]:
     """Return what a model costs: parameters, FLOP per token, elements and bytes of cache per token, measured."""
-    shape, caches = learner.config.shape, learner.new_caches(1, LENGTH)
+    arch, caches = learner.config.arch, learner.new_caches(1, LENGTH)
     cache_bytes = sum(one.bytes_per_token for one in caches)
     return {
-        "parameters": parameters.total_parameters(shape),
-        "flop_per_token": flop_per_token(shape),
+        "parameters": param_count.total_parameters(arch),
+        "flop_per_token": flop_per_token(arch),
         "cache_bytes_per_token": cache_bytes,
         "cache_elements_per_token": cache_bytes / learner.dtype.itemsize,
     }
@@ -112,11 +121,11 @@ def losses(learner: Model, held: Array) -> dict[str, Any]:
     }
 
 
-def runs() -> Iterator[Run]:
+def all_runs() -> Iterator[AblationRun]:
     """Yield every run of the study."""
     for seed in SEEDS:
         for variant in VARIANTS:
-            yield Run(variant, seed)
+            yield AblationRun(variant, seed)
 
 
-STUDY = Study("ablations", tuple(runs()), measure)
+STUDY = Study("ablations", tuple(all_runs()), measure)

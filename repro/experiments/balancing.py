@@ -8,22 +8,22 @@ import numpy as np
 
 from repro.errors import InputError
 from repro.experiments.record import Study
-from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out, training
+from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
-from repro.nano import Model, Recipe, initialised, small, train
+from repro.nano import Model, Recipe, init_model, small_config, train
 from repro.nano.balance import (
     Balance,
-    counts,
+    count_choices,
     group_load,
-    idle,
+    idle_fraction,
     loss_free,
     max_violation,
     specialisation_bits,
     v2_losses,
 )
-from repro.nano.corpus import DOMAINS
 from repro.nano.gate import Routing
 from repro.nano.ops import Array, cross_entropy
+from repro.nano.training.toy_data import DOMAINS
 
 N_GROUPS, TOP_GROUPS = 4, 2  # devices of four experts each, of which a token reaches at most two
 HELD_OUT_SEED = 1_000_000
@@ -40,7 +40,7 @@ METHODS = {
 
 
 @dataclass(frozen=True)
-class Run:
+class BalancingRun:
     """One training run.
 
     method: a key of METHODS. strength: what V2's weights are multiplied by, the weight of a loss, or the speed of
@@ -56,33 +56,33 @@ class Run:
     keep_loads: bool = False
 
 
-def model(run: Run) -> Model:
+def model(run: BalancingRun) -> Model:
     """Return the untrained model: MLA, a dense layer and two of 16 experts in four groups, V3's gate, in float64.
 
     Raises: InputError for an unknown method.
     """
     if run.method not in METHODS:
         raise InputError(f"method = {run.method!r}: must be one of: {', '.join(METHODS)}")
-    config = small(n_layers=3)
+    config = small_config(n_layers=3)
     capacity = CAPACITY if run.dropping else None
-    gate = replace(config.gate, n_groups=N_GROUPS, top_groups=TOP_GROUPS, capacity_factor=capacity)
-    return initialised(replace(config, gate=gate), seed=run.seed, dtype=np.float64)
+    gate = replace(config.gate, n_groups=N_GROUPS, topk_group=TOP_GROUPS, capacity_factor=capacity)
+    return init_model(replace(config, gate=gate), seed=run.seed, dtype=np.float64)
 
 
-def trained(run: Run, trace: Trace) -> Model:
+def train_run(run: BalancingRun, trace: Trace) -> Model:
     """Return the model after training, its trace filled.
 
     Raises: Diverged where the run cannot go on.
     """
     learner = model(run)
     recipe = Recipe(run.steps, balance=METHODS[run.method](run.strength))
-    follow(train(learner, training(run.seed), recipe), trace)
+    follow(train(learner, training_texts(run.seed), recipe), trace)
     return learner
 
 
-def measure(run: Run, trace: Trace) -> dict[str, Any]:
+def measure(run: BalancingRun, trace: Trace) -> dict[str, Any]:
     """Train, then measure loss, imbalance and specialisation on texts that were not trained on."""
-    return observe(trained(run, trace))
+    return observe(train_run(run, trace))
 
 
 def with_capacity(learner: Model, capacity_factor: float | None) -> Model:
@@ -98,7 +98,7 @@ def observe(learner: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]
         would be; MaxVio "global", over a "batch", over a "sequence", of "device", means over gates; "max_violation_of",
         MaxVio on each domain alone; "idle" experts as a share; "specialisation_bits"; "loads" [gates, domains, E].
     """
-    texts = held_out(HELD_OUT_SEED, n_batches)
+    texts = held_out_texts(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(learner, None), with_capacity(learner, CAPACITY)
     routed = [free.routings(one[:, :-1]) for one in texts]  # [batches][gates]
     gates = range(len(routed[0]))
@@ -115,7 +115,7 @@ def observe(learner: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]
         "sequence": float(max_violation(by_sequence).mean()),
         "device": float(max_violation(group_load(whole, N_GROUPS)).mean()),
         "max_violation_of": dict(zip(DOMAINS, max_violation(by_domain).mean(axis=0).tolist(), strict=True)),
-        "idle": float(idle(whole).mean()),
+        "idle": float(idle_fraction(whole).mean()),
         "specialisation_bits": float(np.mean([specialisation_bits(one) for one in by_domain])),
         "loads": by_domain.tolist(),
     }
@@ -128,10 +128,10 @@ def mean_loss(learner: Model, texts: list[Array]) -> float:
 
 def _by_sequence(routing: Routing) -> Array:
     """Return the tokens that chose each expert, by sequence: [BATCH, E]."""
-    return counts(routing.experts, routing.scores.shape[1], BATCH)
+    return count_choices(routing.experts, routing.scores.shape[1], BATCH)
 
 
-def runs() -> Iterator[Run]:
+def all_runs() -> Iterator[BalancingRun]:
     """Yield every run of the study; those of the first seed keep their loads over time."""
     strengths = {
         "none": [0.0],
@@ -145,7 +145,7 @@ def runs() -> Iterator[Run]:
     settings += [("none", 0.0, True), ("V2's three losses", 1.0, True)]
     for seed in SEEDS:
         for method, strength, dropping in settings:
-            yield Run(method, strength, seed, dropping=dropping, keep_loads=seed == 0)
+            yield BalancingRun(method, strength, seed, dropping=dropping, keep_loads=seed == 0)
 
 
-STUDY = Study("balancing", tuple(runs()), measure)
+STUDY = Study("balancing", tuple(all_runs()), measure)

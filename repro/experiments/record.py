@@ -14,8 +14,8 @@ from tqdm import tqdm
 from repro.errors import InputError
 from repro.experiments.watch import Trace
 from repro.files import read_json
-from repro.machine import machine
-from repro.nano.trainer import Diverged
+from repro.machine import describe_machine
+from repro.nano.training.loop import TrainingDiverged
 
 Row = dict[str, Any]
 DONE = ("complete", "diverged", "refused")  # what running again would only repeat
@@ -58,7 +58,7 @@ def perform(study: Study, run: Any, every: int = 10) -> Row:
     status, reason, results = "complete", "", {}
     try:
         results = dict(study.measure(run, trace))
-    except Diverged as error:
+    except TrainingDiverged as error:
         status, reason = "diverged", str(error)
     except InputError as error:
         status, reason = "refused", str(error)
@@ -83,7 +83,7 @@ def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> 
     Raises: KeyboardInterrupt after an interruption, with what was reached written.
     """
     version = code_version()
-    rows = {key(row["run"]): row for row in kept(path, version) if row["status"] in DONE}
+    rows = {key(row["run"]): row for row in load_rows(path, version) if row["status"] in DONE}
     left = [run for run in study.runs if key(asdict(run)) not in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
@@ -96,7 +96,7 @@ def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> 
             rows[key(row["run"])] = row
             progress.update(row["status"] in DONE)
             if row["status"] != "complete":
-                progress.write(told(study.name, row))
+                progress.write(describe_row(study.name, row))
     return [rows[key(asdict(run))] for run in study.runs]
 
 
@@ -116,7 +116,7 @@ def _performed(study: Study, runs: Sequence[Any], workers: int) -> Iterator[Row]
             raise
 
 
-def kept(path: Path, version: str) -> list[Row]:
+def load_rows(path: Path, version: str) -> list[Row]:
     """Return the rows that a file of JSON lines holds from this version of the code.
 
     A last line that was cut off in writing is left out.
@@ -135,7 +135,7 @@ def kept(path: Path, version: str) -> list[Row]:
     return rows
 
 
-def told(name: str, row: Row) -> str:
+def describe_row(name: str, row: Row) -> str:
     """Return in one line what became of a run that did not complete: status, step and configuration."""
     run = ", ".join(f"{field}={value}" for field, value in row["run"].items())
     return f"{name}: {row['status']} after {row['steps_done']} steps ({row['reason']}); {run}"
@@ -143,7 +143,7 @@ def told(name: str, row: Row) -> str:
 
 def write_record(study: Study, rows: Sequence[Row], path: Path) -> None:
     """Write a study's rows beside machine, versions and date, one row to a line."""
-    head = json.dumps(machine())
+    head = json.dumps(describe_machine())
     body = ",\n".join(json.dumps(_rounded(row)) for row in rows)
     path.write_text(f'{{"study": "{study.name}", "machine": {head}, "rows": [\n{body}\n]}}\n', encoding="utf-8")
 
@@ -157,14 +157,14 @@ def _rounded(value: Any, digits: int = 9) -> Any:
     return [_rounded(one, digits) for one in value] if isinstance(value, list) else value
 
 
-def numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+def iter_numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
     """Yield each number of nested results with its path."""
     if isinstance(value, Mapping):
         for part, one in value.items():
-            yield from numbers(one, f"{name}.{part}" if name else part)
+            yield from iter_numbers(one, f"{name}.{part}" if name else part)
     elif isinstance(value, list):
         for place, one in enumerate(value):
-            yield from numbers(one, f"{name}.{place}")
+            yield from iter_numbers(one, f"{name}.{place}")
     elif isinstance(value, int | float):
         yield name, float(value)
 
@@ -182,8 +182,8 @@ def differences(rows: Sequence[Row], record: Path) -> dict[str, tuple[float, flo
         other = before.get(key(row["run"]))
         if other is None or other["status"] != row["status"]:
             was = "is not there" if other is None else f"was {other['status']}"
-            raise InputError(f"{record.name}: {told('the run', row)}: in the record it {was}")
-        results, recorded = dict(numbers(row["results"])), dict(numbers(other["results"]))
+            raise InputError(f"{record.name}: {describe_row('the run', row)}: in the record it {was}")
+        results, recorded = dict(iter_numbers(row["results"])), dict(iter_numbers(other["results"]))
         if results.keys() != recorded.keys():
             names = ", ".join(sorted(results.keys() ^ recorded.keys())[:3])
             raise InputError(f"{record.name}: {names}: must be among the results of both, repeat and record")

@@ -36,7 +36,7 @@ class Interval:
         return int(self.low > 0) - int(self.high < 0)
 
 
-def interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
+def confidence_interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     """Return the mean of values from independent seeds with Student's interval.
 
     Args: values: at least two. level: of confidence, under the assumption that they are normally distributed.
@@ -50,7 +50,7 @@ def interval(values: Sequence[float], *, level: float = 0.95) -> Interval:
     return Interval(float(np.mean(values)), float(stdtrit(n - 1, (1 + level) / 2)) * deviation / sqrt(n))
 
 
-def paired(values: Sequence[float], others: Sequence[float], *, level: float = 0.95) -> Interval:
+def paired_interval(values: Sequence[float], others: Sequence[float], *, level: float = 0.95) -> Interval:
     """Return the mean difference, values less others, of runs that share seed and data.
 
     Args: values, others: in the same order of seeds. level: as in `interval`.
@@ -58,4 +58,4 @@ def paired(values: Sequence[float], others: Sequence[float], *, level: float = 0
     """
     if len(values) != len(others):
         raise InputError(f"{len(values)} values and {len(others)}: must be one of each for every seed")
-    return interval([one - other for one, other in zip(values, others, strict=True)], level=level)
+    return confidence_interval([one - other for one, other in zip(values, others, strict=True)], level=level)

@@ -10,12 +10,12 @@ SEEDS = range(5)
 HELD_OUT_BATCHES = 64
 
 
-def training(seed: int) -> Iterator[Array]:
+def training_texts(seed: int) -> Iterator[Array]:
     """Return the batches [BATCH, LENGTH] that a run of this seed trains on, without end."""
     return batches(BATCH, LENGTH, seed=seed)
 
 
-def held_out(seed: int, n_batches: int = HELD_OUT_BATCHES) -> list[Array]:
+def held_out_texts(seed: int, n_batches: int = HELD_OUT_BATCHES) -> list[Array]:
     """Return batches [BATCH, LENGTH] of a seed that no run has, domains in turn."""
-    texts = training(seed)
+    texts = training_texts(seed)
     return [next(texts) for _ in range(n_batches)]

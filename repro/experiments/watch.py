@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from repro.nano.balance import idle, max_violation
-from repro.nano.checks import whole
+from repro.nano.balance import idle_fraction, max_violation
 from repro.nano.ops import Array
-from repro.nano.trainer import Diverged, Step
+from repro.nano.training.loop import TrainingDiverged, TrainStep
+from repro.validate import check_integer
 
 RISE = 1.0  # nats above the first window's mean loss, from which a run counts as diverged
 COLLAPSED = 0.5  # share of idle experts in a layer, from which its router counts as collapsed
@@ -31,9 +31,9 @@ class Trace:
 
     def __post_init__(self) -> None:
         """Raise InputError for a window that is none."""
-        whole("every", self.every)
+        check_integer("every", self.every)
 
-    def add(self, step: Step) -> None:
+    def add(self, step: TrainStep) -> None:
         """Take in one step's report.
 
         Raises: Diverged where the window that ends here lies a nat above the first one.
@@ -47,7 +47,7 @@ class Trace:
     def _close_window(self) -> None:
         row = {"step": self.steps_done, "loss": float(np.mean(self._losses))}
         if np.size(self._load):
-            unused = idle(self._load)
+            unused = idle_fraction(self._load)
             row |= {"max_violation": max_violation(self._load).tolist(), "idle": unused.tolist()}
             if self.keep_loads:
                 row["loads"] = self._load.tolist()
@@ -56,10 +56,10 @@ class Trace:
         self.rows.append(row)
         self._losses, self._load = [], 0
         if row["loss"] > self.rows[0]["loss"] + RISE:
-            raise Diverged(self.steps_done - 1, f"loss {row['loss']:.3f}, began at {self.rows[0]['loss']:.3f}")
+            raise TrainingDiverged(self.steps_done - 1, f"loss {row['loss']:.3f}, began at {self.rows[0]['loss']:.3f}")
 
 
-def follow(steps: Iterable[Step], trace: Trace) -> None:
+def follow(steps: Iterable[TrainStep], trace: Trace) -> None:
     """Run a training to its end and keep its trace.
 
     Raises: Diverged as Trace.add does, or as the training itself where a loss is no number any more.

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from repro.errors import InputError, unknown
+from repro.errors import InputError, unknown_name
 from repro.facts.published import find_model, load_published
 from repro.facts.schema import Fact, Published, Reference, Sourced, build
 from repro.files import read_toml
@@ -28,7 +28,7 @@ class Facts(Mapping[str, Fact]):
     def __getitem__(self, key: str) -> Fact:
         """Return the fact of that key; raises InputError with the nearest key where there is none."""
         if key not in self._facts:
-            raise unknown("fact", key, self._facts)
+            raise unknown_name("fact", key, self._facts)
         return self._facts[key]
 
     def __contains__(self, key: object) -> bool:
@@ -59,7 +59,7 @@ class Facts(Mapping[str, Fact]):
         found = [fact for key, fact in self.items() if key == prefix or key.startswith(prefix + ".")]
         if not found:
             groups = dict.fromkeys(key.split(".")[0] for key in self)
-            raise unknown("fact", prefix, [*groups, *self._facts])
+            raise unknown_name("fact", prefix, [*groups, *self._facts])
         return found
 
 
@@ -94,7 +94,7 @@ class Ledger:
     def table(self, name: str) -> list[dict[str, str]]:
         """Return the rows of a table of scores; raises InputError where there is none of that name."""
         if f"scores.{name}" not in self._facts.published:
-            raise unknown("table", name, [key.split(".")[1] for key in self._facts.published if "scores" in key])
+            raise unknown_name("table", name, [key.split(".")[1] for key in self._facts.published if "scores" in key])
         return self._note(self._facts.published[f"scores.{name}"]).content
 
     def _note(self, entry: Any) -> Any:
@@ -124,17 +124,19 @@ def load(folder: Path = DATA) -> Facts:
             facts[key] = build(Fact, path.name, key, fields)
             if facts[key].source not in references:
                 raise InputError(
-                    f"{path.name}: {key}: {unknown('source', facts[key].source, references)} ({REFERENCES})"
+                    f"{path.name}: {key}: {unknown_name('source', facts[key].source, references)} ({REFERENCES})"
                 )
     for key, fact in facts.items():
         if fact.conflicts_with and fact.conflicts_with not in facts:
-            raise InputError(f"{key}: conflicts_with: {unknown('fact', fact.conflicts_with, facts)}")
+            raise InputError(f"{key}: conflicts_with: {unknown_name('fact', fact.conflicts_with, facts)}")
     published = load_published(folder / "published")
     for entry in published.values():
         if entry.source not in references:
-            raise InputError(f"index.toml: {entry.key}: {unknown('source', entry.source, references)} ({REFERENCES})")
+            raise InputError(
+                f"index.toml: {entry.key}: {unknown_name('source', entry.source, references)} ({REFERENCES})"
+            )
         if entry.tokens and entry.tokens not in facts:
-            raise InputError(f"index.toml: {entry.key}: tokens: {unknown('fact', entry.tokens, facts)}")
+            raise InputError(f"index.toml: {entry.key}: tokens: {unknown_name('fact', entry.tokens, facts)}")
     return Facts(facts, references, published)
 
 

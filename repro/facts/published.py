@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from repro.errors import InputError, nearest, unknown
+from repro.errors import InputError, nearest_name, unknown_name
 from repro.facts.schema import Published, build
 from repro.files import read_csv, read_json, read_toml
 
@@ -39,9 +39,9 @@ def find_model(published: dict[str, Published], name: str) -> Published:
     wanted = _letters(last)
     if wanted in by_letters and owner.lower() in ("", models[by_letters[wanted]].owner):
         return models[by_letters[wanted]]
-    if near := nearest(wanted, list(by_letters)):
+    if near := nearest_name(wanted, list(by_letters)):
         raise InputError(f"unknown model {name!r}; did you mean {by_letters[near]}?")
-    raise unknown("model", name, models)
+    raise unknown_name("model", name, models)
 
 
 def _letters(name: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, NoReturn
 
 from repro import __version__
-from repro.errors import InputError, unknown
+from repro.errors import InputError, unknown_name
 from repro.lab import commands
 from repro.lab.commands import RUNS, drop_output
 from repro.lab.printing import clean
@@ -95,7 +95,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     known = next(action.choices for action in parser._actions if isinstance(action.choices, dict))
     first = next((word for word in arguments if not word.startswith("-")), None)
     if first is not None and first not in known:
-        raise unknown("command", first, known)
+        raise unknown_name("command", first, known)
     return parser.parse_args(arguments)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from repro.errors import InputError
-from repro.lab.printing import field, plain, print_json, print_table
+from repro.lab.printing import format_number, print_field, print_json, print_table
 
 RUNS = Path("runs")
 
@@ -19,11 +19,11 @@ def drop_output() -> None:
 
 def claims(given: argparse.Namespace) -> None:
     """List all claims with their verdicts, and count them."""
-    from repro.claims import as_json, counts, run_all
+    from repro.claims import count_verdicts, result_to_json, run_all
 
     results = run_all()
     if given.json:
-        return print_json([as_json(result) for result in results])
+        return print_json([result_to_json(result) for result in results])
     rows = [
         (
             result.claim.id,
@@ -36,16 +36,17 @@ def claims(given: argparse.Namespace) -> None:
     ]
     print_table(("id", "verdict", "printed", "recomputed", "claim"), rows)
     print(
-        f"\n{len(results)} claims: " + ", ".join(f"{number} {verdict}" for verdict, number in counts(results).items())
+        f"\n{len(results)} claims: "
+        + ", ".join(f"{number} {verdict}" for verdict, number in count_verdicts(results).items())
     )
 
 
 def audit(given: argparse.Namespace) -> None:
     """Audit one claim, under other assumptions where given."""
-    from repro.claims import as_json, load_register, run_audit
+    from repro.claims import load_register, result_to_json, run_audit
     from repro.claims.assumptions import ASSUMPTIONS
     from repro.claims.audit import AUDITS
-    from repro.claims.words import quantity
+    from repro.claims.formatting import format_quantity
     from repro.facts import load
 
     facts = load()
@@ -57,28 +58,28 @@ def audit(given: argparse.Namespace) -> None:
     }
     result = run_audit(claim.id, facts, **overrides)
     if given.json:
-        return print_json(as_json(result, facts))
-    data = as_json(result, facts)
+        return print_json(result_to_json(result, facts))
+    data = result_to_json(result, facts)
     print(f"{claim.id}: {result.verdict}\n")
-    field("claim", claim.statement)
-    field("document", f"{load_register().documents[claim.document].title}, {claim.section}")
-    field("printed", result.printed or "no figure")
+    print_field("claim", claim.statement)
+    print_field("document", f"{load_register().documents[claim.document].title}, {claim.section}")
+    print_field("printed", result.printed or "no figure")
     if result.finding is None:
         return
     if result.finding.cases:
-        field("recomputed", result.recomputed)
+        print_field("recomputed", result.recomputed)
     if len(result.finding.cases) > 1:
         for case in data["cases"]:
-            value = quantity(case["value"], result.finding.unit, result.finding.digits)
-            field("", f"{value}: {case['assumption']} ({case['verdict']})")
-    field("why", result.explanation)
+            value = format_quantity(case["value"], result.finding.unit, result.finding.digits)
+            print_field("", f"{value}: {case['assumption']} ({case['verdict']})")
+    print_field("why", result.explanation)
     for place, (name, one) in enumerate(data["assumptions"].items()):
         mark = "  (set by you)" if one["set_by_user"] else ""
-        field("" if place else "assuming", f"{name} = {plain(one['value'])} {one['unit']}{mark}")
+        print_field("" if place else "assuming", f"{name} = {format_number(one['value'])} {one['unit']}{mark}")
     for place, one in enumerate(data["sources"]):
         standing = f"{one['standing']}, read in: {one['via']}" if one["via"] else one["standing"]
-        field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({standing})")
-    field("notebook", f"notebooks/{result.notebook}.ipynb")
+        print_field("" if place else "sources", f"{one['key']}: {one['source']}, {one['locator']} ({standing})")
+    print_field("notebook", f"notebooks/{result.notebook}.ipynb")
 
 
 def facts(given: argparse.Namespace) -> None:
@@ -94,12 +95,13 @@ def facts(given: argparse.Namespace) -> None:
     if len(chosen) == 1:
         for name, value in chosen[0].model_dump().items():
             if value != "":
-                field(name.replace("_", " "), plain(value) if name == "value" else str(value))
+                print_field(name.replace("_", " "), format_number(value) if name == "value" else str(value))
         reference = known.references[chosen[0].source]
-        field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
+        print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
         return None
     rows = [
-        (fact.key, plain(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}") for fact in chosen
+        (fact.key, format_number(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}")
+        for fact in chosen
     ]
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
@@ -134,7 +136,7 @@ def notebooks(given: argparse.Namespace) -> None:
     for notebook in all_of_them:
         print(f"{notebook.name}: {notebook.title}")
         for one in notebook.parameters.values():
-            print(f"  {one.name}: {one.type} = {plain(one.default)}  [{one.unit}; {one.domain}]  {one.help}")
+            print(f"  {one.name}: {one.type} = {format_number(one.default)}  [{one.unit}; {one.domain}]  {one.help}")
         print()
     return None
 
@@ -156,7 +158,7 @@ def pipeline(given: argparse.Namespace) -> None:
 def run(given: argparse.Namespace) -> None:
     """Run notebooks, with other parameters where given."""
     from repro.lab.notebooks import check_values, find, read
-    from repro.lab.run import run as execute
+    from repro.lab.run import run_notebook as execute
 
     texts = _assignments(given.parameter, "-p")
     out, figures = _folders(given, bool(texts))

@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 from repro.errors import InputError
 from repro.lab import figures
 from repro.lab.figures import BLUE, GREEN, GREY, ORANGE, use_style
-from repro.sim import BACKWARD, FORWARD, INPUT, WEIGHT, Bar, Result, Schedule
+from repro.sim import BACKWARD, FORWARD, INPUT, WEIGHT, Bar, Schedule, Timeline
 
 PURPLE = "#CC79A7"
 KINDS = {(FORWARD,): "forward", (BACKWARD,): "backward", (INPUT,): "input", (WEIGHT,): "weight"}
@@ -39,7 +39,7 @@ MOST_BARS = 100_000
 ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
 
 
-def draw_gantt(axes: Axes, result: Result, numbers: bool = True) -> None:
+def draw_gantt(axes: Axes, result: Timeline, numbers: bool = True) -> None:
     """Draw each task as a bar, rank 0 on top, micro-batches that enter at the last rank in a lighter colour.
 
     Args: axes: empty, in the size that it is to have. result: of a simulation. numbers: whether each bar that is wide
@@ -102,7 +102,7 @@ def check_tasks(order: Schedule) -> None:
         raise InputError(f"--figure: {tasks} tasks are too many to draw: must be at most {MOST_BARS}")
 
 
-def write_gantt(result: Result, path: Path, title: str) -> None:
+def write_gantt(result: Timeline, path: Path, title: str) -> None:
     """Write a chart as SVG or PNG, whole or not at all.
 
     Args: result: of a simulation. path: as check_target returns it. title: above the chart.

@@ -5,14 +5,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from repro.calc.config import architecture, model_type, read_config
-from repro.calc.report import describe, training
+from repro.calc.report import describe_model, train_cost_table
 from repro.claims.assumptions import PEAKS, assumption
-from repro.claims.words import percent, short, usd
+from repro.claims.formatting import format_percent, format_si, format_usd
 from repro.errors import InputError
 from repro.facts import Facts, load
-from repro.lab.printing import clean, field, print_json, print_table
-from repro.parameters import Parameter, Value
+from repro.inputs import UserInput, Value
+from repro.lab.printing import clean, print_field, print_json, print_table
+from repro.models.hf_config import architecture_from_hf, model_type, read_config
 
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
 # Ways of counting FLOP that make up a run's, each with its name for people.
@@ -25,21 +25,21 @@ WAYS = {
 }
 
 
-def options(facts: Facts) -> dict[str, Parameter]:
+def options(facts: Facts) -> dict[str, UserInput]:
     """Return the options that take a value, by name, with their defaults and the values that make sense."""
 
-    def like(option: str, known: str) -> Parameter:
+    def like(option: str, known: str) -> UserInput:
         one = assumption(known).parameter(facts)
-        return Parameter(option, one.default, one.unit, one.domain)
+        return UserInput(option, one.default, one.unit, one.domain)
 
     return {
         "tokens": like("--tokens", "tokens"),
         "price": like("--price", "price_usd_per_gpu_hour"),
-        "utilisation": Parameter("--utilisation", like("", "utilisation").default, "share of --peak", "in (0, 1]"),
+        "utilisation": UserInput("--utilisation", like("", "utilisation").default, "share of --peak", "in (0, 1]"),
         "sequence_length": like("--sequence-length", "sequence_length"),
-        "gpu": Parameter("--gpu", "h100_sxm", "GPU", " | ".join(GPUS)),
-        "peak": Parameter("--peak", "bf16_dense", "rate", " | ".join(PEAKS)),
-        "cache_bits": Parameter("--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]"),
+        "gpu": UserInput("--gpu", "h100_sxm", "GPU", " | ".join(GPUS)),
+        "peak": UserInput("--peak", "bf16_dense", "rate", " | ".join(PEAKS)),
+        "cache_bits": UserInput("--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]"),
     }
 
 
@@ -100,7 +100,9 @@ def _path(facts: Facts, name: str) -> Path | None:
 
 
 def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
-    data = describe(architecture(config), sequence_length=values["sequence_length"], cache_bits=values["cache_bits"])
+    data = describe_model(
+        architecture_from_hf(config), sequence_length=values["sequence_length"], cache_bits=values["cache_bits"]
+    )
     flop = data["train_flop_per_token"]
     data["training"] = _training(facts, {way: flop[way] for way in WAYS if way in flop}, values)
     flop["sequence_length"] = values["sequence_length"]
@@ -124,7 +126,7 @@ def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, 
     }
     if values["tokens"] is None:
         return assumed
-    return assumed | training(
+    return assumed | train_cost_table(
         flop_per_token,
         tokens=values["tokens"],
         peak_flop_per_s=rate,
@@ -136,36 +138,42 @@ def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, 
 def _print(data: dict[str, Any]) -> None:
     count, cache, flop = data["parameters"], data["kv_cache"], data["train_flop_per_token"]
     print(f"{clean(data['model'])} ({data['model_type']})\n")
-    field("source", data["source"])
-    field("parameters", f"{count['total']:,} in all")
+    print_field("source", data["source"])
+    print_field("parameters", f"{count['total']:,} in all")
     for name, words in (
         ("active", "active, embedding and head counted"),
         ("active_without_embedding", "active, head counted"),
         ("active_without_embedding_and_head", "active, neither counted"),
     ):
-        field("", f"{count[name]:,} {words}")
+        print_field("", f"{count[name]:,} {words}")
     if count["mtp"]:
-        field("", f"{count['mtp']:,} more in modules for multi-token prediction")
+        print_field("", f"{count['mtp']:,} more in modules for multi-token prediction")
     print()
     _print_parts(count["parts"])
     if count["mtp_parts"]:
         print()
         _print_parts([{**row, "name": f"MTP {row['name']}"} for row in count["mtp_parts"]])
     print()
-    size = f"{cache['bytes_per_token']:,.0f} bytes at {short(cache['bits_per_element'])} bits"
-    field("kv cache", f"{cache['elements_per_token']:,} elements per token; {size}")
-    weights = (f"{name.upper()} {short(size / 1e9)} GB" for name, size in data["weights_bytes"].items())
-    field("weights", ", ".join(weights))
-    field("FLOP per token", f"training, sequences of {flop['sequence_length']:,}")
+    size = f"{cache['bytes_per_token']:,.0f} bytes at {format_si(cache['bits_per_element'])} bits"
+    print_field("kv cache", f"{cache['elements_per_token']:,} elements per token; {size}")
+    weights = (f"{name.upper()} {format_si(size / 1e9)} GB" for name, size in data["weights_bytes"].items())
+    print_field("weights", ", ".join(weights))
+    print_field("FLOP per token", f"training, sequences of {flop['sequence_length']:,}")
     for way, words in {"two_n_d": "2ND, forward alone", **WAYS}.items():
         if way in flop:
-            field("", f"{short(flop[way] / 1e9)} GFLOP: {words}")
+            print_field("", f"{format_si(flop[way] / 1e9)} GFLOP: {words}")
     _print_training(data["training"])
 
 
 def _print_parts(rows: list[dict[str, Any]]) -> None:
     table = [
-        (row["name"], f"{row['total']:,}", percent(row["share"]), f"{row['active']:,}", percent(row["active_share"]))
+        (
+            row["name"],
+            f"{row['total']:,}",
+            format_percent(row["share"]),
+            f"{row['active']:,}",
+            format_percent(row["active_share"]),
+        )
         for row in rows
     ]
     print_table(("part", "parameters", "share", "active per token", "share of active"), table)
@@ -173,10 +181,10 @@ def _print_parts(rows: list[dict[str, Any]]) -> None:
 
 def _print_training(run: dict[str, Any]) -> None:
     if run["tokens"] is None:
-        field("training", "give --tokens for GPU hours and dollars")
+        print_field("training", "give --tokens for GPU hours and dollars")
         return
-    share = f"{percent(run['utilisation'])} of its {run['peak']} peak of {short(run['peak_flop_per_s'] / 1e12)} TFLOP/s"
-    price = f"${short(run['price_usd_per_gpu_hour'])} per GPU hour"
-    field("training", f"{short(run['tokens'])} tokens on {run['gpu']} at {share}, {price}")
+    share = f"{format_percent(run['utilisation'])} of its {run['peak']} peak of {format_si(run['peak_flop_per_s'] / 1e12)} TFLOP/s"
+    price = f"${format_si(run['price_usd_per_gpu_hour'])} per GPU hour"
+    print_field("training", f"{format_si(run['tokens'])} tokens on {run['gpu']} at {share}, {price}")
     for way, hours in run["gpu_hours"].items():
-        field("", f"{short(hours)} GPU hours, {usd(run['usd'][way])}: {WAYS[way]}")
+        print_field("", f"{format_si(hours)} GPU hours, {format_usd(run['usd'][way])}: {WAYS[way]}")

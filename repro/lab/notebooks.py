@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import repro
-from repro.errors import InputError, unknown
-from repro.parameters import Parameter, Value
+from repro.errors import InputError, unknown_name
+from repro.inputs import UserInput, Value
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Notebook:
     name: str
     path: Path
     title: str
-    parameters: dict[str, Parameter]
+    parameters: dict[str, UserInput]
 
 
 def folder() -> Path:
@@ -45,7 +45,7 @@ def find(names: list[str]) -> list[Path]:
         stem = Path(name).name.removesuffix(".ipynb")
         matches = [path for known, path in paths.items() if stem in (known, known.split("_")[0])]
         if not matches:
-            raise unknown("notebook", name, paths)
+            raise unknown_name("notebook", name, paths)
         if Path(name).name != name and not all(os.path.realpath(name) == str(path) for path in matches):
             raise InputError(f"{name}: is not a notebook of this checkout; name one, such as {matches[0].stem}")
         found += [path for path in matches if path not in found]
@@ -72,7 +72,7 @@ def read(path: Path) -> Notebook:
     return Notebook(path.stem, path, title, parameters)
 
 
-def _parameter(path: Path, name: str, inferred_type_name: str, default: str, help: str) -> Parameter:
+def _parameter(path: Path, name: str, inferred_type_name: str, default: str, help: str) -> UserInput:
     parts = [part.strip() for part in help.split(";", 2)]
     try:
         value: Value = ast.literal_eval(default)
@@ -80,7 +80,7 @@ def _parameter(path: Path, name: str, inferred_type_name: str, default: str, hel
         raise InputError(f"{path.name}: {name}: the default {default} is not a plain value") from None
     if len(parts) != 3 or inferred_type_name != type(value).__name__:
         raise InputError(f"{path.name}: {name}: must read `{name}: type = default  # unit; domain; help`")
-    parameter = Parameter(name, value, *parts)
+    parameter = UserInput(name, value, *parts)
     try:
         parameter.check(value)
     except ValueError as error:
@@ -98,6 +98,6 @@ def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, 
     values = {}
     for name, text in texts.items():
         if name not in known:
-            raise unknown("parameter", name, known)
+            raise unknown_name("parameter", name, known)
         values[name] = known[name].parse(text)
     return values

@@ -9,25 +9,25 @@ from math import isclose, lcm
 from types import ModuleType
 from typing import Any
 
-from repro.claims.words import percent
-from repro.errors import InputError, unknown
-from repro.lab.printing import field, plain, print_json, print_table
-from repro.parameters import Parameter
-from repro.sim import SCHEDULES, Durations, Formula, Result, Schedule, exact_bubble, formula, schedule, simulate
+from repro.claims.formatting import format_percent
+from repro.errors import InputError, unknown_name
+from repro.inputs import UserInput
+from repro.lab.printing import format_number, print_field, print_json, print_table
+from repro.sim import SCHEDULES, Durations, Formula, Schedule, Timeline, exact_bubble, formula, schedule, simulate
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
 SIZES = {
-    "ranks": Parameter("--ranks", 1, "ranks", "in [1, 1e6]"),
-    "micro_batches": Parameter("--micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
-    "chunks": Parameter("--chunks", 2, "stages of one rank", "in [2, 1e6]"),
+    "ranks": UserInput("--ranks", 1, "ranks", "in [1, 1e6]"),
+    "micro_batches": UserInput("--micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
+    "chunks": UserInput("--chunks", 2, "stages of one rank", "in [2, 1e6]"),
 }
 TIMES = {
-    "forward": Parameter("--forward", 1.0, TIME, SOME),
-    "backward": Parameter("--backward", 2.0, TIME, SOME),
-    "weight": Parameter("--weight", 1.0, TIME, SOME),
-    "overlapped": Parameter("--overlapped", 0.0, TIME, SOME),  # by default forward + backward
-    "transfer": Parameter("--transfer", 0.0, TIME, "in [0, 1e12]"),
+    "forward": UserInput("--forward", 1.0, TIME, SOME),
+    "backward": UserInput("--backward", 2.0, TIME, SOME),
+    "weight": UserInput("--weight", 1.0, TIME, SOME),
+    "overlapped": UserInput("--overlapped", 0.0, TIME, SOME),  # by default forward + backward
+    "transfer": UserInput("--transfer", 0.0, TIME, "in [0, 1e12]"),
 }
 Number = int | float
 
@@ -42,7 +42,7 @@ class Step:
 
     durations: dict[str, Fraction]
     unit: int
-    result: Result
+    result: Timeline
     published: Formula
     exact: list[float] | None
 
@@ -64,12 +64,12 @@ def pipeline(given: argparse.Namespace) -> None:
     step = _simulated(order, durations)
     data = _data(step)
     if chart:
-        chart.write_gantt(_in_given_unit(step), target, f"{_title(step)}: makespan {plain(data['makespan'])}")
+        chart.write_gantt(_in_given_unit(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}")
     if given.json:
         return print_json(data)
     _print(step, data)
     if chart:
-        field("figure", f"wrote {given.figure}")
+        print_field("figure", f"wrote {given.figure}")
     return None
 
 
@@ -85,7 +85,7 @@ def _name(text: str) -> str:
     """Return the schedule that is meant, in whatever case."""
     known = {name.lower(): name for name in SCHEDULES}
     if text.lower() not in known:
-        raise unknown("schedule", text, SCHEDULES)
+        raise unknown_name("schedule", text, SCHEDULES)
     return known[text.lower()]
 
 
@@ -115,7 +115,7 @@ def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     return Step(durations, unit, simulate(order, whole), formula(order, whole), exact)
 
 
-def _in_given_unit(step: Step) -> Result:
+def _in_given_unit(step: Step) -> Timeline:
     """Return the result in the unit of the durations as given, as floats for a drawing."""
     starts, ends = (
         [[at / step.unit for at in rank] for rank in found] for found in (step.result.starts, step.result.ends)
@@ -152,40 +152,42 @@ def _many(number: int, name: str, plural: str = "s") -> str:
 
 
 def _print(step: Step, data: dict[str, Any]) -> None:
-    times, order = {name: plain(time) for name, time in data["durations"].items()}, step.result.schedule
-    for_input = plain(_plainest(step.durations["backward"] - step.durations["weight"]))
+    times, order = {name: format_number(time) for name, time in data["durations"].items()}, step.result.schedule
+    for_input = format_number(_plainest(step.durations["backward"] - step.durations["weight"]))
     parts = f"{times['backward']} (for input {for_input}, for weights {times['weight']})"
     print(f"{_title(step)}\n")
-    field("durations", f"forward {times['forward']}, backward {parts}")
-    field("", f"overlapped {times['overlapped']}, transfer {times['transfer']}")
+    print_field("durations", f"forward {times['forward']}, backward {parts}")
+    print_field("", f"overlapped {times['overlapped']}, transfer {times['transfer']}")
     if (chunks := order.stages // order.ranks) > 1:
-        field("", f"of a stage, {chunks} to a rank: to compare with one to a rank, give a 1/{chunks} of its durations")
-    field("makespan", plain(data["makespan"]))
+        print_field(
+            "", f"of a stage, {chunks} to a rank: to compare with one to a rank, give a 1/{chunks} of its durations"
+        )
+    print_field("makespan", format_number(data["makespan"]))
     print()
-    shares = [percent(idle / step.result.makespan) for idle in step.result.bubble]
+    shares = [format_percent(idle / step.result.makespan) for idle in step.result.bubble]
     rows = zip(data["bubble"], shares, data["activations"], data["parameters"], strict=True)
     head = ("rank", "bubble", "share", "activations", "parameters")
-    print_table(head, [(str(rank), *map(plain, row)) for rank, row in enumerate(rows)])
+    print_table(head, [(str(rank), *map(format_number, row)) for rank, row in enumerate(rows)])
     print()
     for place, (name, published) in enumerate(data["formula"].items()):
         transfers = name == "bubble" and bool(data["durations"]["transfer"])
-        field("" if place else "published", f"{name} {_compared(published, data, name, transfers=transfers)}")
+        print_field("" if place else "published", f"{name} {_compared(published, data, name, transfers=transfers)}")
     if step.exact is None:
-        field("closed form", "none where transfers take time")
+        print_field("closed form", "none where transfers take time")
     else:
         exact = [step.given(one) for one in step.exact]
-        field("closed form", f"bubble {_span(exact)}, {_against(exact == data['bubble'], data['bubble'])}")
+        print_field("closed form", f"bubble {_span(exact)}, {_against(exact == data['bubble'], data['bubble'])}")
     print()
-    field("bubble", "idle time of a rank within the makespan")
-    field("activations", "most micro-batches held at once, each counted for every stage of the rank")
-    field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.copies)}")
+    print_field("bubble", "idle time of a rank within the makespan")
+    print_field("activations", "most micro-batches held at once, each counted for every stage of the rank")
+    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.copies)}")
 
 
 def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:
     """Return a published figure beside what was simulated."""
     found, scale = data[name], data["makespan"] if name == "bubble" else 1
     same = [isclose(one, published, rel_tol=1e-9, abs_tol=1e-9 * scale) for one in found]
-    of = plain(published) + (", transfers left out" if transfers else "")
+    of = format_number(published) + (", transfers left out" if transfers else "")
     if all(same) or not any(same) or max(found) != found[same.index(True)]:
         return f"{of}, {_against(all(same), found)}"
     return f"{of}, as simulated where it is most; {_span(found)}"
@@ -198,9 +200,9 @@ def _against(same: bool, found: Sequence[Number]) -> str:
 def _span(found: Sequence[Number]) -> str:
     """Return what ranks have, as one number where all have the same."""
     if min(found) == max(found):
-        return f"{plain(found[0])} on every rank"
-    return f"{plain(min(found))} to {plain(max(found))} by rank"
+        return f"{format_number(found[0])} on every rank"
+    return f"{format_number(min(found))} to {format_number(max(found))} by rank"
 
 
 def _times(copies: float) -> str:
-    return "once" if copies == 1 else "twice" if copies == 2 else f"{plain(copies)} times"
+    return "once" if copies == 1 else "twice" if copies == 2 else f"{format_number(copies)} times"

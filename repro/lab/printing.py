@@ -28,7 +28,7 @@ def clean(text: str, longest: int | None = None) -> str:
     return line if longest is None or len(line) <= longest else f"{line[:longest]}…"
 
 
-def field(name: str, text: str) -> None:
+def print_field(name: str, text: str) -> None:
     """Print a named text, wrapped, its name in a column of its own."""
     first, *rest = textwrap.wrap(clean(text), 100, break_long_words=False) or [""]
     print(f"{name:<14} {first}".rstrip())
@@ -36,7 +36,7 @@ def field(name: str, text: str) -> None:
         print(f"{'':<14} {line}")
 
 
-def plain(value: Any) -> str:
+def format_number(value: Any) -> str:
     """Return a number as a person writes it: 1.48e13, 2, 2,664,000."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)

@@ -10,7 +10,7 @@ from repro.lab.notebooks import folder
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Record:
     """One recording: the machine with date and versions, and a row per measurement."""
 
     machine: Mapping[str, str]
@@ -49,7 +49,7 @@ def _inside(results: Mapping[str, Any], path: str) -> Any:
     return results
 
 
-def recorded(name: str, kind: str = "benchmarks") -> Recorded:
+def load_record(name: str, kind: str = "benchmarks") -> Record:
     """Return a recording by its name: of benchmarks, or of experiments.
 
     Raises: InputError naming the file where it is missing or damaged.
@@ -58,4 +58,4 @@ def recorded(name: str, kind: str = "benchmarks") -> Recorded:
     data = read_json(path)
     if not isinstance(data.get("machine"), dict) or not isinstance(data.get("rows"), list):
         raise InputError(f"{path.name}: must hold a machine and rows")
-    return Recorded(data["machine"], data["rows"])
+    return Record(data["machine"], data["rows"])

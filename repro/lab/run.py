@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from repro.errors import InputError
+from repro.inputs import Value
 from repro.lab.notebooks import Notebook, folder
-from repro.parameters import Value
 
 FINDING = "application/vnd.repro.finding+json"
 FIGURES = "REPRO_FIGURES"  # where a notebook's save() puts its figures; nowhere while it is not set
@@ -19,7 +19,7 @@ KERNEL = "python3"
 
 
 @dataclass(frozen=True)
-class Run:
+class NotebookRun:
     """A finished run: where the notebook and its figures lie, and the findings it showed."""
 
     notebook: Path
@@ -27,7 +27,7 @@ class Run:
     findings: tuple[dict[str, Any], ...]
 
 
-def run(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) -> Run:
+def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) -> NotebookRun:
     """Execute a notebook with the given parameter values, the others at their defaults.
 
     Args: notebook: as read. values: by parameter name; those that it does not have are left out. out: folder of
@@ -44,7 +44,7 @@ def run(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) 
         _write(node, partial)
         saved = {file: figures / file.name for file in sorted(drawn.iterdir())}
         _publish({**saved, partial: target})
-    return Run(target, tuple(saved.values()), tuple(findings(node)))
+    return NotebookRun(target, tuple(saved.values()), tuple(findings(node)))
 
 
 def _publish(files: dict[Path, Path]) -> None:

@@ -7,9 +7,9 @@ import pandas as pd
 from IPython.display import display
 
 from repro.calc.rounding import to_digits
-from repro.claims import Result
+from repro.claims import AuditResult
+from repro.claims.formatting import format_quantity
 from repro.claims.verdict import grade
-from repro.claims.words import quantity
 from repro.facts import Fact, Facts
 from repro.lab.figures import VERDICT_COLOURS
 from repro.lab.run import FINDING
@@ -46,7 +46,7 @@ def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
     rows = [facts.source(key) for key in keys]
     return pd.DataFrame(
         {
-            "value": [quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
+            "value": [format_quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
             "source": [fact.source for fact in rows],
             "locator": [fact.locator for fact in rows],
             "standing": [fact.standing for fact in rows],
@@ -55,7 +55,7 @@ def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
     )
 
 
-def scoreboard(results: Sequence[Result]) -> pd.DataFrame:
+def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
     """Return one row per claim: verdict, figures as printed, value recomputed, and the claim in our words."""
     return pd.DataFrame(
         {
@@ -68,19 +68,19 @@ def scoreboard(results: Sequence[Result]) -> pd.DataFrame:
     )
 
 
-def cases_table(result: Result) -> pd.DataFrame:
+def cases_table(result: AuditResult) -> pd.DataFrame:
     """Return one row per case of a finding: what is assumed, the value, and how the case comes out alone."""
     cases = result.finding.cases
     return pd.DataFrame(
         {
-            "value": [quantity(case.value, result.finding.unit, result.finding.digits) for case in cases],
+            "value": [format_quantity(case.value, result.finding.unit, result.finding.digits) for case in cases],
             "this case alone": [str(grade(result.claim.printed, case)) for case in cases],
         },
         index=pd.Index([case.assumption for case in cases], name="case"),
     )
 
 
-def show(result: Result) -> None:
+def show(result: AuditResult) -> None:
     """Display a verdict with its explanation, and the same as data for whoever reads the notebook by program."""
     claim, value = result.claim, result.finding.value if result.finding else None
     data = {

@@ -1,15 +1,15 @@
 """DeepSeek's mechanisms at toy size in numpy: attention, experts, multi-token prediction, forward and backward."""
 
-from repro.nano.checkpoint import load_checkpoint, save_checkpoint
-from repro.nano.config import Config, read
-from repro.nano.corpus import batches
+from repro.nano.checkpoint.load_save import load_checkpoint, save_checkpoint
+from repro.nano.config import Config, config_from_hf
 from repro.nano.gate import Gate
-from repro.nano.layout import joined
-from repro.nano.model import Model, initialised
-from repro.nano.optimizer import Recipe
-from repro.nano.presets import small, wide
+from repro.nano.model import Model, init_model
+from repro.nano.param_shapes import flatten
+from repro.nano.presets import small_config, wide_config
 from repro.nano.rope import Rope, Yarn
-from repro.nano.trainer import evaluate, train
+from repro.nano.training.loop import evaluate, train
+from repro.nano.training.optimizer import Recipe
+from repro.nano.training.toy_data import batches
 
 __all__ = [
     "Config",
@@ -19,13 +19,13 @@ __all__ = [
     "Rope",
     "Yarn",
     "batches",
+    "config_from_hf",
     "evaluate",
-    "initialised",
-    "joined",
+    "flatten",
+    "init_model",
     "load_checkpoint",
-    "read",
     "save_checkpoint",
-    "small",
+    "small_config",
     "train",
-    "wide",
+    "wide_config",
 ]

@@ -4,20 +4,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repro.calc.architecture import GroupedQueryAttention
 from repro.errors import InputError
-from repro.nano.ops import Array, keep, linear, linear_backward, softmax
-from repro.nano.rope import Rope, rotate, rotate_backward, score_scale, tables
+from repro.models.architecture import GroupedQueryAttention
+from repro.nano.ops import Array, linear, linear_backward, save_for_backward, softmax
+from repro.nano.rope import Rope, apply_rope, apply_rope_backward, cos_sin_tables, softmax_scale
 
 
-def attend(q: Array, k: Array, v: Array, scale: float) -> tuple[Array, Array]:
+def scaled_dot_product_attention(q: Array, k: Array, v: Array, scale: float) -> tuple[Array, Array]:
     """Return what each query reads: values weighted by the softmax of its products with the keys, causally.
 
     The last query stands at the last key's position; queries of one group share its keys and values.
 
-    Args: q: [B, G, R, T, d_query], R query heads to a group. k: [B, G, S, d_query], S ≥ T. v: [B, G, S, d_value].
+    Args: q: [B, G, R, T, qk_head_dim], R query heads to a group. k: [B, G, S, qk_head_dim], S ≥ T. v: [B, G, S, v_head_dim].
         scale: of the products.
-    Returns: [B, G, R, T, d_value], and the weights [B, G, R, T, S] that the backward pass needs.
+    Returns: [B, G, R, T, v_head_dim], and the weights [B, G, R, T, S] that the backward pass needs.
     Source: Vaswani et al. (arXiv 1706.03762), equation 1.
     """
     b, g, r, t, d = q.shape
@@ -30,12 +30,12 @@ def attend(q: Array, k: Array, v: Array, scale: float) -> tuple[Array, Array]:
     return (weights.reshape(b, g, r * t, s) @ v).reshape(b, g, r, t, -1), weights
 
 
-def attend_backward(
+def scaled_dot_product_attention_backward(
     d_o: Array, q: Array, k: Array, v: Array, weights: Array, scale: float
 ) -> tuple[Array, Array, Array]:
     """Return the gradients of q, k and v, each of its shape.
 
-    Args: d_o: [B, G, R, T, d_value]. q, k, v, scale: as given to `attend`. weights: as it returned them.
+    Args: d_o: [B, G, R, T, v_head_dim]. q, k, v, scale: as given to `attend`. weights: as it returned them.
     """
     b, g, r, t, d = q.shape
     d_rows = d_o.reshape(b, g, r * t, -1)
@@ -50,7 +50,7 @@ def attend_backward(
 
 
 @dataclass
-class Cache:
+class KVCache:
     """What one layer keeps of the tokens seen: arrays [B, …, capacity, d], of which `length` tokens are filled."""
 
     arrays: dict[str, Array]
@@ -95,10 +95,10 @@ class Cache:
         return tuple(self.arrays[name][..., :end, :] for name in new)
 
 
-def grouped_cache(shape: GroupedQueryAttention, batch: int, capacity: int, dtype: np.dtype) -> Cache:
-    """Return an empty cache of keys and values: two arrays [B, n_kv_heads, capacity, d_head]."""
-    size = (batch, shape.n_kv_heads, capacity, shape.d_head)
-    return Cache({"keys": np.zeros(size, dtype), "values": np.zeros(size, dtype)})
+def gqa_cache(attn: GroupedQueryAttention, batch: int, capacity: int, dtype: np.dtype) -> KVCache:
+    """Return an empty cache of keys and values: two arrays [B, n_kv_heads, capacity, head_dim]."""
+    size = (batch, attn.n_kv_heads, capacity, attn.head_dim)
+    return KVCache({"keys": np.zeros(size, dtype), "values": np.zeros(size, dtype)})
 
 
 def split_heads(x: Array, heads: int) -> Array:
@@ -113,46 +113,46 @@ def merge_heads(x: Array) -> Array:
     return x.swapaxes(1, 2).reshape(b, t, heads * d)
 
 
-def grouped_attention(
-    x: Array, p: dict[str, Array], shape: GroupedQueryAttention, rope: Rope, cache: Cache | None = None
+def gqa(
+    x: Array, p: dict[str, Array], attn: GroupedQueryAttention, rope: Rope, cache: KVCache | None = None
 ) -> tuple[Array, tuple]:
     """Return plain attention over x and what the cache holds before it.
 
-    Args: x: [B, T, d_model]. p: "query" [n_heads · d_head, d_model], "key" and "value" [n_kv_heads · d_head, d_model],
-        "output" [d_model, n_heads · d_head]. shape: heads. rope: of whole heads. cache: filled by the call.
+    Args: x: [B, T, d_model]. p: "q_proj" [n_heads · head_dim, d_model], "k_proj" and "v_proj" [n_kv_heads · head_dim, d_model],
+        "o_proj" [d_model, n_heads · head_dim]. attn: heads. rope: of whole heads. cache: filled by the call.
     Returns: [B, T, d_model], and what the backward pass needs.
     Raises: InputError where the cache is full.
     Source: Ainslie et al. (arXiv 2305.13245), section 2.2; DeepSeek-V2 report (arXiv 2405.04434), equations 1 to 8.
     """
     b, t, _ = x.shape
-    groups, d = shape.n_kv_heads, shape.d_head
-    turn = tables(rope, d, cache.length if cache else 0, t, x.dtype)
-    q = rotate(split_heads(linear(x, p["query"]), shape.n_heads), *turn, interleaved=rope.interleaved)
-    k = rotate(split_heads(linear(x, p["key"]), groups), *turn, interleaved=rope.interleaved)
-    v = split_heads(linear(x, p["value"]), groups)
+    groups, d = attn.n_kv_heads, attn.head_dim
+    turn = cos_sin_tables(rope, d, cache.length if cache else 0, t, x.dtype)
+    q = apply_rope(split_heads(linear(x, p["q_proj"]), attn.n_heads), *turn, interleaved=rope.interleaved)
+    k = apply_rope(split_heads(linear(x, p["k_proj"]), groups), *turn, interleaved=rope.interleaved)
+    v = split_heads(linear(x, p["v_proj"]), groups)
     if cache:
         k, v = cache.append(keys=k, values=v)
     q = q.reshape(b, groups, -1, t, d)
-    o, weights = attend(q, k, v, score_scale(rope, d))
-    o = merge_heads(o.reshape(b, shape.n_heads, t, d))
-    kept = keep(x, p["query"]), keep(o, p["output"])
-    return linear(o, p["output"]), (*kept, q, k, v, weights, turn)
+    o, weights = scaled_dot_product_attention(q, k, v, softmax_scale(rope, d))
+    o = merge_heads(o.reshape(b, attn.n_heads, t, d))
+    kept = save_for_backward(x, p["q_proj"]), save_for_backward(o, p["o_proj"])
+    return linear(o, p["o_proj"]), (*kept, q, k, v, weights, turn)
 
 
-def grouped_attention_backward(
-    d_y: Array, p: dict[str, Array], shape: GroupedQueryAttention, rope: Rope, saved: tuple
+def gqa_backward(
+    d_y: Array, p: dict[str, Array], attn: GroupedQueryAttention, rope: Rope, saved: tuple
 ) -> tuple[Array, dict[str, Array]]:
     """Return the gradient of x, [B, T, d_model], and those of the weights."""
     x, o, q, k, v, weights, turn = saved
-    d_o, d_output = linear_backward(d_y, o, p["output"])
-    d_o = split_heads(d_o, shape.n_heads).reshape(q.shape)
-    d_q, d_k, d_v = attend_backward(d_o, q, k, v, weights, score_scale(rope, shape.d_head))
-    d_q = d_q.reshape(len(d_y), shape.n_heads, *q.shape[-2:])
+    d_o, d_output = linear_backward(d_y, o, p["o_proj"])
+    d_o = split_heads(d_o, attn.n_heads).reshape(q.shape)
+    d_q, d_k, d_v = scaled_dot_product_attention_backward(d_o, q, k, v, weights, softmax_scale(rope, attn.head_dim))
+    d_q = d_q.reshape(len(d_y), attn.n_heads, *q.shape[-2:])
     d_heads = {
-        "query": rotate_backward(d_q, *turn, interleaved=rope.interleaved),
-        "key": rotate_backward(d_k, *turn, interleaved=rope.interleaved),
-        "value": d_v,
+        "q_proj": apply_rope_backward(d_q, *turn, interleaved=rope.interleaved),
+        "k_proj": apply_rope_backward(d_k, *turn, interleaved=rope.interleaved),
+        "v_proj": d_v,
     }
     back = {name: linear_backward(merge_heads(one), x, p[name]) for name, one in d_heads.items()}
     gradients = {name: d_weight for name, (_, d_weight) in back.items()}
-    return sum(d_x for d_x, _ in back.values()), {**gradients, "output": d_output}
+    return sum(d_x for d_x, _ in back.values()), {**gradients, "o_proj": d_output}

@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from repro.errors import InputError
-from repro.nano.checks import number
-from repro.nano.gate import Gate, Routing, top
+from repro.nano.gate import Gate, Routing, topk_indices
 from repro.nano.ops import Array
+from repro.validate import check_number
 
 IDLE_SHARE = 0.1  # of the mean load: an expert below it counts as idle
 
@@ -38,7 +38,7 @@ class Balance:
     def __post_init__(self) -> None:
         """Raise InputError for what is no weight, speed or scope."""
         for name in ("expert", "device", "communication", "bias_speed"):
-            number(name, getattr(self, name))
+            check_number(name, getattr(self, name))
         for name, allowed in {"scope": ("sequence", "batch"), "counted": ("selected", "scored")}.items():
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name} = {getattr(self, name)!r}: must be {' or '.join(allowed)}")
@@ -77,11 +77,11 @@ def auxiliary_loss(routing: Routing, balance: Balance, gate: Gate, n_sequences: 
     Source: DeepSeek-V2 report (arXiv 2405.04434), equations 23 to 31; DeepSeek-V3 report (arXiv 2412.19437),
         equations 17 to 20.
     """
-    s, (n_tokens, n_routed) = routing.scores, routing.scores.shape
+    s, (n_tokens, n_routed_experts) = routing.scores, routing.scores.shape
     scopes = n_sequences if balance.scope == "sequence" else 1
     total = s.sum(axis=1, keepdims=True)  # 1 for a softmax
     p = s / total
-    share = p.reshape(scopes, -1, n_routed).mean(axis=1)  # P: [scopes, E]
+    share = p.reshape(scopes, -1, n_routed_experts).mean(axis=1)  # P: [scopes, E]
     pull = balance.expert * _choices(routing, balance, scopes)
     if balance.device or balance.communication:
         pull = pull + _group_pull(routing, balance, gate, scopes)
@@ -92,33 +92,33 @@ def auxiliary_loss(routing: Routing, balance: Balance, gate: Gate, n_sequences: 
 
 def _choices(routing: Routing, balance: Balance, scopes: int) -> Array:
     """Return f of each expert, [scopes, E]: its share of the choices, times their number E."""
-    (n_tokens, top_k), n_routed = routing.experts.shape, routing.scores.shape[1]
-    chosen = routing.experts if balance.counted == "selected" else top(routing.scores, top_k)
-    return counts(chosen, n_routed, scopes) * (n_routed * scopes / (top_k * n_tokens))
+    (n_tokens, top_k), n_routed_experts = routing.experts.shape, routing.scores.shape[1]
+    chosen = routing.experts if balance.counted == "selected" else topk_indices(routing.scores, top_k)
+    return count_choices(chosen, n_routed_experts, scopes) * (n_routed_experts * scopes / (top_k * n_tokens))
 
 
-def counts(chosen: Array, n_routed: int, scopes: int) -> Array:
+def count_choices(chosen: Array, n_routed_experts: int, scopes: int) -> Array:
     """Return how many tokens of each scope chose each expert: [N, top_k] -> [scopes, E]."""
     scope = np.repeat(np.arange(scopes), chosen.size // scopes)
-    flat = np.bincount(scope * n_routed + chosen.reshape(-1), minlength=scopes * n_routed)
-    return flat.reshape(scopes, n_routed)
+    flat = np.bincount(scope * n_routed_experts + chosen.reshape(-1), minlength=scopes * n_routed_experts)
+    return flat.reshape(scopes, n_routed_experts)
 
 
 def _group_pull(routing: Routing, balance: Balance, gate: Gate, scopes: int) -> Array:
     """Return what the losses over devices and over communication add to each expert's f, [scopes, E]."""
-    n_routed, n_tokens = routing.scores.shape[1], len(routing.experts)
-    size = n_routed // gate.n_groups
+    n_routed_experts, n_tokens = routing.scores.shape[1], len(routing.experts)
+    size = n_routed_experts // gate.n_groups
     by_device = _choices(routing, balance, scopes).reshape(scopes, gate.n_groups, size).mean(axis=2)  # f'
     reached = np.zeros((n_tokens, gate.n_groups))
     np.put_along_axis(reached, routing.experts // size, 1, axis=1)
-    sent = reached.reshape(scopes, -1, gate.n_groups).mean(axis=1) * (gate.n_groups / gate.top_groups)  # f''
+    sent = reached.reshape(scopes, -1, gate.n_groups).mean(axis=1) * (gate.n_groups / gate.topk_group)  # f''
     return np.repeat(balance.device * by_device + balance.communication * sent, size, axis=1)
 
 
-def gates(parameters: dict) -> list[dict]:
+def routed_gates(parameters: dict) -> list[dict]:
     """Return the parameters of each gate, layer after layer, those of modules last."""
     blocks = [*parameters["layers"], *(module["block"] for module in parameters["mtp"])]
-    return [one["feed_forward"]["gate"] for one in blocks if "gate" in one["feed_forward"]]
+    return [one["mlp"]["gate"] for one in blocks if "gate" in one["mlp"]]
 
 
 def update_biases(parameters: dict, loads: Sequence[Array], bias_speed: float) -> None:
@@ -128,10 +128,12 @@ def update_biases(parameters: dict, loads: Sequence[Array], bias_speed: float) -
     Raises: InputError where a gate has no bias.
     Source: Wang et al. (arXiv 2408.15664), algorithm 1; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
-    for gate, load in zip(gates(parameters), loads, strict=True):
-        if "bias" not in gate:
+    for gate, load in zip(routed_gates(parameters), loads, strict=True):
+        if "e_score_correction_bias" not in gate:
             raise InputError("bias_speed: the gate has no selection bias; build the model with correction_bias")
-        gate["bias"] += (bias_speed * np.sign(load.mean() - load)).astype(gate["bias"].dtype)
+        gate["e_score_correction_bias"] += (bias_speed * np.sign(load.mean() - load)).astype(
+            gate["e_score_correction_bias"].dtype
+        )
 
 
 def max_violation(load: Array) -> Array:
@@ -150,7 +152,7 @@ def group_load(load: Array, n_groups: int) -> Array:
     return load.reshape(*load.shape[:-1], n_groups, -1).sum(axis=-1)
 
 
-def idle(load: Array) -> Array:
+def idle_fraction(load: Array) -> Array:
     """Return the share of experts with less than a tenth of the mean load: [..., E] -> [...]."""
     return np.mean(load < IDLE_SHARE * load.mean(axis=-1, keepdims=True), axis=-1)
 

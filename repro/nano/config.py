@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from math import ceil
 from typing import Any
 
-from repro.calc.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
-from repro.calc.config import LARGEST, Fields, architecture, model_type
-from repro.errors import InputError, shown
-from repro.nano.checks import number, whole
+from repro.errors import InputError, preview
+from repro.models.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
+from repro.models.hf_config import LARGEST, Fields, architecture_from_hf, model_type
 from repro.nano.gate import Gate
 from repro.nano.rope import LEAST_TURNS, Rope, Yarn
+from repro.validate import check_integer, check_number
 
 TYPES = ("deepseek_v2", "deepseek_v3")
 
@@ -22,62 +22,62 @@ class Config:
     Raises: InputError where they contradict, or the shape has what is not built here.
     """
 
-    shape: Architecture
+    arch: Architecture
     rope: Rope = field(default_factory=Rope)
     gate: Gate | None = None
     rms_norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
         """Raise InputError where parts do not fit."""
-        shape, attention = self.shape, self.shape.attention
-        _check_sizes(shape)
-        number("rms_norm_eps", self.rms_norm_eps)
-        turned, what = attention.d_query, "d_head"
+        arch, attention = self.arch, self.arch.attention
+        _check_sizes(arch)
+        check_number("rms_norm_eps", self.rms_norm_eps)
+        turned, what = attention.qk_head_dim, "head_dim"
         if isinstance(attention, MultiHeadLatentAttention):
-            turned, what = attention.d_rope, "d_rope"
+            turned, what = attention.qk_rope_head_dim, "qk_rope_head_dim"
         elif attention.qkv_bias or attention.output_bias:
             raise InputError("qkv_bias, output_bias: plain attention has none here; must be false")
         elif attention.n_heads % attention.n_kv_heads:
             raise InputError(f"n_heads = {attention.n_heads}: must be a multiple of n_kv_heads")
         if turned % 2:
             raise InputError(f"{what} = {turned}: must be even, rotary position turns pairs")
-        if shape.dense.bias:
+        if arch.dense.bias:
             raise InputError("bias of the feed-forward: has none here; must be false")
-        if (shape.experts is None) != (self.gate is None) or (shape.n_moe and shape.experts is None):
+        if (arch.experts is None) != (self.gate is None) or (arch.n_moe_layers and arch.experts is None):
             raise InputError("experts and gate: must be given both, or neither and no layer with experts")
-        if shape.experts and self.gate:
-            self.gate.check(shape.experts.n_routed, shape.experts.top_k)
+        if arch.experts and self.gate:
+            self.gate.check(arch.experts.n_routed_experts, arch.experts.top_k)
 
 
-def _check_sizes(shape: Architecture) -> None:
+def _check_sizes(arch: Architecture) -> None:
     """Raise InputError for the first size that is no whole number, or too small."""
-    attention, experts = vars(shape.attention), vars(shape.experts) if shape.experts else {}
-    sizes = {"d_model": shape.d_model, "vocabulary": shape.vocabulary, "d_ff": shape.dense.d_ff, **attention}
-    sizes |= {name: size for name, size in experts.items() if name != "n_shared"}
+    attention, experts = vars(arch.attention), vars(arch.experts) if arch.experts else {}
+    sizes = {"d_model": arch.d_model, "vocab_size": arch.vocab_size, "d_ff": arch.dense.d_ff, **attention}
+    sizes |= {name: size for name, size in experts.items() if name != "n_shared_experts"}
     for name, size in sizes.items():
         if not isinstance(size, bool) and (size is not None or name != "q_lora_rank"):
-            whole(name, size, least=name != "d_nope")
-    for name in ("n_dense", "n_moe", "n_mtp"):
-        whole(name, getattr(shape, name), least=0)
-    whole("n_shared", experts.get("n_shared", 0), least=0)
-    whole("n_layers", shape.n_layers)
+            check_integer(name, size, least=name != "qk_nope_head_dim")
+    for name in ("n_dense_layers", "n_moe_layers", "n_mtp_modules"):
+        check_integer(name, getattr(arch, name), least=0)
+    check_integer("n_shared_experts", experts.get("n_shared_experts", 0), least=0)
+    check_integer("n_layers", arch.n_layers)
 
 
-def read(config: Mapping[str, Any]) -> Config:
+def config_from_hf(config: Mapping[str, Any]) -> Config:
     """Return what a published configuration describes.
 
     Args: config: contents of a config.json of type deepseek_v2 or deepseek_v3. Where the type's class in transformers
         and DeepSeek's own code differ, the first is followed: it scales V2's weights always and never normalises them.
     Raises: InputError naming a field that is missing, wrong, or asks for what is not built here.
     """
-    shape, name = architecture(config), model_type(config)
+    arch, name = architecture_from_hf(config), model_type(config)
     if name not in TYPES:
         raise InputError(f"model_type = {name}: is not built in numpy here; must be {' or '.join(TYPES)}")
     fields = Fields(config)
     for one, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
         fields.refuse(one, allowed)
     gate = _sigmoid_gate(fields) if name == "deepseek_v3" else _softmax_gate(fields)
-    return Config(shape, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
+    return Config(arch, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
 
 
 def _softmax_gate(fields: Fields) -> Gate:
@@ -109,7 +109,7 @@ def _rope(fields: Fields, name: str) -> Rope:
     interleaved = name == "deepseek_v2" or "rope_interleave" not in config or fields.flag("rope_interleave")
     kind = given.get("rope_type", given.get("type", "default"))
     if kind not in ("default", "yarn"):
-        raise InputError(f"rope_type = {shown(kind)}: is not built here; must be default or yarn")
+        raise InputError(f"rope_type = {preview(kind)}: is not built here; must be default or yarn")
     return Rope(theta, interleaved, _yarn(given, config) if kind == "yarn" else None)
 
 
@@ -118,7 +118,7 @@ def _rope_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
     found = {name: config[name] for name in ("rope_parameters", "rope_scaling") if config.get(name) is not None}
     for name, value in found.items():
         if not isinstance(value, Mapping):
-            raise InputError(f"{name} = {shown(value)}: must be an object or null")
+            raise InputError(f"{name} = {preview(value)}: must be an object or null")
     if len(found) == 2 and found["rope_parameters"] != found["rope_scaling"]:
         raise InputError("rope_parameters, rope_scaling: are both given and differ; give one")
     return next(iter(found.values()), {})
@@ -132,7 +132,7 @@ def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
         raise InputError("original_max_position_embeddings, max_position_embeddings: one is missing that YaRN needs")
     truncate = given.get("truncate", True)
     if not isinstance(truncate, bool):
-        raise InputError(f"truncate = {shown(truncate)}: must be true or false")
+        raise InputError(f"truncate = {preview(truncate)}: must be true or false")
     return Yarn(
         longest / original if factor is None else factor,
         original,
@@ -158,18 +158,18 @@ def _number(
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise InputError(f"{name} = {shown(value)}: must be a number from {least:g} to {most:g}")
+        raise InputError(f"{name} = {preview(value)}: must be a number from {least:g} to {most:g}")
     return value
 
 
-def published(config: Config) -> dict[str, Any]:
+def config_to_hf(config: Config) -> dict[str, Any]:
     """Return the configuration that describes a model in the published fields, type and class included.
 
     Args: config: with MLA and experts, gated as V2 or V3.
     Raises: InputError naming what no published type describes.
     """
-    shape, gate, rope = config.shape, config.gate, config.rope
-    a, e = shape.attention, shape.experts
+    arch, gate, rope = config.arch, config.gate, config.rope
+    a, e = arch.attention, arch.experts
     if isinstance(a, GroupedQueryAttention) or e is None or gate is None:
         raise InputError("only models with MLA and experts have a published form here")
     sigmoid = gate.scoring == "sigmoid"
@@ -180,29 +180,29 @@ def published(config: Config) -> dict[str, Any]:
     fields = {
         "architectures": ["DeepseekV3ForCausalLM" if sigmoid else "DeepseekV2ForCausalLM"],
         "model_type": "deepseek_v3" if sigmoid else "deepseek_v2",
-        "vocab_size": shape.vocabulary,
-        "hidden_size": shape.d_model,
-        "intermediate_size": shape.dense.d_ff,
-        "num_hidden_layers": shape.n_layers,
-        "first_k_dense_replace": shape.n_dense,
-        "num_nextn_predict_layers": shape.n_mtp,
-        "tie_word_embeddings": shape.tied,
+        "vocab_size": arch.vocab_size,
+        "hidden_size": arch.d_model,
+        "intermediate_size": arch.dense.d_ff,
+        "num_hidden_layers": arch.n_layers,
+        "first_k_dense_replace": arch.n_dense_layers,
+        "num_nextn_predict_layers": arch.n_mtp_modules,
+        "tie_word_embeddings": arch.tied_embeddings,
         "num_attention_heads": a.n_heads,
         "num_key_value_heads": a.n_heads,
         "q_lora_rank": a.q_lora_rank,
         "kv_lora_rank": a.kv_lora_rank,
-        "qk_nope_head_dim": a.d_nope,
-        "qk_rope_head_dim": a.d_rope,
-        "v_head_dim": a.d_value,
+        "qk_nope_head_dim": a.qk_nope_head_dim,
+        "qk_rope_head_dim": a.qk_rope_head_dim,
+        "v_head_dim": a.v_head_dim,
         "attention_bias": a.bias,
-        "n_routed_experts": e.n_routed,
-        "n_shared_experts": e.n_shared,
+        "n_routed_experts": e.n_routed_experts,
+        "n_shared_experts": e.n_shared_experts,
         "num_experts_per_tok": e.top_k,
         "moe_intermediate_size": e.d_expert,
         "scoring_func": gate.scoring,
         "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy",
         "n_group": gate.n_groups,
-        "topk_group": gate.top_groups,
+        "topk_group": gate.topk_group,
         "norm_topk_prob": gate.normalised,
         "routed_scaling_factor": gate.scale,
         "rope_interleave": rope.interleaved,

@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from repro.errors import InputError
-from repro.nano.checks import number
 from repro.nano.ops import Array, linear, linear_backward, sigmoid, softmax
+from repro.validate import check_number
 
 NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek's own code
 
@@ -18,7 +18,7 @@ class Gate:
     """How experts are scored, limited to groups, and weighted.
 
     scoring: "softmax" over all experts (V2) or "sigmoid" of each (V3). n_groups: of experts, each on a device or a
-    node. top_groups: that a token may reach. scores_per_group: how many of its best scores rank a group, 1 in V2 and
+    node. topk_group: that a token may reach. scores_per_group: how many of its best scores rank a group, 1 in V2 and
     2 in V3. normalised: whether weights are divided by their sum. scale: that weights are multiplied by.
     capacity_factor: what a group takes of tokens, in even shares; pairs above it are dropped, those of the lowest
     weights first. None drops none, as V3 does.
@@ -29,7 +29,7 @@ class Gate:
 
     scoring: Literal["softmax", "sigmoid"] = "sigmoid"
     n_groups: int = 1
-    top_groups: int = 1
+    topk_group: int = 1
     scores_per_group: int = 2
     normalised: bool = True
     scale: float = 1.0
@@ -38,21 +38,21 @@ class Gate:
     def __post_init__(self) -> None:
         """Raise InputError for another scoring, more groups reached than there are, or no capacity."""
         if self.capacity_factor is not None:
-            number("capacity_factor", self.capacity_factor, above=0)
+            check_number("capacity_factor", self.capacity_factor, above=0)
         if self.scoring not in ("softmax", "sigmoid"):
             raise InputError(f"scoring = {self.scoring!r}: must be softmax or sigmoid")
-        if not 1 <= self.top_groups <= self.n_groups:
-            raise InputError(f"top_groups = {self.top_groups}: must be from 1 to n_groups = {self.n_groups}")
+        if not 1 <= self.topk_group <= self.n_groups:
+            raise InputError(f"topk_group = {self.topk_group}: must be from 1 to n_groups = {self.n_groups}")
 
-    def check(self, n_routed: int, top_k: int) -> None:
+    def check(self, n_routed_experts: int, top_k: int) -> None:
         """Raise InputError where groups and experts do not fit each other."""
-        if n_routed % self.n_groups:
-            raise InputError(f"n_routed = {n_routed}: must be a multiple of n_groups = {self.n_groups}")
-        size = n_routed // self.n_groups
+        if n_routed_experts % self.n_groups:
+            raise InputError(f"n_routed_experts = {n_routed_experts}: must be a multiple of n_groups = {self.n_groups}")
+        size = n_routed_experts // self.n_groups
         if self.n_groups > 1 and not 1 <= self.scores_per_group <= size:
             raise InputError(f"scores_per_group = {self.scores_per_group}: must be from 1 to the {size} of a group")
-        if not 1 <= top_k <= size * self.top_groups:
-            raise InputError(f"top_k = {top_k}: must be from 1 to the {size * self.top_groups} experts reached")
+        if not 1 <= top_k <= size * self.topk_group:
+            raise InputError(f"top_k = {top_k}: must be from 1 to the {size * self.topk_group} experts reached")
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ class Routing:
         return np.bincount(self.experts.reshape(-1), minlength=self.scores.shape[1])
 
 
-def choose(scores: Array, gate: Gate, top_k: int) -> Array:
+def select_experts(scores: Array, gate: Gate, top_k: int) -> Array:
     """Return the experts with the best scores in the best groups.
 
     Args: scores: [N, E], selection bias included. gate: its groups. top_k: experts per token.
@@ -82,17 +82,17 @@ def choose(scores: Array, gate: Gate, top_k: int) -> Array:
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.2; DeepSeek-V3 report (arXiv 2412.19437), equation 16
         and section 2.1.2, node-limited routing.
     """
-    if gate.top_groups < gate.n_groups:
+    if gate.topk_group < gate.n_groups:
         grouped = scores.reshape(len(scores), gate.n_groups, -1)
         best = np.partition(grouped, -gate.scores_per_group, axis=-1)[..., -gate.scores_per_group :]
-        reached = top(best.sum(axis=-1), gate.top_groups)  # [N, top_groups]
+        reached = topk_indices(best.sum(axis=-1), gate.topk_group)  # [N, topk_group]
         mask = np.full(grouped.shape[:2], -np.inf, scores.dtype)
         np.put_along_axis(mask, reached, 0, axis=1)
         scores = (grouped + mask[..., None]).reshape(scores.shape)
-    return top(scores, top_k)
+    return topk_indices(scores, top_k)
 
 
-def top(values: Array, count: int) -> Array:
+def topk_indices(values: Array, count: int) -> Array:
     """Return where the largest of each row are, [N, E] -> [N, count]."""
     return np.argpartition(values, -count, axis=1)[:, -count:]
 
@@ -100,28 +100,30 @@ def top(values: Array, count: int) -> Array:
 def route(x: Array, p: dict[str, Array], gate: Gate, top_k: int) -> Routing:
     """Return experts and weights for each token.
 
-    Args: x: [N, d_model]. p: "weight" [E, d_model], and "bias" [E] where selection is biased, which the weights are
+    Args: x: [N, d_model]. p: "weight" [E, d_model], and "e_score_correction_bias" [E] where selection is biased, which the weights are
         not. gate: how. top_k: experts per token.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 13 to 16.
     """
     logits = linear(x, p["weight"])
     scores = sigmoid(logits) if gate.scoring == "sigmoid" else softmax(logits)
-    experts = choose(scores + p["bias"] if "bias" in p else scores, gate, top_k)
+    experts = select_experts(
+        scores + p["e_score_correction_bias"] if "e_score_correction_bias" in p else scores, gate, top_k
+    )
     weights = np.take_along_axis(scores, experts, axis=1)
     if gate.normalised:
         weights /= weights.sum(axis=1, keepdims=True) + NORM_EPS
     routing = Routing(scores, experts, weights * gate.scale)
-    return routing if gate.capacity_factor is None else dropped(routing, gate)
+    return routing if gate.capacity_factor is None else drop_over_capacity(routing, gate)
 
 
-def dropped(routing: Routing, gate: Gate) -> Routing:
+def drop_over_capacity(routing: Routing, gate: Gate) -> Routing:
     """Return the routing without what each group cannot take, the pairs with the lowest weights.
 
     Args: routing: of N tokens. gate: with a capacity factor; a group's budget is that times N · top_k / n_groups.
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.4.
     """
-    n_routed = routing.scores.shape[1]
-    group = (routing.experts // (n_routed // gate.n_groups)).reshape(-1)  # [N · top_k]
+    n_routed_experts = routing.scores.shape[1]
+    group = (routing.experts // (n_routed_experts // gate.n_groups)).reshape(-1)  # [N · top_k]
     weights, kept = routing.weights.reshape(-1), np.ones(group.size, bool)
     budget = ceil(gate.capacity_factor * group.size / gate.n_groups)
     for one in range(gate.n_groups):

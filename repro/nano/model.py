@@ -6,25 +6,25 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from repro.errors import InputError
-from repro.nano.attention import Cache
+from repro.nano.attention import KVCache
 from repro.nano.balance import Balance, auxiliary_loss
 from repro.nano.block import block, block_backward, layer_cache
-from repro.nano.checks import number, whole
 from repro.nano.config import Config
 from repro.nano.gate import Routing
-from repro.nano.layout import filled, layout, leaves
 from repro.nano.mtp import mtp_module, mtp_module_backward
+from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.ops import (
     Array,
     cross_entropy,
     flags_of_blas_ignored,
-    keep,
     linear,
     linear_backward,
     rms_norm,
     rms_norm_backward,
+    save_for_backward,
 )
-from repro.nano.packed import Packed
+from repro.nano.param_shapes import init_params, iter_leaves, param_shapes
+from repro.validate import check_integer, check_number
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Model:
 
     def __post_init__(self) -> None:
         """Raise InputError for a number of workers that is none."""
-        whole("workers", self.workers)
+        check_integer("workers", self.workers)
 
     @property
     def dtype(self) -> np.dtype:
@@ -72,10 +72,10 @@ class Model:
     @property
     def head(self) -> Array:
         """The output head, [V, d_model]; the embedding where the two are tied."""
-        return self.parameters["embedding" if self.config.shape.tied else "head"]
+        return self.parameters["embed_tokens" if self.config.arch.tied_embeddings else "lm_head"]
 
     @flags_of_blas_ignored
-    def forward(self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False) -> Array:
+    def forward(self, tokens: Array, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False) -> Array:
         """Return the logits of each next token.
 
         Args: tokens: integers [B, T]. caches: one per layer from `new_caches`, holding the tokens before these, filled
@@ -108,18 +108,20 @@ class Model:
         Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
         Raises: InputError for too few tokens.
         """
-        tokens, n_mtp = self.checked(tokens), self.config.shape.n_mtp
-        if tokens.shape[1] <= n_mtp:
-            raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp}, with {n_mtp} modules")
+        tokens, n_mtp_modules = self.checked(tokens), self.config.arch.n_mtp_modules
+        if tokens.shape[1] <= n_mtp_modules:
+            raise InputError(
+                f"tokens of {tokens.shape[1]}: must be more than {n_mtp_modules}, with {n_mtp_modules} modules"
+            )
         hidden, _ = self.hidden(tokens, keep=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
 
-    def new_caches(self, batch: int, capacity: int) -> list[Cache]:
+    def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
         """Return one empty cache per layer of the main model, for `batch` sequences of up to `capacity` tokens."""
-        whole("batch", batch)
-        whole("capacity", capacity, least=0)
-        return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.shape.n_layers)]
+        check_integer("batch", batch)
+        check_integer("capacity", capacity, least=0)
+        return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.arch.n_layers)]
 
     def generate(self, prompt: Array, count: int, *, absorbed: bool = False) -> Array:
         """Return the likeliest next tokens one by one, with a cache.
@@ -129,7 +131,7 @@ class Model:
         Raises: InputError for a prompt that is not tokens [B, T], or a count that is none.
         """
         prompt = self.checked(prompt)
-        whole("count", count, least=0)
+        check_integer("count", count, least=0)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)
         logits, found = self.forward(prompt, caches), []
         for _ in range(count):
@@ -150,27 +152,29 @@ class Model:
         Raises: InputError for weights that are packed, or too few tokens.
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
-        if any(isinstance(one, Packed) for _, one in leaves(self.parameters)):
+        if any(isinstance(one, PackedWeight) for _, one in iter_leaves(self.parameters)):
             raise InputError("weights are packed as they are stored: load them with packed=False to train")
         tokens = self.checked(tokens)
-        inputs, n_mtp = tokens[:, :-1], self.config.shape.n_mtp
-        if inputs.shape[1] <= n_mtp:
-            raise InputError(f"tokens of {tokens.shape[1]}: must be more than {n_mtp + 1}, with {n_mtp} modules")
+        inputs, n_mtp_modules = tokens[:, :-1], self.config.arch.n_mtp_modules
+        if inputs.shape[1] <= n_mtp_modules:
+            raise InputError(
+                f"tokens of {tokens.shape[1]}: must be more than {n_mtp_modules + 1}, with {n_mtp_modules} modules"
+            )
         hidden, saved = self.hidden(inputs)
         outputs, saved_modules = self._modules(hidden, inputs)
-        losses, d_outputs, d_head = [], [], 0
+        losses, d_outputs, d_lm_head = [], [], 0
         for depth, output in enumerate([hidden, *outputs]):
             # Each depth's sum is divided by all T positions, as the report has it.
             share = output.shape[1] / inputs.shape[1]
-            weight = share * (mtp_weight / n_mtp if depth else 1)
+            weight = share * (mtp_weight / n_mtp_modules if depth else 1)
             loss, d_logits = cross_entropy(linear(output, self.head), tokens[:, depth + 1 :])
-            d_output, d_one = linear_backward(d_logits * weight, keep(output, self.head), self.head)
+            d_output, d_one = linear_backward(d_logits * weight, save_for_backward(output, self.head), self.head)
             losses.append(loss * share)
             d_outputs.append(d_output)
-            d_head = d_head + d_one
+            d_lm_head = d_lm_head + d_one
         routings = [_routing(one) for one in (*saved[0], *(module[3] for module in saved_modules))]
         auxiliary, d_scores = self._auxiliary(routings, balance, len(inputs))
-        gradients = self._backward(inputs, d_outputs, d_head, saved, saved_modules, d_scores)
+        gradients = self._backward(inputs, d_outputs, d_lm_head, saved, saved_modules, d_scores)
         loads = tuple(one.load for one in routings if one)
         return Loss(losses[0], tuple(losses[1:]), mtp_weight, auxiliary, loads), gradients
 
@@ -188,7 +192,7 @@ class Model:
     def checked(self, tokens: Array) -> Array:
         """Return tokens as an array [B, T]; raises InputError for none at all, or for one outside the vocabulary."""
         try:
-            tokens, size = np.asarray(tokens), self.config.shape.vocabulary
+            tokens, size = np.asarray(tokens), self.config.arch.vocab_size
         except ValueError:
             raise InputError("tokens of unequal lengths: must be integers [B, T]") from None
         if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer) or not tokens.size:
@@ -199,8 +203,8 @@ class Model:
             raise InputError(f"tokens from {tokens.min()} to {tokens.max()}: must be from 0 to {size - 1}")
         return tokens
 
-    def _check_caches(self, caches: Sequence[Cache], batch: int, count: int) -> None:
-        n_layers, wanted = self.config.shape.n_layers, layer_cache(self.config, batch, 0, self.dtype)
+    def _check_caches(self, caches: Sequence[KVCache], batch: int, count: int) -> None:
+        n_layers, wanted = self.config.arch.n_layers, layer_cache(self.config, batch, 0, self.dtype)
         distinct = len({id(one) for one in caches})
         if not n_layers == len(caches) == distinct or any(one.batch != batch for one in caches):
             raise InputError(f"caches: must be one per layer, {n_layers}, of {batch} sequences")
@@ -212,7 +216,7 @@ class Model:
             one.check_room(count)
 
     def hidden(
-        self, tokens: Array, caches: Sequence[Cache] | None = None, *, absorbed: bool = False, keep: bool = True
+        self, tokens: Array, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False, keep: bool = True
     ) -> tuple[Array, tuple]:
         """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs, if kept.
 
@@ -220,7 +224,7 @@ class Model:
             keep: whether what each layer saves is returned too.
         """
         p = self.parameters
-        h = np.asarray(p["embedding"][tokens])
+        h = np.asarray(p["embed_tokens"][tokens])
         saved_blocks = []
         for layer, cache in zip(p["layers"], caches or [None] * len(p["layers"]), strict=True):
             h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers, keep=keep)
@@ -233,19 +237,19 @@ class Model:
         """Return each module's output, depth k of [B, T - k, d_model], and what the backward pass needs."""
         outputs, saved = [], []
         for depth, module in enumerate(self.parameters["mtp"], start=1):
-            embedded = np.asarray(self.parameters["embedding"][tokens[:, depth:]])
+            embedded = np.asarray(self.parameters["embed_tokens"][tokens[:, depth:]])
             hidden, saved_one = mtp_module(hidden[:, :-1], embedded, module, self.config, workers=self.workers)
             outputs.append(hidden)
             saved.append(saved_one)
         return outputs, saved
 
     def _backward(
-        self, inputs: Array, d_outputs: list, d_head: Array, saved: tuple, saved_modules: list, d_scores: list
+        self, inputs: Array, d_outputs: list, d_lm_head: Array, saved: tuple, saved_modules: list, d_scores: list
     ) -> dict:
         """Go back through all layers; d_outputs: the head's part of each depth's gradient; d_scores: by block."""
         p, (saved_blocks, saved_norm) = self.parameters, saved
         n_layers = len(saved_blocks)
-        d_embedding, d_modules = np.zeros_like(p["embedding"]), []
+        d_embedding, d_modules = np.zeros_like(p["embed_tokens"]), []
         for depth in range(len(saved_modules), 0, -1):
             d_hidden, d_embedded, d_one = mtp_module_backward(
                 d_outputs[depth],
@@ -271,9 +275,9 @@ class Model:
             )
             d_layers.insert(0, d_layer)
         np.add.at(d_embedding, inputs, d_h)
-        tables = {"embedding": d_embedding, "head": d_head}
-        if self.config.shape.tied:
-            tables = {"embedding": d_embedding + d_head}
+        tables = {"embed_tokens": d_embedding, "lm_head": d_lm_head}
+        if self.config.arch.tied_embeddings:
+            tables = {"embed_tokens": d_embedding + d_lm_head}
         return {**tables, "layers": d_layers, "norm": d_norm, "mtp": d_modules}
 
 
@@ -282,7 +286,7 @@ def _routing(saved: tuple) -> Routing | None:
     return saved[-1][0] if isinstance(saved[-1][0], Routing) else None
 
 
-def initialised(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:
+def init_model(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:
     """Return a model with normally distributed weights, gains of one and biases of zero.
 
     Args: config: what to build. seed: the same one gives the same weights. std: of all weights; DeepSeek-V3 has 0.006.
@@ -290,9 +294,9 @@ def initialised(config: Config, *, seed: int, std: float = 0.02, dtype: type = n
     Raises: InputError for another type, or a seed that is none.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
-    whole("seed", seed, least=0)
-    number("std", std)
+    check_integer("seed", seed, least=0)
+    check_number("std", std)
     if dtype is None or np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype = {dtype}: must be float32 or float64")
     rng = np.random.default_rng(seed)
-    return Model(config, filled(layout(config), rng, std, dtype))
+    return Model(config, init_params(param_shapes(config), rng, std, dtype))

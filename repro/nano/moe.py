@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 
-from repro.calc.architecture import MixtureOfExperts
+from repro.models.architecture import MixtureOfExperts
 from repro.nano.gate import Gate, route, route_backward
 from repro.nano.ops import (
     Array,
-    feed_forward,
-    feed_forward_backward,
-    keep,
     linear,
     linear_backward,
+    mlp,
+    mlp_backward,
+    save_for_backward,
     swiglu,
     swiglu_and_sigmoid,
     swiglu_backward,
@@ -40,39 +40,39 @@ class Dispatch:
         return slice(self.ends[expert], self.ends[expert + 1])
 
 
-def dispatch(experts: Array, n_routed: int, kept: Array | None = None) -> Dispatch:
+def dispatch(experts: Array, n_routed_experts: int, kept: Array | None = None) -> Dispatch:
     """Sort pairs of token and expert by expert, tokens in their order.
 
-    Args: experts: [N, top_k]. n_routed: E. kept: which pairs are sent, [N, top_k]; None for all of them.
+    Args: experts: [N, top_k]. n_routed_experts: E. kept: which pairs are sent, [N, top_k]; None for all of them.
     """
     flat = experts.reshape(-1)
-    small = flat.astype(np.uint16) if n_routed < 2**16 else flat  # sorted by radix
+    small = flat.astype(np.uint16) if n_routed_experts < 2**16 else flat  # sorted by radix
     slots = np.argsort(small, kind="stable")
     if kept is not None:
         slots = slots[kept.reshape(-1)[slots]]
         flat = flat[slots]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed))])
+    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed_experts))])
     return Dispatch(slots // experts.shape[1], slots, ends)
 
 
 def moe(
-    x: Array, p: dict, shape: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep_hidden: bool = True
+    x: Array, p: dict, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep_hidden: bool = True
 ) -> tuple[Array, tuple]:
     """Return the weighted sum of each token's experts, and the shared ones'.
 
-    Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up" [E, 2 d_expert, d_model] and "down"
-        [E, d_model, d_expert]; "shared", one feed-forward n_shared times as wide, where there are any. shape: sizes.
+    Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up_proj" [E, 2 d_expert, d_model] and "down_proj"
+        [E, d_model, d_expert]; "shared_experts", one feed-forward n_shared_experts times as wide, where there are any. experts_config: sizes.
         gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
         thread itself. keep_hidden: whether what the experts' backward pass needs is kept.
     Returns: [..., d_model], and what the backward pass needs, the routing first.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
     rows = x.reshape(-1, x.shape[-1])
-    routing = route(rows, p["gate"], gate, shape.top_k)
-    sent = dispatch(routing.experts, shape.n_routed, routing.kept)
+    routing = route(rows, p["gate"], gate, experts_config.top_k)
+    sent = dispatch(routing.experts, experts_config.n_routed_experts, routing.kept)
     weights = routing.weights.reshape(-1)[sent.slots, None]  # [pairs, 1], sorted
     hidden: dict[int, Any] = {}
-    gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
+    gate_up, down = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
 
     def run(experts: Iterable[int]) -> Array:
         out = np.zeros_like(rows)
@@ -84,15 +84,15 @@ def moe(
             a *= weights[pairs]
             out[here] += linear(a, down[e])  # no row is named twice: experts of a token differ
             if keep_hidden:
-                hidden[e] = keep(both, down)
+                hidden[e] = save_for_backward(both, down)
         return out
 
     y = _sum_over_workers(run, sent, workers)
     saved_shared = None
-    if "shared" in p:
-        shared, saved_shared = feed_forward(rows, p["shared"])
+    if "shared_experts" in p:
+        shared, saved_shared = mlp(rows, p["shared_experts"])
         y += shared
-    kept = keep(rows, gate_up) if keep_hidden else None
+    kept = save_for_backward(rows, gate_up) if keep_hidden else None
     return y.reshape(x.shape), (routing, sent, rows, kept, hidden, saved_shared)
 
 
@@ -108,7 +108,7 @@ def moe_backward(
     d_rows = d_y.reshape(rows.shape)
     weights = routing.weights.reshape(-1)[sent.slots, None]
     d_weights = np.zeros(routing.weights.size, rows.dtype)
-    gate_up, down = p["experts"]["gate_up"], p["experts"]["down"]
+    gate_up, down = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
     d_gate_up, d_down = np.zeros(gate_up.shape, rows.dtype), np.zeros(down.shape, rows.dtype)
 
     def run(experts: Iterable[int]) -> Array:
@@ -118,7 +118,7 @@ def moe_backward(
             here = sent.tokens[pairs]
             both = np.asarray(hidden[e], rows.dtype)
             a, s = swiglu_and_sigmoid(both)
-            d_a, _ = linear_backward(d_rows[here], keep(a * weights[pairs], down), down[e], out=d_down[e])
+            d_a, _ = linear_backward(d_rows[here], save_for_backward(a * weights[pairs], down), down[e], out=d_down[e])
             # d weight = d_out · (down a) = (downᵀ d_out) · a, so that the expert's output need not be kept.
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
@@ -130,9 +130,9 @@ def moe_backward(
     d_weights = d_weights.reshape(routing.weights.shape)
     d_gated, d_gate = route_backward(d_weights, rows, p["gate"], gate, routing, d_scores)
     d_x += d_gated
-    gradients = {"gate": d_gate, "experts": {"gate_up": d_gate_up, "down": d_down}}
+    gradients = {"gate": d_gate, "experts": {"gate_up_proj": d_gate_up, "down_proj": d_down}}
     if saved_shared is not None:
-        d_shared, gradients["shared"] = feed_forward_backward(d_rows, p["shared"], saved_shared)
+        d_shared, gradients["shared_experts"] = mlp_backward(d_rows, p["shared_experts"], saved_shared)
         d_x += d_shared
     return d_x.reshape(d_y.shape), gradients
 

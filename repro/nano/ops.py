@@ -16,7 +16,7 @@ Array = np.ndarray
 flags_of_blas_ignored = np.errstate(invalid="ignore")
 
 
-class Matrix(ABC):
+class WeightBackend(ABC):
     """A weight that multiplies in a way of its own, such as in few bits; `linear` and `linear_backward` ask it."""
 
     shape: tuple[int, ...]
@@ -34,11 +34,11 @@ class Matrix(ABC):
         """Return what is stored of rows, [N, d_in], for the backward pass."""
 
     @abstractmethod
-    def __getitem__(self, place: Any) -> "Matrix":
+    def __getitem__(self, place: Any) -> "WeightBackend":
         """Return one of a stack."""
 
 
-def linear(x: Array, weight: Array | Matrix, bias: Array | None = None) -> Array:
+def linear(x: Array, weight: Array | WeightBackend, bias: Array | None = None) -> Array:
     """Return x Wᵀ + b.
 
     Args: x: [..., d_in]. weight: [d_out, d_in], an array, packed, or a matrix that multiplies in its own way.
@@ -46,21 +46,23 @@ def linear(x: Array, weight: Array | Matrix, bias: Array | None = None) -> Array
     Returns: [..., d_out].
     """
     rows = x.reshape(-1, x.shape[-1])  # one matrix product over all leading axes
-    y = weight.product(rows) if isinstance(weight, Matrix) else rows @ np.asarray(weight).T
+    y = weight.product(rows) if isinstance(weight, WeightBackend) else rows @ np.asarray(weight).T
     if bias is not None:
         y += bias
     return y.reshape(*x.shape[:-1], weight.shape[0])
 
 
-def keep(x: Array, weight: Array | Matrix) -> Any:
+def save_for_backward(x: Array, weight: Array | WeightBackend) -> Any:
     """Return what is stored of x for the backward pass: x itself, or rows in the numbers of the weight's scheme.
 
     Args: x: [..., d]. weight: that reads it, or that stands for the scheme.
     """
-    return weight.keep(x.reshape(-1, x.shape[-1])) if isinstance(weight, Matrix) else x
+    return weight.keep(x.reshape(-1, x.shape[-1])) if isinstance(weight, WeightBackend) else x
 
 
-def linear_backward(d_y: Array, kept: Any, weight: Array | Matrix, out: Array | None = None) -> tuple[Array, Array]:
+def linear_backward(
+    d_y: Array, kept: Any, weight: Array | WeightBackend, out: Array | None = None
+) -> tuple[Array, Array]:
     """Return the gradients of x and of the weight; that of a bias is d_y summed over tokens.
 
     Args: d_y: [..., d_out]. kept: x, [..., d_in], as `keep` stores it. weight: [d_out, d_in]. out: where the weight's
@@ -68,7 +70,7 @@ def linear_backward(d_y: Array, kept: Any, weight: Array | Matrix, out: Array | 
     Returns: [..., d_in] and [d_out, d_in].
     """
     rows = d_y.reshape(-1, d_y.shape[-1])
-    if isinstance(weight, Matrix):
+    if isinstance(weight, WeightBackend):
         d_x, d_weight = weight.product_backward(rows, kept, out)
     else:
         d_x, d_weight = rows @ weight, np.matmul(rows.T, kept.reshape(-1, kept.shape[-1]), out=out)
@@ -112,7 +114,7 @@ def sigmoid(x: Array) -> Array:
     return np.divide(1, y, out=y)
 
 
-def halves(x: Array) -> tuple[Array, Array]:
+def split_gate_up(x: Array) -> tuple[Array, Array]:
     """Return views of the first and the second half of the last axis."""
     middle = x.shape[-1] // 2
     return x[..., :middle], x[..., middle:]
@@ -137,7 +139,7 @@ def swiglu(gate_up: Array) -> Array:
 
 def swiglu_and_sigmoid(gate_up: Array) -> tuple[Array, Array]:
     """Return SwiGLU and the sigmoid of its gate, which the backward pass needs: [..., 2 d_ff] -> twice [..., d_ff]."""
-    gate, up = halves(gate_up)
+    gate, up = split_gate_up(gate_up)
     s = sigmoid(gate)
     y = gate * s
     y *= up
@@ -149,9 +151,9 @@ def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
 
     Args: d_y: [..., d_ff]. gate_up: as given to `swiglu`. s: sigmoid of the gate, [..., d_ff].
     """
-    gate, up = halves(gate_up)
+    gate, up = split_gate_up(gate_up)
     d_gate_up = np.empty_like(gate_up)
-    d_gate, d_up = halves(d_gate_up)
+    d_gate, d_up = split_gate_up(d_gate_up)
     np.multiply(gate, s, out=d_up)  # silu
     np.subtract(1, s, out=d_gate)
     d_gate *= d_up
@@ -162,25 +164,28 @@ def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
     return d_gate_up
 
 
-def feed_forward(x: Array, p: dict[str, Array]) -> tuple[Array, tuple[Array, Array]]:
+def mlp(x: Array, p: dict[str, Array]) -> tuple[Array, tuple[Array, Array]]:
     """Return W_down (silu(W_gate x) · W_up x).
 
-    Args: x: [..., d_model]. p: "gate_up" [2 d_ff, d_model], "down" [d_model, d_ff].
+    Args: x: [..., d_model]. p: "gate_up_proj" [2 d_ff, d_model], "down_proj" [d_model, d_ff].
     Returns: [..., d_model], and what the backward pass needs.
     Source: Shazeer (arXiv 2002.05202), equation 6.
     """
-    gate_up = linear(x, p["gate_up"])
-    return linear(swiglu(gate_up), p["down"]), (keep(x, p["gate_up"]), keep(gate_up, p["down"]))
+    gate_up = linear(x, p["gate_up_proj"])
+    return linear(swiglu(gate_up), p["down_proj"]), (
+        save_for_backward(x, p["gate_up_proj"]),
+        save_for_backward(gate_up, p["down_proj"]),
+    )
 
 
-def feed_forward_backward(d_y: Array, p: dict[str, Array], saved: tuple[Array, Array]) -> tuple[Array, dict]:
+def mlp_backward(d_y: Array, p: dict[str, Array], saved: tuple[Array, Array]) -> tuple[Array, dict]:
     """Return the gradient of x, [..., d_model], and those of the weights; SwiGLU's output is computed again."""
     x, kept = saved
     gate_up = np.asarray(kept, d_y.dtype).reshape(*d_y.shape[:-1], -1)
     a, s = swiglu_and_sigmoid(gate_up)
-    d_hidden, d_down = linear_backward(d_y, keep(a, p["down"]), p["down"])
-    d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up, s), x, p["gate_up"])
-    return d_x, {"gate_up": d_gate_up, "down": d_down}
+    d_hidden, d_down = linear_backward(d_y, save_for_backward(a, p["down_proj"]), p["down_proj"])
+    d_x, d_gate_up = linear_backward(swiglu_backward(d_hidden, gate_up, s), x, p["gate_up_proj"])
+    return d_x, {"gate_up_proj": d_gate_up, "down_proj": d_down}
 
 
 def cross_entropy(logits: Array, targets: Array) -> tuple[float, Array]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from repro.nano.checks import number
+from repro.validate import check_number
 
 Array = np.ndarray
 LEAST_TURNS = 1e-6  # over the original context
@@ -35,9 +35,9 @@ class Yarn:
     def __post_init__(self) -> None:
         """Raise InputError for numbers out of their bounds."""
         for name in ("factor", "original_context"):
-            number(name, getattr(self, name), above=0)
+            check_number(name, getattr(self, name), above=0)
         for name in ("beta_fast", "beta_slow"):
-            number(name, getattr(self, name), least=LEAST_TURNS)
+            check_number(name, getattr(self, name), least=LEAST_TURNS)
 
     def temperature(self, weight: float) -> float:
         """Return 0.1 m ln(factor) + 1, and 1 where nothing is stretched."""
@@ -68,47 +68,47 @@ class Rope:
 
     def __post_init__(self) -> None:
         """Raise InputError for a base of 1 or less."""
-        number("theta", self.theta, above=1)
+        check_number("theta", self.theta, above=1)
 
 
-def frequencies(rope: Rope, d_rope: int) -> Array:
-    """Return the angle per position of each pair, in radians: [d_rope / 2] in float64.
+def rope_frequencies(rope: Rope, qk_rope_head_dim: int) -> Array:
+    """Return the angle per position of each pair, in radians: [qk_rope_head_dim / 2] in float64.
 
     Source: Su et al. (arXiv 2104.09864), section 3.2.2; Peng et al. (arXiv 2309.00071), section 3.2.
     """
-    plain = rope.theta ** -(np.arange(0, d_rope, 2) / d_rope)
+    plain = rope.theta ** -(np.arange(0, qk_rope_head_dim, 2) / qk_rope_head_dim)
     if rope.yarn is None:
         return plain
     yarn = rope.yarn
-    low, high = (_pair_with_turns(rope, turns, d_rope) for turns in (yarn.beta_fast, yarn.beta_slow))
+    low, high = (_pair_with_turns(rope, turns, qk_rope_head_dim) for turns in (yarn.beta_fast, yarn.beta_slow))
     if yarn.truncate:
         low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, d_rope - 1)
-    slowed = np.clip((np.arange(d_rope // 2) - low) / ((high - low) or 0.001), 0, 1)
+    low, high = max(low, 0), min(high, qk_rope_head_dim - 1)
+    slowed = np.clip((np.arange(qk_rope_head_dim // 2) - low) / ((high - low) or 0.001), 0, 1)
     return plain / yarn.factor * slowed + plain * (1 - slowed)
 
 
-def _pair_with_turns(rope: Rope, turns: float, d_rope: int) -> float:
+def _pair_with_turns(rope: Rope, turns: float, qk_rope_head_dim: int) -> float:
     """Return which pair, as a real number, turns so often over the original context."""
-    return d_rope * math.log(rope.yarn.original_context / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
+    return qk_rope_head_dim * math.log(rope.yarn.original_context / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
 
 
-def tables(rope: Rope, d_rope: int, start: int, length: int, dtype: np.dtype) -> tuple[Array, Array]:
+def cos_sin_tables(rope: Rope, qk_rope_head_dim: int, start: int, length: int, dtype: np.dtype) -> tuple[Array, Array]:
     """Return cosine and sine of every position's angles, YaRN's amplitude included.
 
-    Args: rope: how. d_rope: rotary dimensions. start, length: positions start … start + length - 1. dtype: of both.
-    Returns: two arrays [length, d_rope / 2].
+    Args: rope: how. qk_rope_head_dim: rotary dimensions. start, length: positions start … start + length - 1. dtype: of both.
+    Returns: two arrays [length, qk_rope_head_dim / 2].
     """
-    angles = np.arange(start, start + length)[:, None] * frequencies(rope, d_rope)
+    angles = np.arange(start, start + length)[:, None] * rope_frequencies(rope, qk_rope_head_dim)
     amplitude = rope.yarn.amplitude if rope.yarn else 1.0
     return (np.cos(angles) * amplitude).astype(dtype), (np.sin(angles) * amplitude).astype(dtype)
 
 
-def rotate(x: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
+def apply_rope(x: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
     """Turn each pair (a, b) to (a cos - b sin, a sin + b cos).
 
-    Args: x: [..., T, d_rope]. cosine, sine: [T, d_rope / 2], as `tables` gives them. interleaved: layout of the pairs.
-    Returns: [..., T, d_rope], in the same layout.
+    Args: x: [..., T, qk_rope_head_dim]. cosine, sine: [T, qk_rope_head_dim / 2], as `tables` gives them. interleaved: layout of the pairs.
+    Returns: [..., T, qk_rope_head_dim], in the same layout.
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
     y = np.empty_like(x)
@@ -119,17 +119,17 @@ def rotate(x: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
     return y
 
 
-def rotate_backward(d_y: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
+def apply_rope_backward(d_y: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
     """Return the gradient of x: the turn back."""
-    return rotate(d_y, cosine, -sine, interleaved=interleaved)
+    return apply_rope(d_y, cosine, -sine, interleaved=interleaved)
 
 
-def score_scale(rope: Rope, d_query: int) -> float:
-    """Return what products of queries and keys are multiplied by: 1 / √d_query, times YaRN's temperature squared.
+def softmax_scale(rope: Rope, qk_head_dim: int) -> float:
+    """Return what products of queries and keys are multiplied by: 1 / √qk_head_dim, times YaRN's temperature squared.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 10; Peng et al. (arXiv 2309.00071), section 3.4.
     """
-    scale = 1 / math.sqrt(d_query)
+    scale = 1 / math.sqrt(qk_head_dim)
     if rope.yarn and rope.yarn.mscale_all_dim:
         scale *= rope.yarn.temperature(rope.yarn.mscale_all_dim) ** 2
     return scale

@@ -2,7 +2,7 @@
 
 from repro.sim.formula import Formula, exact_bubble, formula
 from repro.sim.schedules import SCHEDULES, schedule
-from repro.sim.simulate import Bar, Result, simulate
+from repro.sim.simulate import Bar, Timeline, simulate
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Pass, Schedule, Task
 
 __all__ = [
@@ -15,9 +15,9 @@ __all__ = [
     "Durations",
     "Formula",
     "Pass",
-    "Result",
     "Schedule",
     "Task",
+    "Timeline",
     "exact_bubble",
     "formula",
     "schedule",

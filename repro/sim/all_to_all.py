@@ -7,13 +7,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from repro.calc import pipeline
+from repro.calc import pipeline_bubbles
 from repro.calc.memory import BF16_BYTES
 from repro.errors import InputError
 from repro.nano.balance import max_violation
-from repro.nano.checks import number, whole
-from repro.nano.gate import Gate, choose
+from repro.nano.gate import Gate, select_experts
 from repro.nano.ops import Array, sigmoid, softmax
+from repro.validate import check_integer, check_number
 
 TOKENS_AT_ONCE = 1024  # so that their scores stay in a core's cache
 LARGEST = 5  # of a deviation must be below it: sigmoids of larger logits round to 1 in 32 bits
@@ -27,7 +27,7 @@ class Deployment:
     Raises: InputError for sizes that are none, or do not divide.
     """
 
-    n_routed: int
+    n_routed_experts: int
     top_k: int
     gate: Gate
     n_nodes: int
@@ -35,11 +35,13 @@ class Deployment:
 
     def __post_init__(self) -> None:
         """Raise InputError for sizes that are none, or do not divide."""
-        for name in ("n_routed", "top_k", "n_nodes", "gpus_per_node"):
-            whole(name, getattr(self, name))
-        if self.n_routed % self.n_gpus:
-            raise InputError(f"n_routed = {self.n_routed}: must be a multiple of the {self.n_gpus} GPUs")
-        self.gate.check(self.n_routed, self.top_k)
+        for name in ("n_routed_experts", "top_k", "n_nodes", "gpus_per_node"):
+            check_integer(name, getattr(self, name))
+        if self.n_routed_experts % self.n_gpus:
+            raise InputError(
+                f"n_routed_experts = {self.n_routed_experts}: must be a multiple of the {self.n_gpus} GPUs"
+            )
+        self.gate.check(self.n_routed_experts, self.top_k)
 
     @property
     def n_gpus(self) -> int:
@@ -49,10 +51,10 @@ class Deployment:
     @property
     def unlimited(self) -> "Deployment":
         """The same with all groups in every token's reach."""
-        return replace(self, gate=replace(self.gate, top_groups=self.gate.n_groups))
+        return replace(self, gate=replace(self.gate, topk_group=self.gate.n_groups))
 
 
-def picked(on: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> Array:
+def route_tokens(on: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> Array:
     """Return the experts that the gate picks for random tokens, [n_tokens, top_k].
 
     Args: on: experts and gate. n_tokens: at least 1. seed: of the random numbers. skew: standard deviation of what is
@@ -60,23 +62,23 @@ def picked(on: Deployment, n_tokens: int, *, seed: int, skew: float, noise: floa
         drawn for each token and expert.
     Raises: InputError for a number of tokens or a deviation that is none.
     """
-    whole("n_tokens", n_tokens)
-    number("skew", skew, below=LARGEST)
-    number("noise", noise, above=0, below=LARGEST)
+    check_integer("n_tokens", n_tokens)
+    check_number("skew", skew, below=LARGEST)
+    check_number("noise", noise, above=0, below=LARGEST)
     rng, scoring = np.random.default_rng(seed), sigmoid if on.gate.scoring == "sigmoid" else softmax
-    popularity = np.float32(skew) * rng.standard_normal(on.n_routed, np.float32)
+    popularity = np.float32(skew) * rng.standard_normal(on.n_routed_experts, np.float32)
     found = np.empty((n_tokens, on.top_k), np.int64)
     for start in range(0, n_tokens, TOKENS_AT_ONCE):
         rows = found[start : start + TOKENS_AT_ONCE]
-        logits = np.float32(noise) * rng.standard_normal((len(rows), on.n_routed), np.float32) + popularity
-        rows[:] = choose(scoring(logits), on.gate, on.top_k)
+        logits = np.float32(noise) * rng.standard_normal((len(rows), on.n_routed_experts), np.float32) + popularity
+        rows[:] = select_experts(scoring(logits), on.gate, on.top_k)
     return found
 
 
-def reached(experts: Array, n_routed: int, n_units: int) -> Array:
+def units_reached(experts: Array, n_routed_experts: int, n_units: int) -> Array:
     """Return which of equal runs of experts each token has one in: [N, top_k] -> booleans [N, n_units]."""
     found = np.zeros((len(experts), n_units), bool)
-    np.put_along_axis(found, experts // (n_routed // n_units), True, axis=1)
+    np.put_along_axis(found, experts // (n_routed_experts // n_units), True, axis=1)
     return found
 
 
@@ -105,7 +107,7 @@ class Reach:
     by_nodes: tuple[float, ...]
 
 
-def reach(on: Deployment, n_tokens: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0) -> Reach:
+def measure_reach(on: Deployment, n_tokens: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0) -> Reach:
     """Return how far tokens go, popularity drawn anew with each seed.
 
     Args: n_tokens: of each seed. seeds: at least two. on, skew, noise: as for picked.
@@ -113,10 +115,10 @@ def reach(on: Deployment, n_tokens: int, *, seeds: Sequence[int], skew: float, n
     """
     nodes, gpus, shares = [], [], []
     for seed in seeds:
-        experts = picked(on, n_tokens, seed=seed, skew=skew, noise=noise)
-        count = reached(experts, on.n_routed, on.n_nodes).sum(axis=1)
+        experts = route_tokens(on, n_tokens, seed=seed, skew=skew, noise=noise)
+        count = units_reached(experts, on.n_routed_experts, on.n_nodes).sum(axis=1)
         nodes.append(count.mean())
-        gpus.append(reached(experts, on.n_routed, on.n_gpus).sum(axis=1).mean())
+        gpus.append(units_reached(experts, on.n_routed_experts, on.n_gpus).sum(axis=1).mean())
         shares.append(np.bincount(count, minlength=on.n_nodes + 1) / n_tokens)
     to_nodes, by_nodes = estimate(nodes), tuple(np.mean(shares, axis=0).tolist())
     return Reach(to_nodes, estimate(gpus), on.top_k / to_nodes.mean, by_nodes)
@@ -127,7 +129,7 @@ def expected_reach(on: Deployment) -> tuple[float, float]:
 
     Args: on: experts, nodes and GPUs; no group is out of reach here, whatever its gate says.
     """
-    n, k = on.n_routed, on.top_k
+    n, k = on.n_routed_experts, on.top_k
     nodes, gpus = (units * (1 - comb(n - n // units, k) / comb(n, k)) for units in (on.n_nodes, on.n_gpus))
     return nodes, gpus
 
@@ -137,19 +139,19 @@ def reach_law(on: Deployment) -> list[float]:
 
     Where groups rank by their best score, a token whose best experts lie in no more groups than it may reach keeps
     them, and any other reaches as many as it may. By the sum of two, none reaches more than that, and some fewer.
-    Returns: by number of groups, from 0 to top_groups.
+    Returns: by number of groups, from 0 to topk_group.
     Raises: InputError where groups are limited and rank by more than one score: the law of one is a bound then.
     """
-    gate, size = on.gate, on.n_routed // on.gate.n_groups
-    if gate.top_groups < gate.n_groups and gate.scores_per_group > 1:
+    gate, size = on.gate, on.n_routed_experts // on.gate.n_groups
+    if gate.topk_group < gate.n_groups and gate.scores_per_group > 1:
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 1 where groups are limited")
 
     def exactly(count: int) -> float:
         ways = sum((-1) ** out * comb(count, out) * comb((count - out) * size, on.top_k) for out in range(count + 1))
-        return comb(gate.n_groups, count) * ways / comb(on.n_routed, on.top_k)
+        return comb(gate.n_groups, count) * ways / comb(on.n_routed_experts, on.top_k)
 
     law = [exactly(count) for count in range(gate.n_groups + 1)]
-    return [*law[: gate.top_groups], sum(law[gate.top_groups :])]
+    return [*law[: gate.topk_group], sum(law[gate.topk_group :])]
 
 
 def reach_law_by_best_two(on: Deployment, *, quantile: Elementwise, cdf: Elementwise, cells: int = 60) -> list[float]:
@@ -162,10 +164,10 @@ def reach_law_by_best_two(on: Deployment, *, quantile: Elementwise, cdf: Element
     Raises: InputError where another number of scores ranks a group, or nothing is limited.
     """
     gate = on.gate
-    if gate.scores_per_group != 2 or gate.top_groups == gate.n_groups:
-        limit = f"top_groups = {gate.top_groups} below n_groups = {gate.n_groups}"
+    if gate.scores_per_group != 2 or gate.topk_group == gate.n_groups:
+        limit = f"topk_group = {gate.topk_group} below n_groups = {gate.n_groups}"
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 2, and {limit}")
-    whole("cells", cells)
+    check_integer("cells", cells)
     coarse, fine = (np.array(_integrated(on, quantile, cdf, n)) for n in (cells, 2 * cells))
     return ((4 * fine - coarse) / 3).tolist()
 
@@ -184,8 +186,8 @@ def sigmoid_of_normal(noise: float) -> tuple[Elementwise, Elementwise]:
 
 def _integrated(on: Deployment, quantile: Elementwise, cdf: Elementwise, cells: int) -> list[float]:
     """Return the law from one grid, over what the best group out of reach sums to, s, and the k-th best score, t."""
-    n_groups, limit, k = on.gate.n_groups, on.gate.top_groups, on.top_k
-    above, total = _groups_above(on.n_routed // n_groups, k, quantile, cdf, cells)
+    n_groups, limit, k = on.gate.n_groups, on.gate.topk_group, on.top_k
+    above, total = _groups_above(on.n_routed_experts // n_groups, k, quantile, cdf, cells)
     arrives = np.diff(total - np.cumsum(above, axis=0), axis=1)  # a group's m-th best, m from 1, in a cell of t
     above = (above[:, 1:] + above[:, :-1]) / 2
     others = np.diff((1 - total) ** (n_groups - limit))
@@ -224,7 +226,7 @@ def copy_bytes(d_model: int, *, group: int, scale_bytes: int) -> dict[str, int]:
     return {"dispatch": d_model + ceil(d_model / group) * scale_bytes, "combine": d_model * BF16_BYTES}
 
 
-def copies(
+def copies_sent(
     on: Deployment, nodes: float, gpus: float, *, own_node_counted: bool, landing_counted: bool
 ) -> dict[str, float]:
     """Return how many copies of a token cross each kind of link: one to each node, and there one to each GPU.
@@ -254,8 +256,8 @@ def free_experts_per_node(
     Raises: ZeroDivisionError where the second rate is 0, or no copy is left to NVLink.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
-    sent = copies(on, 1, 1, own_node_counted=own_node_counted, landing_counted=landing_counted)
-    rates = pipeline.experts_per_node(nvlink_bytes_per_s, infiniband_bytes_per_s)
+    sent = copies_sent(on, 1, 1, own_node_counted=own_node_counted, landing_counted=landing_counted)
+    rates = pipeline_bubbles.experts_per_node(nvlink_bytes_per_s, infiniband_bytes_per_s)
     return rates * sent["infiniband"] / sent["nvlink"]
 
 
@@ -269,7 +271,10 @@ def link_loads(on: Deployment, experts: Array) -> dict[str, Array]:
     if len(experts) % on.n_gpus:
         raise InputError(f"{len(experts)} tokens: must be a multiple of the {on.n_gpus} GPUs")
     start = on.n_nodes, on.gpus_per_node
-    nodes, gpus = (reached(experts, on.n_routed, n).reshape(*start, -1, n).sum(axis=2) for n in (on.n_nodes, on.n_gpus))
+    nodes, gpus = (
+        units_reached(experts, on.n_routed_experts, n).reshape(*start, -1, n).sum(axis=2)
+        for n in (on.n_nodes, on.n_gpus)
+    )
     to_nodes = nodes * ~np.eye(on.n_nodes, dtype=bool)[:, None]  # [from node, from GPU, to node]
     landed = gpus.reshape(*start, *start).sum(axis=0) * ~np.eye(on.gpus_per_node, dtype=bool)[:, None]
     return {
@@ -280,7 +285,7 @@ def link_loads(on: Deployment, experts: Array) -> dict[str, Array]:
     }
 
 
-def busiest(
+def busiest_link(
     on: Deployment, tokens_per_gpu: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0
 ) -> dict[str, Estimate]:
     """Return the load of the busiest link of each kind over the mean, in one micro-batch of one layer.
@@ -289,10 +294,10 @@ def busiest(
     Returns: ratio from 1, by kind as in link_loads; 1 where no link of a kind carries anything.
     Raises: InputError as reach does.
     """
-    whole("tokens_per_gpu", tokens_per_gpu)
+    check_integer("tokens_per_gpu", tokens_per_gpu)
     found: dict[str, list[float]] = {}
     for seed in seeds:
-        experts = picked(on, tokens_per_gpu * on.n_gpus, seed=seed, skew=skew, noise=noise)
+        experts = route_tokens(on, tokens_per_gpu * on.n_gpus, seed=seed, skew=skew, noise=noise)
         for kind, load in link_loads(on, experts).items():
             found.setdefault(kind, []).append(float(max_violation(load.reshape(-1))) + 1)
     return {kind: estimate(ratios) for kind, ratios in found.items()}

@@ -32,7 +32,7 @@ def dualpipe(ranks: int, micro_batches: int) -> Schedule:
         def place(stream: int, i: int) -> tuple[int, int]:
             return (half + i, mirrored) if stream != near else (i, rank)
 
-        return eight_steps(ranks // 2, min(rank, mirrored), half, place)
+        return dualpipe_rank_order(ranks // 2, min(rank, mirrored), half, place)
 
     return Schedule("DualPipe", micro_batches, ranks, tuple(map(order, range(ranks))), bidirectional=True)
 
@@ -47,19 +47,19 @@ def dualpipev(ranks: int, micro_batches: int) -> Schedule:
 
     def order(rank: int) -> tuple[Task, ...]:
         back = 2 * ranks - 1 - rank
-        return eight_steps(ranks, rank, micro_batches, lambda stream, i: (i, back if stream else rank))
+        return dualpipe_rank_order(ranks, rank, micro_batches, lambda stream, i: (i, back if stream else rank))
 
     return Schedule("DualPipeV", micro_batches, 2 * ranks, tuple(map(order, range(ranks))))
 
 
-def eight_steps(depth: int, rank: int, micro_batches: int, place: Place) -> tuple[Task, ...]:
+def dualpipe_rank_order(depth: int, rank: int, micro_batches: int, place: Place) -> tuple[Task, ...]:
     """Return the order of one rank, in the eight steps of the published code.
 
     Args: depth: ranks from an end to the middle. rank: from 0 at the end. micro_batches: of each of the two streams,
         at least 2 * depth. place: which pass each is. Stream 0 comes from the end, 1 from the middle.
     Source: deepseek-ai/DualPipe, dualpipe.py and dualpipev.py, step.
     """
-    work, inner, outer = _Work(place), depth - rank - 1, rank + 1
+    work, inner, outer = _RankOrder(place), depth - rank - 1, rank + 1
     # Step 1: forward, of stream 0 alone.
     for _ in range(2 * inner):
         work.alone(FORWARD, 0)
@@ -97,7 +97,7 @@ def eight_steps(depth: int, rank: int, micro_batches: int, place: Place) -> tupl
     return tuple(work.order)
 
 
-class _Work:
+class _RankOrder:
     """The order of one rank as it grows: what is next of each stream, and the weight parts that are put off."""
 
     def __init__(self, place: Place) -> None:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from repro.calc import pipeline
-from repro.errors import unknown
+from repro.calc import pipeline_bubbles
+from repro.errors import unknown_name
 from repro.sim.schedules import SCHEDULES
 from repro.sim.tasks import Durations, Schedule
 
@@ -34,19 +34,19 @@ def formula(schedule: Schedule, durations: Durations) -> Formula:
     f, b, w, both = durations.forward, durations.backward, durations.weight, durations.overlapped
     match schedule.name:
         case "GPipe":
-            return Formula(pipeline.bubble_gpipe(ranks, f, b), schedule.micro_batches, 1)
+            return Formula(pipeline_bubbles.bubble_gpipe(ranks, f, b), schedule.micro_batches, 1)
         case "1F1B":
-            return Formula(pipeline.bubble_1f1b(ranks, f, b), ranks, 1)
+            return Formula(pipeline_bubbles.bubble_1f1b(ranks, f, b), ranks, 1)
         case "interleaved":
-            bubble = pipeline.bubble_interleaved(ranks, chunks * f, chunks * b, chunks)
+            bubble = pipeline_bubbles.bubble_interleaved(ranks, chunks * f, chunks * b, chunks)
             return Formula(bubble, ranks * chunks + ranks - 1, chunks)
         case "ZB1P":
-            return Formula(pipeline.bubble_zb1p(ranks, f, b, w), ranks, 1)
+            return Formula(pipeline_bubbles.bubble_zb1p(ranks, f, b, w), ranks, 1)
         case "DualPipe":
-            return Formula(pipeline.bubble_dualpipe(ranks, b, w, both), ranks + 1, 2)
+            return Formula(pipeline_bubbles.bubble_dualpipe(ranks, b, w, both), ranks + 1, 2)
         case "DualPipeV":
-            return Formula(pipeline.bubble_dualpipev(ranks, b, w, both), 2 * ranks + 1, 2)
-    raise unknown("schedule", schedule.name, SCHEDULES)
+            return Formula(pipeline_bubbles.bubble_dualpipev(ranks, b, w, both), 2 * ranks + 1, 2)
+    raise unknown_name("schedule", schedule.name, SCHEDULES)
 
 
 def exact_bubble(schedule: Schedule, durations: Durations) -> list[float]:
@@ -69,7 +69,7 @@ def exact_bubble(schedule: Schedule, durations: Durations) -> list[float]:
             return half + half[::-1]
         case "DualPipeV":
             return _dual(ranks, durations)
-    raise unknown("schedule", schedule.name, SCHEDULES)
+    raise unknown_name("schedule", schedule.name, SCHEDULES)
 
 
 def _dual(depth: int, durations: Durations) -> list[float]:

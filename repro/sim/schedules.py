@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 
-from repro.errors import InputError, unknown
-from repro.nano.checks import whole
+from repro.errors import InputError, unknown_name
 from repro.sim.dualpipe import dualpipe, dualpipev
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Kind, Pass, Schedule, Task
+from repro.validate import check_integer
 
 LARGEST = 1_000_000  # stages times micro-batches, which take half a minute and 2 GB
 
@@ -19,11 +19,11 @@ def schedule(name: str, *, ranks: int, micro_batches: int, chunks: int | None = 
     Raises: InputError for an unknown name, and for sizes that the schedule is not defined for.
     """
     if not isinstance(name, str) or name not in SCHEDULES:
-        raise unknown("schedule", str(name), SCHEDULES)
-    whole("ranks", ranks)
-    whole("micro_batches", micro_batches)
+        raise unknown_name("schedule", str(name), SCHEDULES)
+    check_integer("ranks", ranks)
+    check_integer("micro_batches", micro_batches)
     if chunks is not None:
-        whole("chunks", chunks, least=2)
+        check_integer("chunks", chunks, least=2)
         if name != "interleaved":
             raise InputError(f"chunks = {chunks}: must be left out for {name}, as only interleaved has them")
     stages = ranks * {"interleaved": chunks or 2, "DualPipeV": 2}.get(name, 1)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import product
 from typing import Literal, NamedTuple
 
-from repro.errors import InputError, shown
+from repro.errors import InputError, preview
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Kind, Pass, Schedule, Task, kinds
 
 SHOWN = 8  # ranks named that wait for ever
@@ -21,7 +21,7 @@ class Bar(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Result:
+class Timeline:
     """What a simulation found, in the unit of the durations.
 
     schedule: simulated. makespan: from the first start to the last end over all ranks. starts, ends: of tasks, as
@@ -54,7 +54,7 @@ class Result:
                 yield Bar(rank, start, end, task)
 
 
-def simulate(schedule: Schedule, durations: Durations, *, freed_by: Literal["weight", "input"] = "weight") -> Result:
+def simulate(schedule: Schedule, durations: Durations, *, freed_by: Literal["weight", "input"] = "weight") -> Timeline:
     """Return when each task runs, in time linear in their number.
 
     A forward waits for the stage before, a backward for the stage after and for its own forward, a weight part for its
@@ -68,9 +68,9 @@ def simulate(schedule: Schedule, durations: Durations, *, freed_by: Literal["wei
         raise InputError(f"freed_by = {freed_by!r}: must be weight or input")
     lasting = durations.by_kinds
     _check_tasks(schedule, lasting)
-    clock = _Clock(schedule, durations)
+    clock = _EventLoop(schedule, durations)
     clock.run()
-    return Result(
+    return Timeline(
         schedule,
         max(ends[-1] for ends in clock.ends),
         clock.starts,
@@ -105,10 +105,10 @@ def _check_tasks(schedule: Schedule, lasting: Mapping[tuple[Kind, ...], float]) 
             passes = isinstance(task, tuple) and all(isinstance(one, Pass) for one in task)
             if not passes or kinds(task) not in lasting:
                 must = "must be a tuple of one Pass, or of a forward and a full backward"
-                raise InputError(f"rank {rank} of schedule {schedule.name!r}: task {shown(task)}: {must}")
+                raise InputError(f"rank {rank} of schedule {schedule.name!r}: task {preview(task)}: {must}")
 
 
-class _Clock:
+class _EventLoop:
     """Ranks that work as far as they can, and go on when what they wait for has ended."""
 
     def __init__(self, schedule: Schedule, durations: Durations) -> None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from repro.errors import InputError
-from repro.nano.checks import number, whole
+from repro.validate import check_integer, check_number
 
 FORWARD, BACKWARD, INPUT, WEIGHT = "forward", "backward", "backward_for_input", "backward_for_weight"
 
@@ -49,9 +49,9 @@ class Schedule:
 
     def __post_init__(self) -> None:
         """Raise InputError for numbers that are none, or no rank."""
-        whole("micro_batches", self.micro_batches)
-        whole("stages", self.stages)
-        whole("ranks", self.ranks)
+        check_integer("micro_batches", self.micro_batches)
+        check_integer("stages", self.stages)
+        check_integer("ranks", self.ranks)
 
     @property
     def ranks(self) -> int:
@@ -94,8 +94,8 @@ class Durations:
     def __post_init__(self) -> None:
         """Raise InputError for a part that leaves nothing of its whole, or a pair shorter than one of the two."""
         for name in ("forward", "backward", "weight", "overlapped"):
-            number(name, getattr(self, name), above=0, below=LONGEST)
-        number("transfer", self.transfer, below=LONGEST)
+            check_number(name, getattr(self, name), above=0, below=LONGEST)
+        check_number("transfer", self.transfer, below=LONGEST)
         if self.weight >= self.backward:
             raise InputError(f"weight = {self.weight!r}: must be below backward = {self.backward!r}, a part of it")
         longer = "forward" if self.forward > self.backward else "backward"

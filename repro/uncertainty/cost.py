@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.stats import qmc, sobol_indices
 
 from repro.calc.ownership import ownership_usd_per_gpu_hour
-from repro.calc.training import gpu_hours_at
+from repro.calc.run_cost import gpu_hours_at
 from repro.errors import InputError
 from repro.uncertainty.ranges import Range
 
@@ -18,7 +18,7 @@ Costs = dict[str, NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """What is known of a run, and what all GPUs of its kind share.
 
     flop: of pre-training. peak_flop_per_s: that utilisation is a share of. power_w_per_gpu: with its share of the
@@ -34,7 +34,7 @@ class Run:
     network_overhead: float
 
 
-def costs(run: Run, given: Inputs) -> Costs:
+def costs(run: TrainingRun, given: Inputs) -> Costs:
     """Return the cost of a run in USD by scope, each elementwise over the inputs.
 
     Args: run: what is known. given: each input's value or values, [N].
@@ -75,7 +75,7 @@ def sample(ranges: Mapping[str, Range], *, power_of_two: int, seed: int) -> dict
     return {name: one.ppf(shares[:, column]) for column, (name, one) in enumerate(ranges.items())}
 
 
-def tornado(run: Run, ranges: Mapping[str, Range], scope: str) -> dict[str, tuple[float, float]]:
+def tornado(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> dict[str, tuple[float, float]]:
     """Return the cost at either end of each range, all other inputs at their medians, the widest first.
 
     Args: run: what is known. ranges: by name. scope: one of those that `costs` returns.
@@ -90,7 +90,7 @@ def tornado(run: Run, ranges: Mapping[str, Range], scope: str) -> dict[str, tupl
 
 
 def first_order_indices(
-    run: Run, ranges: Mapping[str, Range], scope: str, *, power_of_two: int, seed: int
+    run: TrainingRun, ranges: Mapping[str, Range], scope: str, *, power_of_two: int, seed: int
 ) -> dict[str, float]:
     """Return which share of the variance of a cost each input explains by itself.
 
@@ -107,7 +107,7 @@ def first_order_indices(
     return dict(zip(ranges, np.ravel(found.first_order).tolist(), strict=True))
 
 
-def required(run: Run, ranges: Mapping[str, Range], scope: str, target_usd: float) -> dict[str, float | None]:
+def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_usd: float) -> dict[str, float | None]:
     """Return the value that each input alone would need for a cost, all others at their medians.
 
     Args: run: what is known. ranges: by name. scope: of the cost. target_usd: to be reached.
@@ -118,7 +118,7 @@ def required(run: Run, ranges: Mapping[str, Range], scope: str, target_usd: floa
     return {name: _required(_by_one(run, middle, name, scope, target_usd), one) for name, one in ranges.items()}
 
 
-def _by_one(run: Run, middle: Inputs, name: str, scope: str, target: float) -> Callable[[float], float]:
+def _by_one(run: TrainingRun, middle: Inputs, name: str, scope: str, target: float) -> Callable[[float], float]:
     return lambda value: float(costs(run, {**middle, name: value})[scope]) - target
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from repro.nano.fp8.formats import E4M3, E5M2, decode, encode
-from repro.nano.fp8.scaling import quantise
+from repro.nano.numerics.formats import E4M3, E5M2, decode, encode
+from repro.nano.numerics.scaling import quantize
 
 torch = pytest.importorskip("torch", reason="torch is not installed; its float8 types are compared with")
 
@@ -52,7 +52,7 @@ def test_tiles_are_scaled_alike(form, rows):
     tiles = torch.from_numpy(x).reshape(256 // rows, rows, 4, 128)
     scales = tiles.abs().amax(dim=(1, 3), keepdim=True) / form.largest
     codes = (tiles / scales).clamp(-form.largest, form.largest).to(TYPES[form])
-    q = quantise(x, form, (rows, 128))
+    q = quantize(x, form, (rows, 128))
     assert np.array_equal(q.scales, scales[:, 0, :, 0].numpy())
     assert np.array_equal(q.codes, codes.view(torch.uint8).reshape(256, 512).numpy())
     assert np.array_equal(q.values, (codes.float() * scales).reshape(256, 512).numpy())

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from repro.nano import load_checkpoint, read, save_checkpoint
-from repro.nano.layout import leaves
-from repro.nano.model import initialised
-from repro.nano.names import places
-from repro.nano.optimizer import AdamW, Recipe, clip
+from repro.nano import config_from_hf, load_checkpoint, save_checkpoint
+from repro.nano.checkpoint.hf_names import places
+from repro.nano.model import init_model
+from repro.nano.param_shapes import iter_leaves
+from repro.nano.training.optimizer import AdamW, Recipe, clip
 
 torch = pytest.importorskip("torch", reason="torch is not installed; gradients are compared with its own")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
@@ -58,7 +58,9 @@ def test_gradients_equal_those_of_automatic_differentiation(name, tmp_path):
 def test_gradients_of_the_modules_losses(depths, tmp_path):
     from transformers.modeling_layers import MtpModel
 
-    own = initialised(read(V3 | {"model_type": "deepseek_v3", "num_nextn_predict_layers": depths}), seed=3, std=0.15)
+    own = init_model(
+        config_from_hf(V3 | {"model_type": "deepseek_v3", "num_nextn_predict_layers": depths}), seed=3, std=0.15
+    )
     save_checkpoint(own, tmp_path / "saved")
     main = transformers.DeepseekV3ForCausalLM.from_pretrained(tmp_path / "saved")
     main._keys_to_ignore_on_load_unexpected = [r"model\.layers\.[34].*"]
@@ -107,7 +109,7 @@ def test_the_optimiser_takes_the_steps_of_pytorchs():
         optimizer.step()
         assert clip(gradients, recipe.clip_norm) == pytest.approx(norm.item())
         ours.step(own, gradients)
-    for name, one in leaves(own):
+    for name, one in iter_leaves(own):
         assert np.allclose(one, theirs[name].detach().numpy(), rtol=1e-5)
 
 

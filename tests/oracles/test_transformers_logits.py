@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from repro.nano import load_checkpoint, read, save_checkpoint
-from repro.nano.model import initialised
+from repro.nano import config_from_hf, load_checkpoint, save_checkpoint
+from repro.nano.model import init_model
 
 torch = pytest.importorskip("torch", reason="torch is not installed; the library's models are built with it")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
@@ -264,7 +264,9 @@ def test_greedy_generation(tmp_path):
 def test_modules_for_multi_token_prediction(depths, tmp_path):
     from transformers.modeling_layers import MtpModel
 
-    own = initialised(read(V3 | {"model_type": "deepseek_v3", "num_nextn_predict_layers": depths}), seed=3, std=0.15)
+    own = init_model(
+        config_from_hf(V3 | {"model_type": "deepseek_v3", "num_nextn_predict_layers": depths}), seed=3, std=0.15
+    )
     save_checkpoint(own, tmp_path / "saved")
     main = transformers.DeepseekV3ForCausalLM.from_pretrained(tmp_path / "saved").eval()
     main._keys_to_ignore_on_load_unexpected = [r"model\.layers\.[34].*"]  # where it looks for modules: V3's 61 else

@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from repro.calc.config import architecture, model_type
-from repro.calc.parameters import mtp_parts, parts, total_parameters
+from repro.calc.param_count import mtp_parts, parts, total_parameters
 from repro.facts import load
+from repro.models.hf_config import architecture_from_hf, model_type
 
 torch = pytest.importorskip("torch", reason="torch is not installed; models are built with it to be counted")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
@@ -116,9 +116,9 @@ def by_part(config):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_part_and_the_total_to_the_last_parameter(name):
-    shape, built = architecture(MODELS[name]), by_part(MODELS[name])
-    assert {part.name: part.total for part in parts(shape) if part.total} == built
-    assert total_parameters(shape) == built.total()
+    arch, built = architecture_from_hf(MODELS[name]), by_part(MODELS[name])
+    assert {part.name: part.total for part in parts(arch) if part.total} == built
+    assert total_parameters(arch) == built.total()
 
 
 @pytest.mark.parametrize(
@@ -134,13 +134,13 @@ def test_every_part_and_the_total_to_the_last_parameter(name):
     ],
 )
 def test_the_total_is_that_of_the_published_weights(name, stored):
-    assert total_parameters(architecture(MODELS[name])) == stored
+    assert total_parameters(architecture_from_hf(MODELS[name])) == stored
 
 
 @pytest.mark.parametrize("name", ["llama_3_1_8b", "qwen2_5_72b", "mixtral_8x7b", "deepseek_v2_lite", "deepseek_v3"])
 def test_fields_left_out_mean_what_they_mean_to_the_library(name):
     bare = {field: value for field, value in MODELS[name].items() if field not in OPTIONAL}
-    assert total_parameters(architecture(bare)) == by_part(bare).total()
+    assert total_parameters(architecture_from_hf(bare)) == by_part(bare).total()
 
 
 def test_a_tied_head_is_in_no_part_of_its_own():
@@ -154,5 +154,5 @@ def test_a_module_for_multi_token_prediction_is_one_more_layer_a_projection_and_
     longer = by_part(v3 | {"num_hidden_layers": 62})
     longer.subtract(by_part(v3))
     longer.update({"projection": 2 * 7168 * 7168, "norms": 3 * 7168})
-    module = Counter({part.name: part.total for part in mtp_parts(architecture(v3))})
+    module = Counter({part.name: part.total for part in mtp_parts(architecture_from_hf(v3))})
     assert +longer == +module

@@ -2,7 +2,7 @@
 
 import pytest
 
-from repro.calc import serving, training
+from repro.calc import run_cost, serving
 from repro.calc.rounding import within_place
 from repro.facts import load
 
@@ -23,7 +23,7 @@ PRINTED = revenue(DAY["cached_input_tokens"], DAY["input_tokens"], DAY["output_t
 def test_87_072_dollars_of_rent():
     # 226.75 x 8 x 24 = 43,536 GPU hours at 2 dollars
     gpu_hours = DAY["nodes"] * DAY["gpus_per_node"] * DAY["hours"]
-    assert training.rental_usd(gpu_hours, 2) == DAY["cost_usd"] == 87_072
+    assert run_cost.rental_usd(gpu_hours, 2) == DAY["cost_usd"] == 87_072
 
 
 def test_the_prices_as_printed():

@@ -2,11 +2,11 @@
 
 import pytest
 
-from repro.calc import kv_cache, training
-from repro.calc.compute import counted_flop_per_token
-from repro.calc.config import architecture
-from repro.calc.parameters import active_parameters
+from repro.calc import kv_cache, run_cost
+from repro.calc.flops import counted_flop_per_token
+from repro.calc.param_count import active_parameters
 from repro.facts import load
+from repro.models.hf_config import architecture_from_hf
 
 FACTS = load()
 LENGTH = FACTS["deepseek_v3.sequence_length"].value
@@ -16,7 +16,7 @@ PEAK = FACTS["h800_sxm.bf16_dense_flop_per_s"].value
 
 
 def shape(name):
-    return architecture(FACTS.model(name).content)
+    return architecture_from_hf(FACTS.model(name).content)
 
 
 def cache_bytes(name):
@@ -28,7 +28,7 @@ def flop(name, *, causal=True, mtp_counted=False):
 
 
 def rate(**counted):
-    return training.flop_per_gpu_second(flop("deepseek_v3", **counted) * TOKENS_PER_DAY, GPU_HOURS_PER_DAY)
+    return run_cost.flop_per_gpu_second(flop("deepseek_v3", **counted) * TOKENS_PER_DAY, GPU_HOURS_PER_DAY)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +93,7 @@ def test_table_4_fits_without_multi_token_prediction(causal, way, printed, share
     # 250.457e9 x 272.8e9 / 86,400 / 2048 = 386.1e12, 0.29% above; 281.152e9 gives 433.5e12, 0.34% above
     assert printed < rate(causal=causal) < 1.004 * printed
     # 386.1 / 989.4 = 39.03%, 433.5 / 989.4 = 43.81%: within a tenth of a point
-    found = training.mfu(flop("deepseek_v3", causal=causal) * TOKENS_PER_DAY, GPU_HOURS_PER_DAY, PEAK)
+    found = run_cost.mfu(flop("deepseek_v3", causal=causal) * TOKENS_PER_DAY, GPU_HOURS_PER_DAY, PEAK)
     assert found == pytest.approx(share, abs=1e-3)
     assert FACTS[f"deepseek_v3.achieved_{way}_flop_per_s"].value == printed
     assert FACTS[f"deepseek_v3.mfu_{way}"].value == share
@@ -121,6 +121,6 @@ def test_table_4_a_step_of_15360_sequences_in_19_926_s_makes_272_80b_tokens_a_da
 
 def test_table_4_agrees_with_the_180k_hours_per_trillion_tokens_of_the_v3_report():
     # 2048 x 24 / 0.2728 = 180.2e3
-    hours = training.rate_from_gpu_hours(GPU_HOURS_PER_DAY, TOKENS_PER_DAY)
+    hours = run_cost.rate_from_gpu_hours(GPU_HOURS_PER_DAY, TOKENS_PER_DAY)
     assert f"{hours / 1e3:.0f}K" == "180K"
-    assert f"{training.wall_days(hours, FACTS['deepseek_v3.gpus'].value):.1f}" == "3.7"
+    assert f"{run_cost.wall_days(hours, FACTS['deepseek_v3.gpus'].value):.1f}" == "3.7"

@@ -2,12 +2,12 @@
 
 import pytest
 
-from repro.calc.config import architecture
-from repro.calc.parameters import active_parameters, total_parameters
+from repro.calc.param_count import active_parameters, total_parameters
 from repro.facts import load
+from repro.models.hf_config import architecture_from_hf
 
 FACTS = load()
-V2, LITE = (architecture(FACTS.model(name).content) for name in ("deepseek_v2", "deepseek_v2_lite"))
+V2, LITE = (architecture_from_hf(FACTS.model(name).content) for name in ("deepseek_v2", "deepseek_v2_lite"))
 BOTH = {"embedding_counted": True, "head_counted": True}
 HEAD = {"embedding_counted": False, "head_counted": True}
 NEITHER = {"embedding_counted": False, "head_counted": False}
@@ -20,10 +20,20 @@ NEITHER = {"embedding_counted": False, "head_counted": False}
 )
 def test_the_shape(shape, layers, d_model, heads, query_rank, routed, d_expert):
     attention, experts = shape.attention, shape.experts
-    assert (shape.n_layers, shape.d_model, shape.n_dense, shape.n_mtp) == (layers, d_model, 1, 0)
-    assert (attention.n_heads, attention.d_nope, attention.d_value, attention.d_rope) == (heads, 128, 128, 64)
+    assert (shape.n_layers, shape.d_model, shape.n_dense_layers, shape.n_mtp_modules) == (layers, d_model, 1, 0)
+    assert (attention.n_heads, attention.qk_nope_head_dim, attention.v_head_dim, attention.qk_rope_head_dim) == (
+        heads,
+        128,
+        128,
+        64,
+    )
     assert (attention.kv_lora_rank, attention.q_lora_rank) == (512, query_rank)
-    assert (experts.n_shared, experts.n_routed, experts.top_k, experts.d_expert) == (2, routed, 6, d_expert)
+    assert (experts.n_shared_experts, experts.n_routed_experts, experts.top_k, experts.d_expert) == (
+        2,
+        routed,
+        6,
+        d_expert,
+    )
 
 
 def test_236b_and_15_7b_in_total():

@@ -1,6 +1,6 @@
 """DeepSeek-V2 report (arXiv 2405.04434), section 3.2.3: GPU hours per trillion tokens, against DeepSeek 67B."""
 
-from repro.calc import training
+from repro.calc import run_cost
 from repro.facts import load
 
 FACTS = load()
@@ -20,4 +20,4 @@ def test_42_5_per_cent_saved():
 
 def test_the_whole_run_which_the_report_does_not_state():
     # 172,800 x 8.1 = 1,399,680
-    assert training.gpu_hours_from_rate(V2, FACTS["deepseek_v2.tokens"].value) == 1_399_680
+    assert run_cost.gpu_hours_from_rate(V2, FACTS["deepseek_v2.tokens"].value) == 1_399_680

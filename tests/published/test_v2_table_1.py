@@ -3,12 +3,12 @@
 import pytest
 
 from repro.calc import kv_cache
-from repro.calc.config import architecture
 from repro.facts import load
+from repro.models.hf_config import architecture_from_hf
 
 FACTS = load()
 V2, LITE, DENSE = (
-    architecture(FACTS.model(name).content) for name in ("deepseek_v2", "deepseek_v2_lite", "deepseek_67b")
+    architecture_from_hf(FACTS.model(name).content) for name in ("deepseek_v2", "deepseek_v2_lite", "deepseek_67b")
 )
 BITS = FACTS["deepseek_v2.cache_bits"].value
 MLA = kv_cache.elements_per_token(V2)
@@ -45,9 +45,9 @@ def test_latent_attention():
 
 def test_the_dimensions_that_the_caption_names():
     attention = V2.attention
-    assert attention.d_value == attention.d_nope == 128  # d_h
+    assert attention.v_head_dim == attention.qk_nope_head_dim == 128  # d_h
     assert attention.kv_lora_rank == 4 * 128  # d_c = 4 d_h
-    assert attention.d_rope == 128 / 2  # d_h^R = d_h / 2
+    assert attention.qk_rope_head_dim == 128 / 2  # d_h^R = d_h / 2
 
 
 def test_equal_to_2_25_groups():

@@ -2,14 +2,14 @@
 
 import pytest
 
-from repro.calc.config import architecture
-from repro.calc.memory import released_bytes
-from repro.calc.parameters import active_parameters, mtp_parts, parts, total_parameters
+from repro.calc.memory import checkpoint_bytes
+from repro.calc.param_count import active_parameters, mtp_parts, parts, total_parameters
 from repro.facts import load
+from repro.models.hf_config import architecture_from_hf
 
 FACTS = load()
 CONFIG = FACTS.model("deepseek_v3").content
-V3 = architecture(CONFIG)
+V3 = architecture_from_hf(CONFIG)
 TABLE = 129_280 * 7168  # embedding, and head: 926,679,040 each
 MODULE = sum(part.total for part in mtp_parts(V3))
 MODULE_ACTIVE = sum(part.active for part in mtp_parts(V3)) + 2 * TABLE
@@ -20,10 +20,15 @@ STORED_ELEMENTS = 684_531_386_000  # of all tensors in the weight files
 
 def test_the_shape():
     attention, experts = V3.attention, V3.experts
-    assert (V3.n_layers, V3.d_model, V3.n_dense, V3.n_mtp) == (61, 7168, 3, 1)
-    assert (attention.n_heads, attention.d_nope, attention.d_value, attention.d_rope) == (128, 128, 128, 64)
+    assert (V3.n_layers, V3.d_model, V3.n_dense_layers, V3.n_mtp_modules) == (61, 7168, 3, 1)
+    assert (attention.n_heads, attention.qk_nope_head_dim, attention.v_head_dim, attention.qk_rope_head_dim) == (
+        128,
+        128,
+        128,
+        64,
+    )
     assert (attention.kv_lora_rank, attention.q_lora_rank) == (512, 1536)
-    assert (experts.n_shared, experts.n_routed, experts.top_k, experts.d_expert) == (1, 256, 8, 2048)
+    assert (experts.n_shared_experts, experts.n_routed_experts, experts.top_k, experts.d_expert) == (1, 256, 8, 2048)
     assert CONFIG["topk_group"] == FACTS["deepseek_v3.nodes_per_token"].value == 4
 
 
@@ -33,9 +38,9 @@ def test_the_shape():
         ("layers", V3.n_layers),
         ("d_model", V3.d_model),
         ("n_heads", V3.attention.n_heads),
-        ("d_head", V3.attention.d_value),
-        ("d_head_rope", V3.attention.d_rope),
-        ("vocabulary", V3.vocabulary),
+        ("d_head", V3.attention.v_head_dim),
+        ("d_head_rope", V3.attention.qk_rope_head_dim),
+        ("vocabulary", V3.vocab_size),
     ],
 )
 def test_facts_and_configuration_agree(fact, counted):
@@ -88,7 +93,7 @@ def test_2_4b_active_of_the_module_leave_out_its_projection_too():
 
 def test_the_weight_files_hold_what_is_counted_and_headers():
     # 688,586,727,753 - 688,574,839,360 = 11,888,393, 0.0017%
-    headers = STORED_BYTES - released_bytes(V3, block=128, mtp_counted=True)
+    headers = STORED_BYTES - checkpoint_bytes(V3, block=128, mtp_counted=True)
     assert 0 < headers < 1e-4 * STORED_BYTES
 
 
@@ -112,11 +117,11 @@ def test_every_byte_but_the_headers_is_accounted_for():
     # a scaled element has 1, a scale 4, a correction bias 4 for each of 256 experts in 58 + 1 layers, all else 2
     biases = 256 * 59
     rest = STORED_ELEMENTS - SCALED - SCALES - biases
-    assert released_bytes(V3, block=128, mtp_counted=True) == SCALED + 4 * SCALES + 4 * biases + 2 * rest
+    assert checkpoint_bytes(V3, block=128, mtp_counted=True) == SCALED + 4 * SCALES + 4 * biases + 2 * rest
 
 
 def test_without_the_module_its_bytes_and_those_of_its_tables_are_saved():
     # 11.505e9 scaled elements, 0.7e6 scales, 1.853e9 of two tables and 0.105e9 of projection and gate:
     # 11.505 + 0.003 + 2 x 1.958 = 15.424 GB
-    saved = released_bytes(V3, block=128, mtp_counted=True) - released_bytes(V3, block=128, mtp_counted=False)
+    saved = checkpoint_bytes(V3, block=128, mtp_counted=True) - checkpoint_bytes(V3, block=128, mtp_counted=False)
     assert saved / 1e9 == pytest.approx(15.424, abs=5e-4)

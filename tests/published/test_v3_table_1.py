@@ -2,7 +2,7 @@
 
 import pytest
 
-from repro.calc import training
+from repro.calc import run_cost
 from repro.facts import load
 
 FACTS = load()
@@ -22,8 +22,8 @@ def test_each_column(stage, printed_hours, printed_usd):
     hours = FACTS[f"deepseek_v3.{stage}_gpu_hours"].value
     assert f"{hours / 1e3:.0f}K" == printed_hours
     decimals = len(printed_usd.strip("$M").split(".")[1])
-    assert f"${training.rental_usd(hours, PRICE) / 1e6:.{decimals}f}M" == printed_usd
-    assert training.rental_usd(hours, PRICE) == FACTS[f"deepseek_v3.{stage}_usd"].value
+    assert f"${run_cost.rental_usd(hours, PRICE) / 1e6:.{decimals}f}M" == printed_usd
+    assert run_cost.rental_usd(hours, PRICE) == FACTS[f"deepseek_v3.{stage}_usd"].value
 
 
 def test_the_stages_add_up():
@@ -34,14 +34,14 @@ def test_the_stages_add_up():
 
 def test_rate_times_tokens_is_the_first_column():
     rate, tokens = (FACTS[f"deepseek_v3.{key}"].value for key in ("gpu_hours_per_trillion_tokens", "tokens"))
-    assert training.gpu_hours_from_rate(rate, tokens) == 2_664_000
+    assert run_cost.gpu_hours_from_rate(rate, tokens) == 2_664_000
 
 
 def test_a_trillion_tokens_take_3_7_days_on_2048_gpus():
     rate, gpus = (FACTS[f"deepseek_v3.{key}"].value for key in ("gpu_hours_per_trillion_tokens", "gpus"))
-    assert f"{training.wall_days(rate, gpus):.1f}" == "3.7"
+    assert f"{run_cost.wall_days(rate, gpus):.1f}" == "3.7"
     assert FACTS["deepseek_v3.days_per_trillion_tokens"].value == 3.7
 
 
 def test_pre_training_takes_less_than_two_months():
-    assert training.wall_days(2_664_000, 2048) < 2 * 28  # even of the shortest months
+    assert run_cost.wall_days(2_664_000, 2048) < 2 * 28  # even of the shortest months

@@ -2,8 +2,8 @@
 
 import pytest
 
-from repro.calc.memory import Layout
-from repro.calc.pipeline import bubble_1f1b, bubble_dualpipe, bubble_zb1p
+from repro.calc.memory import ParallelLayout
+from repro.calc.pipeline_bubbles import bubble_1f1b, bubble_dualpipe, bubble_zb1p
 from repro.facts import load
 
 FACTS = load()
@@ -58,7 +58,7 @@ def test_dualpipe_idles_least_on_v3s_ranks_even_where_an_overlap_saves_no_time()
 
 def test_dualpipe_keeps_two_copies_of_parameters_and_activations_of_one_more_micro_batch():
     # the table's 2x and PP + 1: 17 on 16 ranks, more by 1/PP
-    layout = Layout(gpus=2048, pipeline_ranks=RANKS, expert_ranks=64, tokens_per_micro_batch=4096)
+    layout = ParallelLayout(gpus=2048, pipeline_ranks=RANKS, expert_ranks=64, tokens_per_micro_batch=4096)
     for rank in range(RANKS // 2):
         assert len(layout.stages(rank)) == 2
         assert sum(layout.in_flight(stage) for stage in layout.stages(rank)) == RANKS + 1 == 17

@@ -4,14 +4,14 @@ from collections.abc import Iterable
 from functools import partial
 
 from repro.calc.scores import Comparison, compare, tally
-from repro.claims.audit import Finding, audit_of
+from repro.claims.audit import Finding, audit
+from repro.claims.formatting import format_si
 from repro.claims.verdict import Case
-from repro.claims.words import short
 from repro.facts import Ledger
 
 NOTEBOOK = "08_benchmarks_and_context"
 V3, CLAUDE, GPT = "DeepSeek-V3", "Claude-3.5-Sonnet-1022", "GPT-4o-0513"
-audits = partial(audit_of, notebook=NOTEBOOK)
+audits = partial(audit, notebook=NOTEBOOK)
 
 
 def percentages(comparisons: Iterable[Comparison]) -> list[Comparison]:
@@ -33,7 +33,7 @@ def net(comparisons: list[Comparison], tie_points: float) -> int:
 def lost(comparisons: list[Comparison], tie_points: float) -> list[str]:
     """Return the benchmarks lost, each with its margin in points."""
     return [
-        f"{one.benchmark} by {short(-one.margin)}"
+        f"{one.benchmark} by {format_si(-one.margin)}"
         for one in comparisons
         if one.outcome(tie_points=tie_points) == "lost"
     ]
@@ -56,9 +56,9 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Finding:
         ),
         "; ".join(f"{name}: {record(pair, tie_points)}" for name, pair in pairs.items())
         + f". Lost to o1: {', '.join(losses[rivals[0]]) or 'none'}. Left out is the Codeforces rating, which repeats "
-        f"the percentile, {short(-ratings[0].margin)} below o1's. The scores are DeepSeek's, those of o1 from "
-        f"official reports; gaps up to {short(tie_points)} points count as equal, the V3 report's rule being "
-        f"{short(facts['convention.tie_points'])}.",
+        f"the percentile, {format_si(-ratings[0].margin)} below o1's. The scores are DeepSeek's, those of o1 from "
+        f"official reports; gaps up to {format_si(tie_points)} points count as equal, the V3 report's rule being "
+        f"{format_si(facts['convention.tie_points'])}.",
     )
 
 

@@ -2,12 +2,12 @@
 
 from math import ceil, floor
 
-from repro.calc import training
+from repro.calc import run_cost
 from repro.claims.audit import Finding
 from repro.claims.audits.hours import audits
+from repro.claims.formatting import format_percent, format_si, format_usd
 from repro.claims.register import load_register
 from repro.claims.verdict import Case, readings
-from repro.claims.words import percent, short, usd
 from repro.facts import Ledger
 
 
@@ -15,19 +15,19 @@ def v2_costs(
     v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float, price: float, list_price: float
 ) -> tuple[float, dict[str, float]]:
     """Return V2's GPU hours, and their rent in USD by the price that is assumed."""
-    gpu_hours = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
+    gpu_hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     prices = {
-        f"a rent of ${short(price)} per GPU hour": price,
-        f"a list price of ${short(list_price)}": list_price,
+        f"a rent of ${format_si(price)} per GPU hour": price,
+        f"a list price of ${format_si(list_price)}": list_price,
     }
-    return gpu_hours, {words: training.rental_usd(gpu_hours, rent) for words, rent in prices.items()}
+    return gpu_hours, {words: run_cost.rental_usd(gpu_hours, rent) for words, rent in prices.items()}
 
 
 def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
     """Return the least and the greatest rent, in USD per hour to the cent, at which hours round to a printed cost."""
     printed = load_register().claim(claim_id).figure("cost")
     ends = printed.value - printed.place / 2, (printed.high or printed.value) + printed.place / 2
-    low, high = (100 * training.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
+    low, high = (100 * run_cost.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
     return ceil(low) / 100, floor(high) / 100
 
 
@@ -36,9 +36,9 @@ def fraction_of_the_cost(
     facts: Ledger, *, total_gpu_hours: float, reference_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Finding:
     """R1's training and list price over those of others, as far as theirs are public."""
-    own_gpu_hours = training.rental_gpu_hours(facts["deepseek_r1.own_training_usd"], facts["price.h800_v3_report"])
-    r1 = training.rental_usd(total_gpu_hours + own_gpu_hours, price_usd_per_gpu_hour)
-    llama = training.rental_usd(reference_gpu_hours, price_usd_per_gpu_hour)
+    own_gpu_hours = run_cost.rental_gpu_hours(facts["deepseek_r1.own_training_usd"], facts["price.h800_v3_report"])
+    r1 = run_cost.rental_usd(total_gpu_hours + own_gpu_hours, price_usd_per_gpu_hour)
+    llama = run_cost.rental_usd(reference_gpu_hours, price_usd_per_gpu_hour)
     ratios = {
         "training against Llama 3.1 405B at the same rent": r1 / llama,
         "training against a third party's estimate for GPT-4": r1 / facts["gpt_4.training_usd"],
@@ -47,9 +47,9 @@ def fraction_of_the_cost(
     return Finding(
         "ratio",
         (*readings("ratio", ratios), Case("training against o1, the model that R1 is set beside", None)),
-        f"R1 is V3 and {short(own_gpu_hours)} GPU hours of its own, {usd(r1, 3)} at "
-        f"${short(price_usd_per_gpu_hour)}: "
-        + ", ".join(f"{percent(ratio)} ({what})" for what, ratio in ratios.items())
+        f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {format_usd(r1, 3)} at "
+        f"${format_si(price_usd_per_gpu_hour)}: "
+        + ", ".join(f"{format_percent(ratio)} ({what})" for what, ratio in ratios.items())
         + ". A fraction is read as less than the whole. List prices are not costs.",
         digits=3,
     )
@@ -61,13 +61,13 @@ def final_run_cost(
 ) -> Finding:
     """The rent of all three stages, and of the first alone, to the two digits that the claim prints."""
     total, alone = (
-        training.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
+        run_cost.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
     )
     return Finding(
         "USD",
         readings("cost", {"all three stages": total, "pre-training alone": alone}),
-        f"{short(total_gpu_hours)} GPU hours × ${short(price_usd_per_gpu_hour)} = {usd(total)}, which rounds to "
-        f"{usd(total, 2)}; pre-training alone costs {usd(alone)}, which rounds to {usd(alone, 2)}.",
+        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price_usd_per_gpu_hour)} = {format_usd(total)}, which rounds to "
+        f"{format_usd(total, 2)}; pre-training alone costs {format_usd(alone)}, which rounds to {format_usd(alone, 2)}.",
     )
 
 
@@ -75,12 +75,12 @@ def final_run_cost(
 def nothing_but_rent(facts: Ledger) -> Finding:
     """What is left of the reported total after the reported rent of the reported GPU hours."""
     price, total = facts["price.h800_v3_report"], facts["deepseek_v3.total_usd"]
-    rent = training.rental_usd(facts["deepseek_v3.total_gpu_hours"], price)
+    rent = run_cost.rental_usd(facts["deepseek_v3.total_gpu_hours"], price)
     half_a_place = load_register().claim("A46").figure("cost").place / 2
     return Finding(
         "USD",
         (Case("the report's own total, hours and rent", total - rent, true=abs(total - rent) <= half_a_place),),
-        f"{usd(total)} less {usd(rent)}, the rent of all GPU hours at ${short(price)}, leaves {usd(total - rent)} for "
+        f"{format_usd(total)} less {format_usd(rent)}, the rent of all GPU hours at ${format_si(price)}, leaves {format_usd(total - rent)} for "
         "machines or earlier work; section 1 of the report excludes research and ablations in words.",
     )
 
@@ -92,7 +92,7 @@ def forty_five_times(
     price_usd_per_gpu_hour: float,
 ) -> Finding:  # fmt: skip
     """V3 against every baseline for which a figure is public; the claim names none."""
-    cost = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
+    cost = run_cost.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
     by_hours = reference_gpu_hours / total_gpu_hours
     reference_size = reference_parameters * reference_tokens
     ratios = {
@@ -115,10 +115,10 @@ def forty_five_times(
         "ratio",
         readings("ratio", ratios),
         "No baseline is named. "
-        + "; ".join(f"{what}: {short(ratio, 3)}" for what, ratio in ratios.items())
-        + f". OpenAI's word for GPT-4, more than {usd(at_least)}, is a bound: more than {short(at_least / cost, 3)}. "
-        f"{short(printed)} times would need a baseline of {short(printed * total_gpu_hours, 3)} GPU hours or "
-        f"{usd(printed * cost, 3)}.",
+        + "; ".join(f"{what}: {format_si(ratio, 3)}" for what, ratio in ratios.items())
+        + f". OpenAI's word for GPT-4, more than {format_usd(at_least)}, is a bound: more than {format_si(at_least / cost, 3)}. "
+        f"{format_si(printed)} times would need a baseline of {format_si(printed * total_gpu_hours, 3)} GPU hours or "
+        f"{format_usd(printed * cost, 3)}.",
         digits=3,
     )
 
@@ -131,7 +131,7 @@ def tokens_hours_and_dollars(
     """The three figures of one sentence, for the stage that it names and for all."""
 
     def case(what: str, gpu_hours: float) -> Case:
-        cost = training.rental_usd(gpu_hours, price_usd_per_gpu_hour)
+        cost = run_cost.rental_usd(gpu_hours, price_usd_per_gpu_hour)
         return Case(what, cost, {"tokens": tokens, "gpu_hours": gpu_hours, "cost": cost})
 
     cases = (
@@ -141,20 +141,20 @@ def tokens_hours_and_dollars(
     return Finding(
         "USD",
         cases,
-        f"On {short(tokens)} tokens, all stages took {short(total_gpu_hours)} GPU hours, {usd(cases[0].value)}; "
-        f"pre-training, which saw these tokens, {short(pre_training_gpu_hours)}, {usd(cases[1].value)}.",
+        f"On {format_si(tokens)} tokens, all stages took {format_si(total_gpu_hours)} GPU hours, {format_usd(cases[0].value)}; "
+        f"pre-training, which saw these tokens, {format_si(pre_training_gpu_hours)}, {format_usd(cases[1].value)}.",
     )
 
 
 @audits("A46")
 def total_cost(facts: Ledger, *, total_gpu_hours: float, price_usd_per_gpu_hour: float) -> Finding:
     """Hours times the rent that the report assumes."""
-    total = training.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
+    total = run_cost.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
     return Finding(
         "USD",
         (Case("the stated rent", total, {"price": price_usd_per_gpu_hour, "cost": total}),),
-        f"{short(total_gpu_hours)} GPU hours × ${short(price_usd_per_gpu_hour)} = {usd(total)}. The report "
-        f"assumes ${short(facts['price.h800_v3_report'])}; DeepSeek publishes no invoice.",
+        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price_usd_per_gpu_hour)} = {format_usd(total)}. The report "
+        f"assumes ${format_si(facts['price.h800_v3_report'])}; DeepSeek publishes no invoice.",
     )
 
 
@@ -168,13 +168,13 @@ def far_below_500_million(
         v2_tokens, v2_gpu_hours_per_trillion_tokens, price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     )
     bound = load_register().claim("B01").figure("cost").value
-    break_even = training.implied_price_usd_per_gpu_hour(bound, gpu_hours)
-    below = " or ".join(short(bound / cost, 2) for cost in costs.values())
+    break_even = run_cost.implied_price_usd_per_gpu_hour(bound, gpu_hours)
+    below = " or ".join(format_si(bound / cost, 2) for cost in costs.values())
     return Finding(
         "USD",
         readings("cost", costs),
-        f"{short(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(usd(cost, 3) for cost in costs.values())}, "
-        f"{below} times less than {usd(bound)}, which would need a rent of ${short(break_even, 3)} per hour.",
+        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(format_usd(cost, 3) for cost in costs.values())}, "
+        f"{below} times less than {format_usd(bound)}, which would need a rent of ${format_si(break_even, 3)} per hour.",
         digits=3,
     )
 
@@ -192,8 +192,8 @@ def v2_two_to_five_million(
     return Finding(
         "USD",
         readings("cost", costs),
-        f"V2's report gives no cost. Its rate and tokens come to {short(gpu_hours, 3)} GPU hours of pre-training, "
-        f"{' or '.join(usd(cost, 3) for cost in costs.values())}; rents of ${short(low, 3)} to ${short(high, 3)} per "
+        f"V2's report gives no cost. Its rate and tokens come to {format_si(gpu_hours, 3)} GPU hours of pre-training, "
+        f"{' or '.join(format_usd(cost, 3) for cost in costs.values())}; rents of ${format_si(low, 3)} to ${format_si(high, 3)} per "
         "hour round into the printed range.",
         digits=3,
     )
@@ -206,7 +206,7 @@ def others_cost_tens_or_hundreds_of_millions(
     """Llama 3 70B's reported hours at two prices, and what is published of GPT-4."""
     gpu_hours = facts["llama_3_70b.gpu_hours"]
     costs = {
-        f"Llama 3 70B at ${short(price)} per GPU hour": training.rental_usd(gpu_hours, price)
+        f"Llama 3 70B at ${format_si(price)} per GPU hour": run_cost.rental_usd(gpu_hours, price)
         for price in (price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
     }
     costs["GPT-4, a third party's estimate"] = facts["gpt_4.training_usd"]
@@ -214,8 +214,8 @@ def others_cost_tens_or_hundreds_of_millions(
     return Finding(
         "USD",
         readings("cost", costs),
-        "; ".join(f"{what}: {usd(cost, 3)}" for what, cost in costs.items())
-        + f". Llama 3 70B took {short(gpu_hours)} GPU hours; OpenAI has not published those of GPT-4.",
+        "; ".join(f"{what}: {format_usd(cost, 3)}" for what, cost in costs.items())
+        + f". Llama 3 70B took {format_si(gpu_hours)} GPU hours; OpenAI has not published those of GPT-4.",
         digits=3,
     )
 
@@ -233,8 +233,8 @@ def v2_five_million(
     return Finding(
         "USD",
         readings("cost", costs),
-        f"{short(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(usd(cost, 3) for cost in costs.values())}; "
-        f"only rents of ${short(low, 3)} to ${short(high, 3)} per hour round to the printed figure. All stages of V3 "
-        f"cost {usd(facts['deepseek_v3.total_usd'])} by its report.",
+        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {' or '.join(format_usd(cost, 3) for cost in costs.values())}; "
+        f"only rents of ${format_si(low, 3)} to ${format_si(high, 3)} per hour round to the printed figure. All stages of V3 "
+        f"cost {format_usd(facts['deepseek_v3.total_usd'])} by its report.",
         digits=3,
     )

@@ -2,16 +2,16 @@
 
 from functools import partial
 
-from repro.calc import pipeline, training
-from repro.claims.audit import Finding, audit_of
-from repro.claims.models import shape
+from repro.calc import pipeline_bubbles, run_cost
+from repro.claims.audit import Finding, audit
+from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
+from repro.claims.scenarios import architecture
 from repro.claims.verdict import RIGHT_SIZE, Case, readings
-from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "06_hardware_and_serving"
-audits = partial(audit_of, notebook=NOTEBOOK)
+audits = partial(audit, notebook=NOTEBOOK)
 
 
 @audits("A06")
@@ -21,9 +21,9 @@ def two_thousand_gpus(facts: Ledger, *, gpus: int) -> Finding:
     return Finding(
         "GPUs",
         readings("gpus", {"the cluster that the report names": gpus}),
-        f"{short(gpus)} H800 GPUs, {short(gpus / per_node)} machines of {short(per_node)}; as a share of the "
-        f"{short(facts['deepseek_group.hopper_gpus'])} that a third party estimates for the group, "
-        f"{percent(gpus / facts['deepseek_group.hopper_gpus'])}.",
+        f"{format_si(gpus)} H800 GPUs, {format_si(gpus / per_node)} machines of {format_si(per_node)}; as a share of the "
+        f"{format_si(facts['deepseek_group.hopper_gpus'])} that a third party estimates for the group, "
+        f"{format_percent(gpus / facts['deepseek_group.hopper_gpus'])}.",
     )
 
 
@@ -35,23 +35,24 @@ def fewer_bubbles(
     """Idle time by table 2 of the report, and the idle share that was measured."""
     forward, backward, weight = 1.0, backward_over_forward, weight_over_forward
     bubbles = {
-        "1F1B": pipeline.bubble_1f1b(pipeline_ranks, forward, backward),
-        "ZB1P": pipeline.bubble_zb1p(pipeline_ranks, forward, backward, weight),
+        "1F1B": pipeline_bubbles.bubble_1f1b(pipeline_ranks, forward, backward),
+        "ZB1P": pipeline_bubbles.bubble_zb1p(pipeline_ranks, forward, backward, weight),
     }
-    own = pipeline.bubble_dualpipe(pipeline_ranks, backward, weight, overlapped_over_forward)
+    own = pipeline_bubbles.bubble_dualpipe(pipeline_ranks, backward, weight, overlapped_over_forward)
     # The formulas know no order of events, and turn negative where a part outlasts the whole.
     own, bubbles = max(own, 0), {name: max(idle, 0) for name, idle in bubbles.items()}
     measured = facts["deepseek_v3.step_bubble_s"] / facts["deepseek_v3.step_s"]
     return Finding(
         "forward passes of idle time",
         tuple(
-            Case(f"idle time against {name}'s {short(idle)}", own, true=own < idle) for name, idle in bubbles.items()
+            Case(f"idle time against {name}'s {format_si(idle)}", own, true=own < idle)
+            for name, idle in bubbles.items()
         ),
-        f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {short(own)} forward passes with "
+        f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {format_si(own)} forward passes with "
         "DualPipe, "
-        + ", ".join(f"{short(idle)} with {name}" for name, idle in bubbles.items())
-        + f", if a forward and a backward run together take {short(overlapped_over_forward)}; for this each rank keeps "
-        f"the parameters twice. Measured in training, idle time was {percent(measured)} of a step. That the "
+        + ", ".join(f"{format_si(idle)} with {name}" for name, idle in bubbles.items())
+        + f", if a forward and a backward run together take {format_si(overlapped_over_forward)}; for this each rank keeps "
+        f"the parameters twice. Measured in training, idle time was {format_percent(measured)} of a step. That the "
         "communication is hidden behind computation is the report's word (section 3.2.1) and the schedule's purpose; "
         "how much of it, a formula does not show.",
     )
@@ -67,10 +68,12 @@ def full_bandwidth(facts: Ledger) -> Finding:
     reached = min(published.values())
     own_node = facts["deepseek_v3.gpus_per_node"] / facts["deepseek_v3.expert_ranks"]
     wired = reached * (1 - own_node)
-    v3 = shape(facts, "deepseek_v3")
+    v3 = architecture(facts, "deepseek_v3")
     nodes = facts["deepseek_v3.nodes_per_token"]
-    sent = pipeline.expert_traffic_bytes(v3.d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2)
-    reach = pipeline.experts_per_node(facts["h800_sxm.nvlink_usable_bytes_per_s"], card)
+    sent = pipeline_bubbles.expert_traffic_bytes(
+        v3.d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2
+    )
+    reach = pipeline_bubbles.experts_per_node(facts["h800_sxm.nvlink_usable_bytes_per_s"], card)
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     return Finding(
         "share of InfiniBand bandwidth",
@@ -85,15 +88,15 @@ def full_bandwidth(facts: Ledger) -> Finding:
             ),
             Case("the kernels in the training run, of which a lower bound alone is published", None),
         ),
-        f"Over 64 GPUs dispatch reaches {percent(published['dispatch'])} and combine {percent(published['combine'])} "
-        f"of {short(card / 1e9)} GB/s, over fewer GPUs dispatch "
-        + " and ".join(f"{percent(share)} ({gpus})" for gpus, share in fewer.items())
-        + f"; of training a later paper says more than {percent(in_training)}, and that it nearly saturates the card. "
-        f"The test that these rates come from counts copies to a token's own node too, {percent(own_node)} of all on "
+        f"Over 64 GPUs dispatch reaches {format_percent(published['dispatch'])} and combine {format_percent(published['combine'])} "
+        f"of {format_si(card / 1e9)} GB/s, over fewer GPUs dispatch "
+        + " and ".join(f"{format_percent(share)} ({gpus})" for gpus, share in fewer.items())
+        + f"; of training a later paper says more than {format_percent(in_training)}, and that it nearly saturates the card. "
+        f"The test that these rates come from counts copies to a token's own node too, {format_percent(own_node)} of all on "
         "even choice. "
-        f"Full is read as within {percent(RIGHT_SIZE)}. Dispatch to at most {short(nodes)} nodes in FP8 and combine "
-        f"in BF16 move {short(sent / 1e3, 3)} KB per token and layer; {short(reach)} experts of a node are reached "
-        f"over NVLink in the time of one transfer. {short(held)} of {short(all_of_them)} multiprocessors are taken "
+        f"Full is read as within {format_percent(RIGHT_SIZE)}. Dispatch to at most {format_si(nodes)} nodes in FP8 and combine "
+        f"in BF16 move {format_si(sent / 1e3, 3)} KB per token and layer; {format_si(reach)} experts of a node are reached "
+        f"over NVLink in the time of one transfer. {format_si(held)} of {format_si(all_of_them)} multiprocessors are taken "
         "for it.",
         digits=2,
     )
@@ -107,8 +110,8 @@ def mainly_h800(facts: Ledger) -> Finding:
     return Finding(
         "of what V2's report counts",
         (Case("the GPU hours and the cluster that V2's report names", share, true=share > 0.5),),
-        f"The report counts {short(facts[keys[0]])} H800 hours per trillion tokens, and puts all its experiments on a "
-        f"cluster of H800, {short(facts[keys[1]])} to a node.",
+        f"The report counts {format_si(facts[keys[0]])} H800 hours per trillion tokens, and puts all its experiments on a "
+        f"cluster of H800, {format_si(facts[keys[1]])} to a node.",
     )
 
 
@@ -135,7 +138,7 @@ def h100_compute_slower_link(facts: Ledger) -> Finding:
             case("in every format, FP64 too", "dense BF16", "dense FP8", "FP64"),
         ),
         "H800 over H100, both SXM: "
-        + ", ".join(f"{what} {percent(ratio)}" for what, ratio in ratios.items())
+        + ", ".join(f"{what} {format_percent(ratio)}" for what, ratio in ratios.items())
         + ". FP64, which the rules cut too, is for simulation. The maker's sheet for the H800 was not read: its link "
         "is from a paper of DeepSeek's, its tensor rates are recalled, its FP64 rate is resellers'.",
         digits=2,
@@ -154,10 +157,10 @@ def fifty_thousand(facts: Ledger) -> Finding:
             *readings("gpus", {"a third party's estimate of Hopper GPUs, contested": estimate}),
             Case("DeepSeek's own word", None),
         ),
-        f"SemiAnalysis estimates {short(estimate)} Hopper GPUs, H800, H100 and H20 together, in the parent group; "
-        f"Alexandr Wang spoke of {short(of_wang)} H100 without evidence. DeepSeek's papers name {short(own)}, A100 and "
+        f"SemiAnalysis estimates {format_si(estimate)} Hopper GPUs, H800, H100 and H20 together, in the parent group; "
+        f"Alexandr Wang spoke of {format_si(of_wang)} H100 without evidence. DeepSeek's papers name {format_si(own)}, A100 and "
         "H800. The same estimate's servers come to "
-        + " or ".join(f"${short(each)}" for each in capital)
+        + " or ".join(f"${format_si(each)}" for each in capital)
         + " for each GPU, by copies of the article that differ.",
     )
 
@@ -167,15 +170,15 @@ def two_to_ten_thousand(
     facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float
 ) -> Finding:
     """The cluster of V3; V2's size is not published."""
-    hours = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
+    hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     printed = load_register().claim("B14").figure("gpus")
-    days = {size: training.wall_days(hours, size) for size in (printed.value, printed.high)}
+    days = {size: run_cost.wall_days(hours, size) for size in (printed.value, printed.high)}
     return Finding(
         "GPUs",
         (*readings("gpus", {"V3": gpus}), Case("V2", None)),
-        f"V3's report names {short(facts['deepseek_v3.gpus'])} GPUs. V2's names no number; its {short(hours, 3)} GPU "
+        f"V3's report names {format_si(facts['deepseek_v3.gpus'])} GPUs. V2's names no number; its {format_si(hours, 3)} GPU "
         "hours would take "
-        + " or ".join(f"{short(span, 2)} days on {short(size)}" for size, span in days.items())
+        + " or ".join(f"{format_si(span, 2)} days on {format_si(size)}" for size, span in days.items())
         + ".",
     )
 
@@ -183,13 +186,13 @@ def two_to_ten_thousand(
 @audits("B15")
 def five_thousand_a100(facts: Ledger) -> Finding:
     """Two sources for Fire-Flyer 2, and what its reported hours imply."""
-    implied = facts["fire_flyer_2.gpu_hours_2022"] / facts["fire_flyer_2.use_2022"] / (365 * training.HOURS_PER_DAY)
+    implied = facts["fire_flyer_2.gpu_hours_2022"] / facts["fire_flyer_2.use_2022"] / (365 * run_cost.HOURS_PER_DAY)
     paper, then = facts["fire_flyer_2.gpus"], facts["fire_flyer_2.gpus_2022"]
     return Finding(
         "GPUs",
         readings("gpus", {"an encyclopedia, for 2022": then, "its makers' paper of 2024": paper}),
-        f"The paper gives {short(paper)} A100, an encyclopedia {short(then)} during 2022. The GPU hours that the same "
-        f"article gives for 2022 need {short(implied, 2)} GPUs on average, more than the one and fewer than the other.",
+        f"The paper gives {format_si(paper)} A100, an encyclopedia {format_si(then)} during 2022. The GPU hours that the same "
+        f"article gives for 2022 need {format_si(implied, 2)} GPUs on average, more than the one and fewer than the other.",
     )
 
 
@@ -208,5 +211,5 @@ def h800_and_a100(facts: Ledger) -> Finding:
             Case("what its makers had", sum(of_the_group), true=all(of_the_group)),
         ),
         "V2's report puts all its experiments on H800. The group also had "
-        f"{short(facts['fire_flyer_2.gpus'])} A100, by another paper of its own.",
+        f"{format_si(facts['fire_flyer_2.gpus'])} A100, by another paper of its own.",
     )

@@ -2,28 +2,28 @@
 
 from functools import partial
 
-from repro.calc import training
-from repro.claims.audit import Finding, audit_of
+from repro.calc import run_cost
+from repro.claims.audit import Finding, audit
+from repro.claims.formatting import format_percent, format_si
 from repro.claims.verdict import Case, readings
-from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "02_gpu_hours_to_dollars"
-audits = partial(audit_of, notebook=NOTEBOOK)
+audits = partial(audit, notebook=NOTEBOOK)
 
 
 def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:
     """Return how many average months a cluster is busy, all its GPUs at work all the time."""
-    return training.wall_days(gpu_hours, gpus) / facts["convention.days_per_month"]
+    return run_cost.wall_days(gpu_hours, gpus) / facts["convention.days_per_month"]
 
 
 @audits("A07")
 def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, gpus: int) -> Finding:
     """Pre-training alone, and all stages, on the cluster."""
     spans = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
-    days = ", ".join(f"{short(training.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
+    days = ", ".join(f"{format_si(run_cost.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
     cases = readings("months", {what: months_on(facts, gpu_hours, gpus) for what, gpu_hours in spans.items()})
-    return Finding("months", cases, f"{short(gpus)} GPUs, always at work: {days}.", digits=3)
+    return Finding("months", cases, f"{format_si(gpus)} GPUs, always at work: {days}.", digits=3)
 
 
 @audits("A30")
@@ -42,9 +42,9 @@ def llama_against_v3(
     return Finding(
         "ratio",
         (Case("the model card's figures", ratio, figures),),
-        f"{short(reference_gpu_hours)} / {short(total_gpu_hours)} = {short(ratio)} times the GPU hours. "
-        f"The model has {short(reference_parameters)} parameters; Llama's paper puts its tokens at "
-        f"{short(facts['llama_3_1_405b.tokens_in_paper'])}.",
+        f"{format_si(reference_gpu_hours)} / {format_si(total_gpu_hours)} = {format_si(ratio)} times the GPU hours. "
+        f"The model has {format_si(reference_parameters)} parameters; Llama's paper puts its tokens at "
+        f"{format_si(facts['llama_3_1_405b.tokens_in_paper'])}.",
         digits=3,
     )
 
@@ -52,24 +52,24 @@ def llama_against_v3(
 @audits("A40")
 def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: float) -> Finding:
     """Pre-training hours over tokens."""
-    rate = training.rate_from_gpu_hours(pre_training_gpu_hours, tokens)
+    rate = run_cost.rate_from_gpu_hours(pre_training_gpu_hours, tokens)
     return Finding(
         "GPU hours per trillion tokens",
         (Case("the reported hours and tokens", rate, {"rate": rate}),),
-        f"{short(pre_training_gpu_hours)} GPU hours / {short(tokens)} tokens = {short(rate)} per trillion; the "
-        f"report states {short(facts['deepseek_v3.gpu_hours_per_trillion_tokens'])}.",
+        f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(tokens)} tokens = {format_si(rate)} per trillion; the "
+        f"report states {format_si(facts['deepseek_v3.gpu_hours_per_trillion_tokens'])}.",
     )
 
 
 @audits("A41")
 def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, tokens: float) -> Finding:
     """The rate times the tokens."""
-    gpu_hours = training.gpu_hours_from_rate(gpu_hours_per_trillion_tokens, tokens)
+    gpu_hours = run_cost.gpu_hours_from_rate(gpu_hours_per_trillion_tokens, tokens)
     return Finding(
         "GPU hours",
         (Case("the reported rate", gpu_hours, {"gpu_hours": gpu_hours}),),
-        f"{short(gpu_hours_per_trillion_tokens)} per trillion × {short(tokens)} tokens = {short(gpu_hours)} GPU hours; "
-        f"the report states {short(facts['deepseek_v3.pre_training_gpu_hours'])}.",
+        f"{format_si(gpu_hours_per_trillion_tokens)} per trillion × {format_si(tokens)} tokens = {format_si(gpu_hours)} GPU hours; "
+        f"the report states {format_si(facts['deepseek_v3.pre_training_gpu_hours'])}.",
     )
 
 
@@ -77,13 +77,13 @@ def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, t
 def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: int) -> Finding:
     """Pre-training hours over the cluster."""
     months = months_on(facts, pre_training_gpu_hours, gpus)
-    days = training.wall_days(pre_training_gpu_hours, gpus)
+    days = run_cost.wall_days(pre_training_gpu_hours, gpus)
     return Finding(
         "months",
         (Case("every GPU at work all the time", months, {"months": months, "gpus": gpus}),),
-        f"{short(pre_training_gpu_hours)} GPU hours / {short(gpus)} GPUs = {short(days, 3)} days or {short(months, 3)} "
+        f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(gpus)} GPUs = {format_si(days, 3)} days or {format_si(months, 3)} "
         f"months. The report says that no rollback was needed; each per cent of idle time would add "
-        f"{short(days / 100, 2)} days.",
+        f"{format_si(days / 100, 2)} days.",
         digits=3,
     )
 
@@ -97,8 +97,8 @@ def stage_finding(facts: Ledger, stage: str, gpu_hours: float, remark: str = "")
     return Finding(
         "GPU hours",
         readings("gpu_hours", {"the stage": gpu_hours, "the total less the other stages": rest}),
-        f"Table 1 of the report states {short(stages[stage])}; its total less the other two stages is "
-        f"{short(rest)}.{remark}",
+        f"Table 1 of the report states {format_si(stages[stage])}; its total less the other two stages is "
+        f"{format_si(rest)}.{remark}",
     )
 
 
@@ -126,8 +126,8 @@ def sum_of_stages(
     return Finding(
         "GPU hours",
         (Case("the three stages", total, {"gpu_hours": total}),),
-        f"{' + '.join(short(stage) for stage in stages)} = {short(total)} GPU hours, "
-        f"{percent(pre_training_gpu_hours / total)} of them pre-training.",
+        f"{' + '.join(format_si(stage) for stage in stages)} = {format_si(total)} GPU hours, "
+        f"{format_percent(pre_training_gpu_hours / total)} of them pre-training.",
     )
 
 
@@ -137,7 +137,7 @@ def whose_hours(
     v2_gpu_hours_per_trillion_tokens: float,
 ) -> Finding:  # fmt: skip
     """The printed range against V3, V2 and both together."""
-    v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
+    v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     values = {
         "V3, all stages": total_gpu_hours,
         "V3, pre-training alone": pre_training_gpu_hours,
@@ -147,9 +147,9 @@ def whose_hours(
     return Finding(
         "GPU hours",
         readings("gpu_hours", values),
-        "; ".join(f"{what}: {short(gpu_hours, 3)}" for what, gpu_hours in values.items())
-        + f". V2's report states no total, and nothing of later stages; {short(v2_gpu_hours_per_trillion_tokens)} per "
-        f"trillion × {short(v2_tokens)} tokens give its pre-training.",
+        "; ".join(f"{what}: {format_si(gpu_hours, 3)}" for what, gpu_hours in values.items())
+        + f". V2's report states no total, and nothing of later stages; {format_si(v2_gpu_hours_per_trillion_tokens)} per "
+        f"trillion × {format_si(v2_tokens)} tokens give its pre-training.",
         digits=3,
     )
 
@@ -157,13 +157,13 @@ def whose_hours(
 @audits("B07")
 def tokens_in_that_time(facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float) -> Finding:
     """V2's tokens; the hours that the page sets beside them are another model's."""
-    v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
+    v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     return Finding(
         "tokens",
         readings("tokens", {"V2's pre-training": v2_tokens}),
-        f"V2's report gives {short(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them is "
-        f"V3's, {short(facts['deepseek_v3.total_gpu_hours'])} GPU hours, an error of the line before; at V2's rate "
-        f"they took {short(v2, 3)}.",
+        f"V2's report gives {format_si(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them is "
+        f"V3's, {format_si(facts['deepseek_v3.total_gpu_hours'])} GPU hours, an error of the line before; at V2's rate "
+        f"they took {format_si(v2, 3)}.",
     )
 
 
@@ -173,13 +173,13 @@ def v2_hours(
     total_gpu_hours: float,
 ) -> Finding:  # fmt: skip
     """V2's reported rate times its tokens, beside V3's hours."""
-    v2 = training.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
+    v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     return Finding(
         "GPU hours",
         readings("gpu_hours", {"V2's pre-training by its reported rate": v2}),
-        f"{short(v2_gpu_hours_per_trillion_tokens)} per trillion × {short(v2_tokens)} tokens = {short(v2, 3)} GPU "
+        f"{format_si(v2_gpu_hours_per_trillion_tokens)} per trillion × {format_si(v2_tokens)} tokens = {format_si(v2, 3)} GPU "
         f"hours of pre-training; what V2's later stages took is not published. V3's pre-training took "
-        f"{short(pre_training_gpu_hours)}, {short(pre_training_gpu_hours / v2, 3)} times as many, and all its stages "
-        f"{short(total_gpu_hours)}.",
+        f"{format_si(pre_training_gpu_hours)}, {format_si(pre_training_gpu_hours / v2, 3)} times as many, and all its stages "
+        f"{format_si(total_gpu_hours)}.",
         digits=3,
     )

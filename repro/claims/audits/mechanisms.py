@@ -1,13 +1,13 @@
 """Claims about balancing and multi-token prediction, whose mechanisms run at toy size: notebooks 12 and 13."""
 
 from repro.calc import serving
-from repro.calc.compute import multiplied_parameters
+from repro.calc.flops import matmul_parameters
 from repro.calc.scores import compare
-from repro.claims.audit import Finding, audit_of
+from repro.claims.audit import Finding, audit
 from repro.claims.audits.benchmarks import lost, net, percentages, record
-from repro.claims.models import shape
+from repro.claims.formatting import format_percent, format_si
+from repro.claims.scenarios import architecture
 from repro.claims.verdict import Case, readings
-from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 DOMAINS = ("wikipedia", "github", "mathematics")  # whose loads V3's report draws
@@ -15,12 +15,12 @@ DOMAINS = ("wikipedia", "github", "mathematics")  # whose loads V3's report draw
 
 def draft_share(facts: Ledger) -> float:
     """Return the parameters that V3's module multiplies for a draft, as a share of those of a token."""
-    v3 = shape(facts, "deepseek_v3")
-    main = multiplied_parameters(v3, mtp_counted=False)
-    return multiplied_parameters(v3, mtp_counted=True) / main - 1
+    v3 = architecture(facts, "deepseek_v3")
+    main = matmul_parameters(v3, mtp_counted=False)
+    return matmul_parameters(v3, mtp_counted=True) / main - 1
 
 
-@audit_of("A13", notebook="13_multi_token_prediction")
+@audit("A13", notebook="13_multi_token_prediction")
 def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
     """The reported speed-up, the bound from acceptance and the cost of a draft, and what others measured."""
     draft = draft_share(facts)
@@ -33,8 +33,8 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
             "speedup",
             {
                 "tokens per second, as reported": facts["mtp.speedup"],
-                f"tokens a pass of the main model, from an acceptance of {percent(acceptance)}": bound,
-                f"from the same, a draft at its share of the parameters, {percent(draft)}": computed,
+                f"tokens a pass of the main model, from an acceptance of {format_percent(acceptance)}": bound,
+                f"from the same, a draft at its share of the parameters, {format_percent(draft)}": computed,
                 "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
                 "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
                 "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
@@ -44,17 +44,17 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
                 ],
             },
         ),
-        f"One drafted token accepted {percent(acceptance)} of the time gives {short(bound, 3)} tokens a step, "
-        f"{short(computed, 3)} with the draft's work counted; the report states {short(facts['mtp.speedup'])}. One "
+        f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a step, "
+        f"{format_si(computed, 3)} with the draft's work counted; the report states {format_si(facts['mtp.speedup'])}. One "
         "draft a step can at most double, with every draft accepted and none costing anything; chained drafts, "
         "which the report does not use, did more for one user. Measured gains shrink as more are served. AMD's "
-        f"{short(least)} to {short(most)} for 64 users down to one loosen acceptance, which changes what is generated, "
+        f"{format_si(least)} to {format_si(most)} for 64 users down to one loosen acceptance, which changes what is generated, "
         "and are left out.",
         digits=3,
     )
 
 
-@audit_of("A21", notebook="12_load_balancing")
+@audit("A21", notebook="12_load_balancing")
 def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
     """Loss-free balancing against two auxiliary losses in scores, and the balance on one kind of text alone."""
     rows = facts.table("v3_table_5")
@@ -87,9 +87,9 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
         + f". Lost: {', '.join(losses) or 'none'}. The biases were published on "
         f"{facts.date('balancing.paper_1b_loss_free_maxvio')}, by DeepSeek; routing without such a loss is older, as "
         "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a batch-wise "
-        f"loss ends {short(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own "
-        f"paper reports an imbalance of {short(after)} against {short(before)}; on one kind of text alone, read off "
-        f"figure 10 of V3's report, it is {', '.join(map(short, uneven['loss_free']))} against "
-        f"{', '.join(map(short, uneven['loss_based']))}. V3 keeps a sequence-wise loss of weight {short(weight)}, and "
+        f"loss ends {format_si(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own "
+        f"paper reports an imbalance of {format_si(after)} against {format_si(before)}; on one kind of text alone, read off "
+        f"figure 10 of V3's report, it is {', '.join(map(format_si, uneven['loss_free']))} against "
+        f"{', '.join(map(format_si, uneven['loss_based']))}. V3 keeps a sequence-wise loss of weight {format_si(weight)}, and "
         "copies of busy experts in serving.",
     )

@@ -4,15 +4,15 @@ from collections.abc import Mapping
 from functools import partial
 
 from repro.calc import memory
-from repro.claims.audit import Finding, audit_of
-from repro.claims.models import shape
+from repro.claims.audit import Finding, audit
+from repro.claims.formatting import format_percent, format_si
+from repro.claims.scenarios import architecture
 from repro.claims.verdict import Case
-from repro.claims.words import percent, short
 from repro.facts import Ledger
 
 NOTEBOOK = "05_precision_and_memory"
 GB = 1e9
-audits = partial(audit_of, notebook=NOTEBOOK)
+audits = partial(audit, notebook=NOTEBOOK)
 
 
 def state_bytes(facts: Ledger, scheme: str) -> float:
@@ -20,18 +20,18 @@ def state_bytes(facts: Ledger, scheme: str) -> float:
     return memory.state_bytes_per_parameter(facts.under(f"bytes.{scheme}"))
 
 
-def kept(facts: Ledger, *, bits: float, attention_output_bits: float, recomputed: bool) -> memory.Kept:
+def kept(facts: Ledger, *, bits: float, attention_output_bits: float, recomputed: bool) -> memory.ActivationBytes:
     """Return what a token leaves in a layer of V3, stored in so many bits, with or without computing parts again."""
     scale = memory.FP32_BYTES / facts["fp8.block"] if bits == facts["fp8.bits"] else 0
-    return memory.kept_for_backward(
-        shape(facts, "deepseek_v3"),
+    return memory.activation_bytes(
+        architecture(facts, "deepseek_v3"),
         bytes_per_element=bits / memory.BITS_PER_BYTE + scale,
         attention_output_bytes=attention_output_bits / memory.BITS_PER_BYTE,
         recomputed=recomputed,
     )
 
 
-def kept_by_scheme(facts: Ledger) -> dict[str, memory.Kept]:
+def kept_by_scheme(facts: Ledger) -> dict[str, memory.ActivationBytes]:
     """Return what a token leaves in a layer of V3 by its own scheme, and in BF16 with and without computing again."""
     fp8, half, attention = facts["fp8.bits"], facts["half_precision.bits"], facts["fp8.attention_output_bits"]
     return {
@@ -41,10 +41,10 @@ def kept_by_scheme(facts: Ledger) -> dict[str, memory.Kept]:
     }
 
 
-def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.Layout:
+def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.ParallelLayout:
     """Return how V3's training is spread over GPUs, by its report; on fewer GPUs, over as many as there are."""
     ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus // 2 * 2) or 1  # two to a pair of stages
-    return memory.Layout(
+    return memory.ParallelLayout(
         gpus=gpus,
         pipeline_ranks=ranks,
         expert_ranks=min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks),
@@ -59,7 +59,7 @@ def fullest_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str)
     """
     layout = v3_layout(facts, gpus, tokens_per_micro_batch)
     scheme = facts.under("bytes.v3" if way == "V3's scheme" else "bytes.bf16_mixed")
-    return memory.fullest_gpu_bytes(shape(facts, "deepseek_v3"), layout, scheme, kept_by_scheme(facts)[way])
+    return memory.peak_memory_gpu(architecture(facts, "deepseek_v3"), layout, scheme, kept_by_scheme(facts)[way])
 
 
 @audits("A11")
@@ -78,10 +78,10 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Finding:
             case("operands of the matrix products, against the 16 bits usual before", fp8, half),
             case("all that training keeps per parameter, against FP32", own, all_fp32),
         ),
-        f"Operands shrink from {short(half)} bits, which large runs used before, to {short(fp8)}. Master weights and "
-        f"gradients stay in {short(single)} bits and the moments of the optimiser in {short(half)}: "
-        f"{short(own / 8)} bytes per parameter, against {short(usual / 8)} in BF16 mixed precision and "
-        f"{short(all_fp32 / 8)} all in FP32, {percent(1 - own / all_fp32)} less.",
+        f"Operands shrink from {format_si(half)} bits, which large runs used before, to {format_si(fp8)}. Master weights and "
+        f"gradients stay in {format_si(single)} bits and the moments of the optimiser in {format_si(half)}: "
+        f"{format_si(own / 8)} bytes per parameter, against {format_si(usual / 8)} in BF16 mixed precision and "
+        f"{format_si(all_fp32 / 8)} all in FP32, {format_percent(1 - own / all_fp32)} less.",
     )
 
 
@@ -109,9 +109,9 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Finding:
             Case("memory, and the time of the whole run against the same run in BF16", None),
         ),
         "FP8 over BF16, all else equal: "
-        + ", ".join(f"{what} {percent(ratio)}" for what, ratio in ratios.items())
-        + f"; the value is the highest. V3's whole scheme, with moments in BF16, keeps {short(own)} bytes per "
-        f"parameter against {short(state_bytes(facts, 'bf16_mixed'))}. What gets faster is matrix products of linear "
+        + ", ".join(f"{what} {format_percent(ratio)}" for what, ratio in ratios.items())
+        + f"; the value is the highest. V3's whole scheme, with moments in BF16, keeps {format_si(own)} bytes per "
+        f"parameter against {format_si(state_bytes(facts, 'bf16_mixed'))}. What gets faster is matrix products of linear "
         "layers and dispatch between nodes; DeepSeek has published no run of V3 in BF16 to compare.",
         digits=3,
     )
@@ -131,10 +131,10 @@ def up_to_half(facts: Ledger) -> Finding:
     return Finding(
         "% less",
         tuple(Case(what, 100 * cut, {"reduction": 100 * cut}) for what, cut in cuts.items()),
-        f"Weights in the products shrink by {percent(1 - fp8 / half)} against 16 bits and {percent(1 - fp8 / single)} "
-        f"against 32; a stored activation with its share of a scale by {percent(1 - scaled / half)} and "
-        f"{percent(1 - scaled / single)}. All that training keeps per parameter shrinks from {short(usual)} to "
-        f"{short(own)} bytes, {percent(1 - own / usual)}, most of it by moments in BF16.",
+        f"Weights in the products shrink by {format_percent(1 - fp8 / half)} against 16 bits and {format_percent(1 - fp8 / single)} "
+        f"against 32; a stored activation with its share of a scale by {format_percent(1 - scaled / half)} and "
+        f"{format_percent(1 - scaled / single)}. All that training keeps per parameter shrinks from {format_si(usual)} to "
+        f"{format_si(own)} bytes, {format_percent(1 - own / usual)}, most of it by moments in BF16.",
         digits=3,
     )
 
@@ -152,10 +152,10 @@ def accuracy_kept(facts: Ledger) -> Finding:
             Case("the loss of the worse of two smaller models, on average", mean, true=mean < counted),
             Case("V3 itself against a copy trained in BF16", None),
         ),
-        f"The report puts the gap below {percent(bound)} on models of 16B and 230B parameters; read off its figure 10 "
-        f"it is {percent(mean)} on average at 16B and about nothing at 230B. It counts {percent(counted)} as a gain "
+        f"The report puts the gap below {format_percent(bound)} on models of 16B and 230B parameters; read off its figure 10 "
+        f"it is {format_percent(mean)} on average at 16B and about nothing at 230B. It counts {format_percent(counted)} as a gain "
         "when it compares ways of balancing. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
-        f"{short(additions)} additions of limited precision.",
+        f"{format_si(additions)} additions of limited precision.",
         digits=2,
     )
 
@@ -167,18 +167,18 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
     rank, held = fullest_gpu(facts, gpus, tokens_per_micro_batch, "V3's scheme")
     _, plain = fullest_gpu(facts, gpus, tokens_per_micro_batch, "BF16, nothing computed again")
     with_savings, without = sum(held.values()), sum(plain.values())
-    listed = ", ".join(f"{what} {short(size / GB, 3)}" for what, size in held.items() if size)
+    listed = ", ".join(f"{what} {format_si(size / GB, 3)}" for what, size in held.items() if size)
     return Finding(
         "GB on the fullest GPU",
         (
             Case(
-                f"the report's layout, micro-batches of {short(tokens_per_micro_batch)} tokens",
+                f"the report's layout, micro-batches of {format_si(tokens_per_micro_batch)} tokens",
                 with_savings / GB,
                 true=with_savings <= room < without,
             ),
         ),
-        f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {short(with_savings / GB, 3)} of "
-        f"{short(room / GB)} GB, and {short(without / GB, 3)} GB in BF16 with nothing computed again. Layers are "
+        f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {format_si(with_savings / GB, 3)} of "
+        f"{format_si(room / GB)} GB, and {format_si(without / GB, 3)} GB in BF16 with nothing computed again. Layers are "
         "taken as spread evenly; buffers for communication are left out. A later paper adds that tensor parallelism "
         "would have been slow over the H800's reduced links.",
         digits=3,

@@ -1,11 +1,11 @@
 """Claims about running the models: speed, memory, price: notebook 06."""
 
-from repro.calc import memory, parameters, serving
+from repro.calc import memory, param_count, serving
 from repro.claims.audit import Finding
 from repro.claims.audits.hardware import audits
-from repro.claims.models import shape
+from repro.claims.formatting import format_si
+from repro.claims.scenarios import architecture
 from repro.claims.verdict import Case
-from repro.claims.words import short
 from repro.facts import Ledger
 
 GB = 1e9
@@ -21,26 +21,27 @@ SMALL = ("llama_3_8b", "gemma_7b")
 @audits("A14")
 def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
     """Bytes of V3's weights over the memory of a consumer card, a desktop and a workstation; and what an expert is."""
-    v3 = shape(facts, "deepseek_v3")
-    total, four_bits = parameters.total_parameters(v3), facts["consumer_server.weight_bits"]
+    v3 = architecture(facts, "deepseek_v3")
+    total, four_bits = param_count.total_parameters(v3), facts["consumer_server.weight_bits"]
     stored, small = (memory.weights_bytes(total, bits_per_parameter=bits) for bits in (weight_bits, four_bits))
     machines = {
         "one consumer card, weights of the bits assumed": stored / facts["rtx_5090.memory_bytes"],
-        f"one consumer card, {short(four_bits)}-bit weights": small / facts["rtx_5090.memory_bytes"],
-        f"a desktop's memory, {short(four_bits)}-bit weights": small / facts["desktop_ddr5.memory_bytes"],
-        f"a workstation of 512 GB, {short(four_bits)}-bit weights": small / facts["mac_studio_m3_ultra.memory_bytes"],
+        f"one consumer card, {format_si(four_bits)}-bit weights": small / facts["rtx_5090.memory_bytes"],
+        f"a desktop's memory, {format_si(four_bits)}-bit weights": small / facts["desktop_ddr5.memory_bytes"],
+        f"a workstation of 512 GB, {format_si(four_bits)}-bit weights": small
+        / facts["mac_studio_m3_ultra.memory_bytes"],
     }
     expert = v3.experts.expert.parameters(v3.d_model)
     touched = serving.touched_bytes_per_token(
-        parameters.active_parameters(v3, embedding_counted=False), bits_per_parameter=four_bits
+        param_count.active_parameters(v3, embedding_counted=False), bits_per_parameter=four_bits
     )
     return Finding(
         "of the memory",
         tuple(Case(what, share, true=share <= 1, worded=expert >= total) for what, share in machines.items()),
-        f"All weights, {short(stored / GB, 3)} GB at {short(weight_bits)} bits or {short(small / GB, 3)} GB at "
-        f"{short(four_bits)}, must be resident, since any token may choose any expert; a token touches "
-        f"{short(touched / GB, 3)} GB of the latter, and {short(facts['mac_studio_m3_ultra.tokens_per_s'])} tokens a "
-        f"second are reported of the workstation. An expert, {short(expert)} of {short(total)} parameters, is a part "
+        f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} GB at "
+        f"{format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
+        f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} tokens a "
+        f"second are reported of the workstation. An expert, {format_si(expert)} of {format_si(total)} parameters, is a part "
         "of one model and no model.",
         digits=3,
     )
@@ -60,10 +61,10 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Find
     return Finding(
         "place",
         (*cases, Case("cost of running it, against the others' costs", None)),
-        f"At ${short(facts['price.v2_input'])} and ${short(facts['price.v2_output'])} per million tokens V2 takes "
+        f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 takes "
         f"{' and '.join(told)} whose list prices in May or June 2024 were found. One of the cheapest is read as the "
-        f"cheapest quarter. At ${short(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a "
-        f"million tokens cost ${short(cost, 2)}, at {short(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
+        f"cheapest quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a "
+        f"million tokens cost ${format_si(cost, 2)}, at {format_si(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
         "67B's throughput; what others pay is not public.",
         digits=2,
     )

@@ -1,0 +1,65 @@
+"""Numbers as an explanation says them: short, with the digits that they deserve."""
+
+from math import floor, isfinite, log10
+
+from repro.calc.rounding import to_digits
+
+# Units whose values readers compare by their powers of ten.
+PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")
+
+
+def format_si(value: float, digits: int = 4) -> str:
+    """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
+
+    Args: value: in any unit. digits: significant digits kept, trailing zeros dropped.
+    Raises: OverflowError for what is not finite.
+    """
+    if not isfinite(value):
+        raise OverflowError(f"{value} cannot be told in digits")
+    if value and not 1e-4 <= abs(value) < 1e15:
+        return format_scientific(value, digits)
+    rounded = to_digits(value, digits)
+    for size, least, suffix in ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e3, 1e4, "K")):
+        if abs(rounded) >= least:
+            return f"{_plain(rounded / size, digits)}{suffix}"
+    return _plain(rounded, digits)
+
+
+def format_scientific(value: float, digits: int = 4) -> str:
+    """Return a number as 8.338e8, trailing zeros dropped."""
+    if not isfinite(value):
+        raise OverflowError(f"{value} cannot be told in digits")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{_drop_zeros(mantissa)}e{int(exponent)}"
+
+
+def format_usd(value: float, digits: int = 4) -> str:
+    """Return a sum in US dollars, such as $5.576M."""
+    return f"{'-' if value < 0 else ''}${format_si(abs(value), digits)}"
+
+
+def format_percent(share: float, digits: int = 3) -> str:
+    """Return a share as a percentage, such as 33.1%."""
+    return f"{format_si(100 * share, digits)}%"
+
+
+def format_quantity(value: float | None, unit: str, digits: int = 4) -> str:
+    """Return a recomputed value with its unit, such as $5.576M, 11.1× or 9.5%; a dash where there is none."""
+    if value is None:
+        return "—"
+    if unit == "USD":
+        return format_usd(value, digits)
+    if unit == "ratio":
+        return format_percent(value, digits) if value < 1 else f"{format_si(value, digits)}×"
+    if unit.startswith("%"):
+        return f"{format_si(value, digits)}{unit}"
+    return f"{format_scientific(value, digits) if unit in PLAIN_POWERS else format_si(value, digits)} {unit}"
+
+
+def _plain(value: float, digits: int) -> str:
+    decimals = max(0, digits - 1 - floor(log10(abs(value)))) if value else 0
+    return _drop_zeros(f"{value:,.{decimals}f}")
+
+
+def _drop_zeros(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text

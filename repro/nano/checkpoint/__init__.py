@@ -1,0 +1,1 @@
+"""Checkpoints in the published form: safetensors, names, reading and writing."""

@@ -1,0 +1,1 @@
+"""Serving: speculative decoding, and the balancer that places experts on GPUs."""

@@ -1,0 +1,1 @@
+"""Training: the loop, its optimiser, mixed precision, and toy data to train on."""

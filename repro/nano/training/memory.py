@@ -1,0 +1,86 @@
+"""Bytes of a training step, measured on the arrays that it holds: state of the parameters, and what layers keep."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.models.architecture import MultiHeadLatentAttention
+from repro.nano.model import Model
+from repro.nano.numerics.recipes import PrecisionRecipe
+from repro.nano.ops import Array
+from repro.nano.param_shapes import iter_leaves
+from repro.nano.training.mixed_precision import QuantizedWeight, cast_model
+from repro.nano.training.optimizer import AdamW, Recipe
+
+INPUTS, OUTPUT, SWIGLU = "inputs of linear layers", "attention's output", "inputs of SwiGLU"
+QKV, WEIGHTS, NORMS, GATE = "queries, keys, values", "attention's weights", "norms", "gate and dispatch"
+KINDS = (INPUTS, OUTPUT, SWIGLU, QKV, WEIGHTS, NORMS, GATE)
+
+
+def state_bytes(model: Model, batch: Array, scheme: PrecisionRecipe) -> dict[str, float]:
+    """Return the bytes that a parameter of a linear layer has in training, after one step of the optimiser.
+
+    Args: model: in float32; the step changes it. batch: tokens [B, T + 1]. scheme: to train in.
+    Returns: bytes per parameter by part; operands of products with their scales are "weights".
+    Raises: InputError for a model of another type.
+    """
+    if model.dtype != np.float32:
+        raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
+    cast = cast_model(model, scheme)
+    operands = {path: one for path, one in iter_leaves(cast.parameters) if _of(one, scheme)}
+    count = sum(np.prod(one.shape) for one in operands.values())
+    _, gradients = cast.loss_and_gradients(batch)
+    optimizer = AdamW(Recipe(steps=1, warmup_steps=0, scheme=scheme))
+    optimizer.step(model.parameters, gradients)
+    masters, found = dict(iter_leaves(model.parameters)), dict(iter_leaves(gradients))
+    return {
+        "weights": sum(one.stored.nbytes for one in operands.values()) / count,
+        "master_weights": sum(masters[path].nbytes for path in operands) / count,
+        "gradients": sum(found[path].nbytes for path in operands) / count,
+        "moments": sum(moment.nbytes for path in operands for moment in optimizer.moments[path]) / count,
+    }
+
+
+def _of(leaf: Any, scheme: PrecisionRecipe) -> bool:
+    return isinstance(leaf, QuantizedWeight) and leaf.scheme is scheme
+
+
+def activation_bytes(model: Model, tokens: Array) -> list[dict[str, float]]:
+    """Return the bytes per token that each layer keeps for its backward pass, by kind.
+
+    Args: model: with MLA; one that computes in a scheme keeps what it reads in the scheme's numbers. tokens: [B, T].
+    Raises: InputError for a model with plain attention.
+    """
+    if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
+        raise InputError("attention: must be latent, whose saved arrays are told apart here")
+    layers = []
+    for saved in model.kept_by_layer(tokens):
+        sizes, seen = dict.fromkeys(KINDS, 0.0), set()
+        for kind, one in _arrays(saved):
+            if id(one) not in seen:  # an array that two need is kept once
+                sizes[kind] += one.nbytes / tokens.size
+            seen.add(id(one))
+        layers.append(sizes)
+    return layers
+
+
+def _arrays(saved: tuple) -> Iterator[tuple[str, Any]]:
+    """Yield each array that a layer keeps, with its kind."""
+    norm_1, (x, o, _, (c, norm_q), norm_kv, (latent, q, k, v, weights)), norm_2, feed = saved
+    kinds = {INPUTS: [x, c, latent], OUTPUT: [o], QKV: [q, k, v], WEIGHTS: [weights], SWIGLU: [], GATE: []}
+    kinds[NORMS] = [*norm_1, *norm_q, *norm_kv, *norm_2]
+    if len(feed) == 2:
+        kinds[INPUTS].append(feed[0])
+        kinds[SWIGLU].append(feed[1])
+    else:
+        routing, sent, rows, kept, hidden, shared = feed
+        kinds[INPUTS].append(kept)
+        kinds[SWIGLU] += hidden.values()
+        if shared is not None:
+            kinds[INPUTS].append(shared[0])
+            kinds[SWIGLU].append(shared[1])
+        kinds[GATE] += [rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+    for kind, arrays in kinds.items():
+        yield from ((kind, one) for one in arrays if one is not None)

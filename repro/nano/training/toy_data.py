@@ -1,0 +1,103 @@
+"""A synthetic corpus: four made-up kinds of text, so that there is something for experts to specialise in.
+
+None of it is natural language, and no loss on it compares with one on real text. What makes it fit: each domain has
+regularities that a small model learns in a few hundred steps, parts that cannot be predicted, and its own characters.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from repro.errors import InputError
+from repro.nano.ops import Array
+from repro.validate import check_integer
+
+VOCABULARY = 256  # tokens are bytes
+WORDS = {
+    "who": ("the fox", "a girl", "my friend", "the old man", "one bird", "the king"),
+    "does": ("sees", "follows", "finds", "hears", "likes", "leaves"),
+    "what": ("the river", "a house", "the moon", "some bread", "a song", "the road"),
+    "when": ("today", "at night", "in may", "again", "alone", "once"),
+}
+
+
+def sums(rng: np.random.Generator) -> str:
+    """Return an addition with its result, such as 37+45=82."""
+    a, b = rng.integers(0, 100, 2)
+    return f"{a}+{b}={a + b}\n"
+
+
+def brackets(rng: np.random.Generator) -> str:
+    """Return brackets of three kinds that close in the right order, such as ([]{})."""
+    text, waiting = "", ""
+    while len(text) < 4 or (waiting and len(text) < 24):
+        if waiting and rng.random() < 0.5:
+            text, waiting = text + waiting[-1], waiting[:-1]
+        else:
+            kind = int(rng.integers(3))
+            text, waiting = text + "([{"[kind], waiting + ")]}"[kind]
+    return text + waiting[::-1] + "\n"
+
+
+def sentences(rng: np.random.Generator) -> str:
+    """Return a sentence of four parts, such as the fox finds a song at night."""
+    return " ".join(str(rng.choice(words)) for words in WORDS.values()) + ".\n"
+
+
+def copies(rng: np.random.Generator) -> str:
+    """Return a random word in capitals and the same one again, such as QXKRV:QXKRV."""
+    word = "".join(map(chr, rng.integers(ord("A"), ord("Z") + 1, rng.integers(4, 9))))
+    return f"{word}:{word}\n"
+
+
+DOMAINS: dict[str, Callable[[np.random.Generator], str]] = {
+    "sums": sums,
+    "brackets": brackets,
+    "sentences": sentences,
+    "copies": copies,
+}
+
+
+def sample_text(domain: str, length: int, rng: np.random.Generator) -> Array:
+    """Return tokens of one domain: [length].
+
+    Raises: InputError for a domain that does not exist.
+    """
+    _check_domain(domain)
+    text = ""
+    while len(text) < length:
+        text += DOMAINS[domain](rng)
+    return np.frombuffer(text[:length].encode("ascii"), np.uint8).astype(np.int64)
+
+
+def _check_domain(domain: str) -> None:
+    if domain not in DOMAINS:
+        raise InputError(f"domain = {domain!r}: must be one of: {', '.join(DOMAINS)}")
+
+
+def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[Array]:
+    """Return batches without end, each sequence of one domain, the domains in turn.
+
+    Args: batch: sequences. length: tokens of each; one more than a model reads. seed: the same one gives the same
+        batches. domains: to draw from.
+    Returns: an iterator of integers [batch, length]; sequence i is of domain i modulo their number.
+    Raises: InputError for sizes or a seed that are none, or a domain that does not exist.
+    """
+    check_integer("batch", batch)
+    check_integer("length", length)
+    check_integer("seed", seed, least=0)
+    if not domains:
+        raise InputError(f"domains = {domains!r}: must name at least one of: {', '.join(DOMAINS)}")
+    rng = np.random.default_rng(seed)
+    for domain in domains:
+        _check_domain(domain)
+    return (
+        np.stack([sample_text(domains[number % len(domains)], length, rng) for number in range(batch)])
+        for _ in itertools.repeat(None)
+    )
+
+
+def decode_text(tokens: Array) -> str:
+    """Return tokens [T] as text."""
+    return bytes(np.asarray(tokens, np.uint8)).decode("ascii", "replace")
