@@ -10,7 +10,7 @@ import pytest
 import repro
 
 PACKAGE = Path(repro.__file__).parent
-SHARED = {"repro", "repro.errors", "repro.inputs", "repro.files", "repro.machine", "repro.validate"}
+SHARED = {"repro", "repro.errors", "repro.inputs", "repro.files", "repro.machine", "repro.validate", "repro.arrays"}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "models": {"repro.models"},

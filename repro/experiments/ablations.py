@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.calc import flops, param_count
 from repro.errors import InputError
 from repro.experiments.record import Study
@@ -14,7 +15,7 @@ from repro.experiments.watch import Trace, follow
 from repro.models.architecture import Architecture, GatedFeedForward
 from repro.nano import Config, Model, Recipe, init_model, small_config, train
 from repro.nano.balance import loss_free, max_violation
-from repro.nano.ops import Array, cross_entropy
+from repro.nano.ops import cross_entropy
 from repro.nano.training.toy_data import DOMAINS
 
 HELD_OUT_SEED = 2_000_000

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.experiments.record import Study
 from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out_texts, training_texts
@@ -22,7 +23,7 @@ from repro.nano.balance import (
     v2_losses,
 )
 from repro.nano.gate import Routing
-from repro.nano.ops import Array, cross_entropy
+from repro.nano.ops import cross_entropy
 from repro.nano.training.toy_data import DOMAINS
 
 N_GROUPS, TOP_GROUPS = 4, 2  # devices of four experts each, of which a token reaches at most two

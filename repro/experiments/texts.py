@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from repro.arrays import Array
 from repro.nano import batches
-from repro.nano.ops import Array
 
 BATCH, LENGTH = 8, 65  # sequences, and tokens of each: 64 to read, 64 to predict
 SEEDS = range(5)

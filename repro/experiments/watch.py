@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.nano.balance import idle_fraction, max_violation
-from repro.nano.ops import Array
 from repro.nano.training.loop import TrainingDiverged, TrainStep
 from repro.validate import check_integer
 

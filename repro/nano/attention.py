@@ -4,9 +4,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.models.architecture import GroupedQueryAttention
-from repro.nano.ops import Array, linear, linear_backward, save_for_backward, softmax
+from repro.nano.ops import linear, linear_backward, save_for_backward, softmax
 from repro.nano.rope import Rope, apply_rope, apply_rope_backward, cos_sin_tables, softmax_scale
 
 

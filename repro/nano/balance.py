@@ -6,9 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.gate import Gate, Routing, topk_indices
-from repro.nano.ops import Array
 from repro.validate import check_number
 
 IDLE_SHARE = 0.1  # of the mean load: an expert below it counts as idle

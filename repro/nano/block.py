@@ -1,11 +1,12 @@
 """One transformer layer: attention of any kind, then a feed-forward or experts, each after a norm and added back."""
 
+from repro.arrays import Array
 from repro.models.architecture import MultiHeadLatentAttention
 from repro.nano.attention import KVCache, gqa, gqa_backward, gqa_cache
 from repro.nano.config import Config
 from repro.nano.mla import mla, mla_backward, mla_cache
 from repro.nano.moe import moe, moe_backward
-from repro.nano.ops import Array, mlp, mlp_backward, rms_norm, rms_norm_backward
+from repro.nano.ops import mlp, mlp_backward, rms_norm, rms_norm_backward
 
 
 def layer_cache(config: Config, batch: int, capacity: int, dtype: type) -> KVCache:

@@ -6,8 +6,9 @@ from typing import Literal
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.ops import Array, linear, linear_backward, sigmoid, softmax
+from repro.nano.ops import linear, linear_backward, sigmoid, softmax
 from repro.validate import check_number
 
 NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek's own code

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.models.architecture import MultiHeadLatentAttention
 from repro.nano.attention import (
     KVCache,
@@ -12,7 +13,7 @@ from repro.nano.attention import (
     scaled_dot_product_attention_backward,
     split_heads,
 )
-from repro.nano.ops import Array, bias_backward, linear, linear_backward, rms_norm, rms_norm_backward, save_for_backward
+from repro.nano.ops import bias_backward, linear, linear_backward, rms_norm, rms_norm_backward, save_for_backward
 from repro.nano.rope import Rope, apply_rope, apply_rope_backward, cos_sin_tables, softmax_scale
 
 LATENT_EPS = 1e-6  # of both latents' norms, whatever the configuration says of the others, as in DeepSeek's own code

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.attention import KVCache
 from repro.nano.balance import Balance, auxiliary_loss
@@ -14,7 +15,6 @@ from repro.nano.gate import Routing
 from repro.nano.mtp import mtp_module, mtp_module_backward
 from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.ops import (
-    Array,
     cross_entropy,
     flags_of_blas_ignored,
     linear,

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.models.architecture import MixtureOfExperts
 from repro.nano.gate import Gate, route, route_backward
 from repro.nano.ops import (
-    Array,
     linear,
     linear_backward,
     mlp,

@@ -2,10 +2,11 @@
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.nano.attention import KVCache
 from repro.nano.block import block, block_backward
 from repro.nano.config import Config
-from repro.nano.ops import Array, linear, linear_backward, rms_norm, rms_norm_backward, split_gate_up
+from repro.nano.ops import linear, linear_backward, rms_norm, rms_norm_backward, split_gate_up
 from repro.nano.ops import save_for_backward as kept
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray
+from repro.arrays import Array
+
 # BLAS kernels compute in whole vector registers and can raise the processor's "invalid" flag for lanes outside the
 # product, so that numpy warns, now and then, of products that are right (numpy's issue 24067 is one such report).
 # Entry points that multiply are decorated with this; what is no number is looked for in the results instead.

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.models.architecture import MixtureOfExperts, MultiHeadLatentAttention
 from repro.nano.config import Config
-from repro.nano.ops import Array
 
 
 def iter_leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.validate import check_number
 
-Array = np.ndarray
 LEAST_TURNS = 1e-6  # over the original context
 
 

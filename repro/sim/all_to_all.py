@@ -7,12 +7,13 @@ from statistics import NormalDist
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.calc import pipeline_bubbles
 from repro.calc.memory import BF16_BYTES
 from repro.errors import InputError
 from repro.nano.balance import max_violation
 from repro.nano.gate import Gate, select_experts
-from repro.nano.ops import Array, sigmoid, softmax
+from repro.nano.ops import sigmoid, softmax
 from repro.validate import check_integer, check_number
 
 TOKENS_AT_ONCE = 1024  # so that their scores stay in a core's cache

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from repro.arrays import Array
 from repro.nano.config import Config
-from repro.nano.ops import Array
 
 # Published names of each part of a layer; {e} is an expert, and a pair is laid in one array, one after the other.
 ATTENTION = {

@@ -10,10 +10,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError, preview, printable
 from repro.models.hf_config import Fields, read_config
 from repro.nano.checkpoint.hf_names import GATE, Place, places
-from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, Array, TensorEntry, read_entries, write_safetensors
+from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, TensorEntry, read_entries, write_safetensors
 from repro.nano.config import Config, config_from_hf, config_to_hf
 from repro.nano.model import Model
 from repro.nano.numerics.packed_weights import PackedWeight, row_scales

@@ -15,10 +15,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError, preview, printable
 from repro.files import fields_once, read_json
 
-Array = np.ndarray
 DTYPES = {"F32": np.dtype(np.float32), "BF16": np.dtype(ml_dtypes.bfloat16), "F8_E4M3": np.dtype(np.uint8)}
 LARGEST_HEADER_BYTES = 100_000_000
 MOST_AXES = 8

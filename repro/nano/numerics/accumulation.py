@@ -5,8 +5,8 @@ from typing import Literal
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.numerics.formats import Array
 from repro.nano.numerics.scaling import Quantized
 from repro.validate import check_integer
 

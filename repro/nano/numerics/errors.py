@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from repro.nano.numerics.formats import Array
+from repro.arrays import Array
 
 
 def error_measures(found: Array, exact: Array) -> dict[str, float]:

@@ -6,7 +6,7 @@ from functools import cache
 import ml_dtypes
 import numpy as np
 
-Array = np.ndarray
+from repro.arrays import Array
 
 
 @dataclass(frozen=True)

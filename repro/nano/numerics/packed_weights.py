@@ -5,9 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.nano.numerics.formats import E4M3, decode
-
-Array = np.ndarray
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.numerics.formats import Array
 
 DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]] = {
     "normal": lambda rng, size: rng.standard_normal(size),

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.numerics.formats import E4M3, Array, Format, decode, encode
+from repro.nano.numerics.formats import E4M3, Format, decode, encode
 
 LEAST_SCALE = 2.0**-126  # the smallest normal number of FP32
 WHOLE_TENSOR = (None, None)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.ops import Array
 from repro.validate import check_integer
 
 NOWHERE = -1  # pads the list of an expert's replicas where another expert has more

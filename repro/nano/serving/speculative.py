@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.attention import KVCache
 from repro.nano.block import layer_cache
 from repro.nano.model import Model
 from repro.nano.mtp import mtp_module
-from repro.nano.ops import Array, flags_of_blas_ignored, linear, softmax
+from repro.nano.ops import flags_of_blas_ignored, linear, softmax
 from repro.validate import check_integer, check_number
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.balance import update_biases
 from repro.nano.model import Loss, Model
-from repro.nano.ops import Array, cross_entropy
+from repro.nano.ops import cross_entropy
 from repro.nano.training.mixed_precision import cast_model
 from repro.nano.training.optimizer import AdamW, Recipe, clip
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.models.architecture import MultiHeadLatentAttention
 from repro.nano.model import Model
 from repro.nano.numerics.recipes import PrecisionRecipe
-from repro.nano.ops import Array
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.training.mixed_precision import QuantizedWeight, cast_model
 from repro.nano.training.optimizer import AdamW, Recipe

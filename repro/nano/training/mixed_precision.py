@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.nano.model import Model
 from repro.nano.numerics.accumulation import block_scaled_matmul
-from repro.nano.numerics.formats import Array, Format
+from repro.nano.numerics.formats import Format
 from repro.nano.numerics.recipes import BF16, PrecisionRecipe, bf16_recipe
 from repro.nano.numerics.scaling import Quantized, Tile, quantize
 from repro.nano.ops import WeightBackend

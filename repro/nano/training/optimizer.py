@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.balance import Balance
 from repro.nano.numerics.recipes import PrecisionRecipe
-from repro.nano.ops import Array
 from repro.nano.param_shapes import iter_leaves
 from repro.validate import check_integer, check_number
 

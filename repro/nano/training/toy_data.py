@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
+from repro.arrays import Array
 from repro.errors import InputError
-from repro.nano.ops import Array
 from repro.validate import check_integer
 
 VOCABULARY = 256  # tokens are bytes
