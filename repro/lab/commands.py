@@ -89,17 +89,20 @@ def facts(given: argparse.Namespace) -> None:
     chosen = list(known.values()) if given.key is None else known.under(given.key)
     if given.json:
         return print_json(
-            [{**fact.model_dump(), "reference": known.references[fact.source].model_dump()} for fact in chosen]
+            [
+                {**fact.model_dump(by_alias=True), "reference": known.references[fact.source].model_dump(by_alias=True)}
+                for fact in chosen
+            ]
         )
     if len(chosen) == 1:
-        for name, value in chosen[0].model_dump().items():
+        for name, value in chosen[0].model_dump(by_alias=True).items():
             if value != "":
                 field(name.replace("_", " "), plain(value) if name == "value" else str(value))
         reference = known.references[chosen[0].source]
-        field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
+        field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.citation}")
         return None
     rows = [
-        (fact.key, plain(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}") for fact in chosen
+        (fact.key, plain(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}") for fact in chosen
     ]
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
