@@ -7,9 +7,9 @@ from repro.claims import AuditResult, load_register, result_to_json, run_audit
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
 from repro.claims.formatting import format_quantity
+from repro.claims.locate import audit_location, cells_showing, tests_guarding
 from repro.cli.options import add_json, add_pairs, parse_pairs
 from repro.cli.printing import format_number, print_field, print_fields, print_json
-from repro.cli.trace import audit_location, cells_showing, tests_guarding
 from repro.facts import load
 
 
@@ -31,6 +31,8 @@ def run(args: argparse.Namespace) -> None:
     }
     result = run_audit(claim.id, facts, **overrides)
     data = result_to_json(result, facts) | {"trace": _trace(claim.id)}
+    for source in data["sources"]:
+        source["url"] = facts.references[source["source"]].url
     return print_json(data) if args.json else _print(result, data)
 
 
@@ -73,4 +75,4 @@ def _assumption_line(name: str, assumption: dict[str, Any]) -> str:
 def _source_lines(source: dict[str, Any]) -> list[str]:
     standing = f"{source['standing']}, read in: {source['via']}" if source["via"] else source["standing"]
     line = f"{source['key']}: {source['source']}, {source['locator']} ({standing})"
-    return [line, f"  {source['url']}"] if source.get("url") else [line]
+    return [line, source["url"]] if source["url"] else [line]

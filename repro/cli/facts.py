@@ -2,8 +2,9 @@
 
 import argparse
 
+from repro.claims.trace import assumptions_from, claims_reading, modules_reading, notebook_cells_reading
 from repro.cli.options import add_json
-from repro.cli.printing import format_number, print_field, print_json, print_table
+from repro.cli.printing import format_number, print_field, print_fields, print_json, print_table
 from repro.facts import Fact, Facts, load
 
 
@@ -19,20 +20,30 @@ def run(args: argparse.Namespace) -> None:
     chosen = list(facts.values()) if args.key is None else facts.under(args.key)
     if args.json:
         return print_json(
-            [{**fact.model_dump(), "reference": facts.references[fact.source].model_dump()} for fact in chosen]
+            [
+                {**fact.model_dump(by_alias=True), "reference": facts.references[fact.source].model_dump(by_alias=True)}
+                for fact in chosen
+            ]
         )
     if len(chosen) == 1:
         return _print_one(facts, chosen[0])
     rows = [
-        (fact.key, format_number(fact.value), fact.unit, fact.standing, f"{fact.source}, {fact.locator}")
+        (fact.key, format_number(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}")
         for fact in chosen
     ]
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
 
 def _print_one(facts: Facts, fact: Fact) -> None:
-    for name, value in fact.model_dump().items():
+    for name, value in fact.model_dump(by_alias=True).items():
         if value != "":
             print_field(name.replace("_", " "), format_number(value) if name == "value" else str(value))
     reference = facts.references[fact.source]
-    print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.where}")
+    print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.citation}")
+    if reference.url:
+        print_field("", reference.url + (f" (read {reference.accessed})" if reference.accessed else ""))
+    claims, cells = claims_reading(fact.key, facts), notebook_cells_reading(fact.key)
+    users = [f"claim {', '.join(claims)}"] if claims else []
+    users += [f"assumption {name}" for name in assumptions_from(fact.key)]
+    users += [f"notebooks/{name}.ipynb, cells {', '.join(map(str, numbers))}" for name, numbers in cells.items()]
+    print_fields("used by", [*users, *modules_reading(fact.key)])

@@ -105,7 +105,7 @@ def _find(facts: Facts, name: str) -> tuple[str, dict[str, Any], str, float | No
         return name, read_config(path), name, None
     entry = facts.model(name)
     tokens = float(facts[entry.tokens].value) if entry.tokens else None
-    return entry.title, entry.content, f"{facts.references[entry.source].where}, {entry.locator}", tokens
+    return entry.title, entry.content, f"{facts.references[entry.source].citation}, {entry.locator}", tokens
 
 
 def _path(facts: Facts, name: str) -> Path | None:

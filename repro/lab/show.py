@@ -44,7 +44,7 @@ def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
             "value": [format_quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
             "source": [fact.source for fact in rows],
             "locator": [fact.locator for fact in rows],
-            "standing": [fact.standing for fact in rows],
+            "standing": [fact.provenance for fact in rows],
         },
         index=pd.Index([fact.key for fact in rows], name="fact"),
     )
