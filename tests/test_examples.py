@@ -131,6 +131,8 @@ def test_other_configurations_and_weights_in_float32(tmp_path):
     fields = CONFIG | {"q_lora_rank": None, "routed_scaling_factor": 1.5, "n_group": 1, "topk_group": 1}
     fields |= {"rms_norm_eps": 1e-2, "first_k_dense_replace": 0, "rope_theta": 500.0}
     model = init_model(config_from_hf(fields), seed=1, std=0.1)
+    for layer in model.parameters["layers"]:
+        layer["attention"]["kv_down"] *= 0.01  # so that the epsilon of the latents' norm, always 1e-6, shows
     save_checkpoint(model, tmp_path / "plain")
     p, c = pico.load(tmp_path / "plain")
     assert "q_proj" in p["model"]["layers"]["0"]["self_attn"]
@@ -155,6 +157,24 @@ def test_a_seed_gives_the_same_sample_again_and_another_seed_another():
         return run("the fox", "--tokens", 80, "--temperature", 1, "--seed", seed).stdout
 
     assert texts(1) == texts(1) != texts(2)
+
+
+def test_a_temperature_flattens_the_distribution_that_tokens_are_drawn_from(page, monkeypatch):
+    p, c = page
+    drawn_from = []
+
+    class Rng:
+        def choice(self, count, p):
+            drawn_from.append(p)
+            return count - 1
+
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: Rng())
+    tokens = np.array([ord(character) for character in "12+34="])
+    logits = pico.forward(tokens, p, c, new_caches(c))[-1].astype(float)
+    for temperature in (0.5, 1.0, 2.0):
+        assert list(pico.generate(tokens, p, c, 1, temperature)) == [127]
+        expected = np.exp(logits / temperature) / np.exp(logits / temperature).sum()
+        assert np.abs(drawn_from[-1] - expected).max() < 1e-5
 
 
 @pytest.mark.parametrize(
