@@ -17,11 +17,18 @@ from pathlib import Path
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 from repro.errors import InputError
-from repro.nano import Recipe, batches, evaluate, load_checkpoint, save_checkpoint, train
-from repro.nano import initialised as init_model
-from repro.nano import read as config_from_hf
+from repro.nano import (
+    Recipe,
+    batches,
+    config_from_hf,
+    evaluate,
+    init_model,
+    load_checkpoint,
+    save_checkpoint,
+    train,
+)
 from repro.nano.balance import loss_free
-from repro.nano.corpus import DOMAINS
+from repro.nano.training.toy_data import DOMAINS
 
 CONFIG = {
     "model_type": "deepseek_v3",

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from repro.nano import batches, evaluate, load_checkpoint
-from repro.nano.corpus import DOMAINS, WORDS
+from repro.nano.training.toy_data import DOMAINS, WORDS
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 CHECKPOINT, PAGE = EXAMPLES / "checkpoint", EXAMPLES / "picodeepseek.py"
@@ -132,7 +132,7 @@ def test_other_configurations_and_weights_in_float32(tmp_path):
     fields |= {"rms_norm_eps": 1e-2, "first_k_dense_replace": 0, "rope_theta": 500.0}
     model = init_model(config_from_hf(fields), seed=1, std=0.1)
     for layer in model.parameters["layers"]:
-        layer["attention"]["kv_down"] *= 0.01  # so that the epsilon of the latents' norm, always 1e-6, shows
+        layer["self_attn"]["kv_a_proj_with_mqa"] *= 0.01  # so that the epsilon of the latents' norm, always 1e-6, shows
     save_checkpoint(model, tmp_path / "plain")
     p, c = pico.load(tmp_path / "plain")
     assert "q_proj" in p["model"]["layers"]["0"]["self_attn"]
