@@ -124,6 +124,8 @@ def test_where_tiles_lie():
     corners = {tile.get_gid(): tile.get_xy() for tile in axes.patches}
     assert (corners["A01"], corners["A12"], corners["A13"], corners["A25"]) == ((0, 0), (11, 0), (0, 1), (0, 2))
     assert corners["B01"] == pytest.approx((0, 3.4))
+    centres = {text.get_text(): text.get_position() for text in axes.texts}
+    assert centres == {name: pytest.approx((x + 0.92 / 2, y + 0.86 / 2)) for name, (x, y) in corners.items()}
     # The axes end just outside the tiles, 0.92 wide and 0.86 high.
     assert axes.get_xlim() == pytest.approx((-0.1, 12))
     bottom, top = axes.get_ylim()
