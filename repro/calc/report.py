@@ -1,9 +1,9 @@
-"""Everything that a configuration alone says of a model, as plain data: parameters, cache, FLOP, weights, hours."""
+"""Everything that a configuration alone says of a model, as plain data."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from repro.calc.flops import attention_over_context, counted_flop_per_token
+from repro.calc.flops import attention_flop_per_token, counted_flop_per_token
 from repro.calc.kv_cache import bytes_per_token, elements_per_token
 from repro.calc.memory import weights_bytes
 from repro.calc.param_count import Part, active_parameters, mtp_parts, parts, total_parameters
@@ -15,12 +15,15 @@ FORWARD, FORWARD_AND_BACKWARD = 2, 6
 
 
 def describe_model(arch: Architecture, *, sequence_length: int, cache_bits: float) -> dict[str, Any]:
-    """Return counts that follow from a model's shape.
+    """Return what follows from an architecture: parameters, kv_cache, train_flop_per_token and weights_bytes.
 
-    Args: arch: of the model. sequence_length: tokens, for attention over the context. cache_bits: per element of the
-        cache.
-    Returns: parameters, kv_cache, train_flop_per_token (N of 2ND and 6ND counts embedding and head; the others count
-        each matrix product and attention, without embedding) and weights_bytes, without scales.
+    N of 2ND and 6ND counts embedding and head; the counted FLOP are each matrix product and attention, without the
+    embedding. Bytes of weights leave out scales.
+
+    Args:
+        arch: the model.
+        sequence_length: tokens, for attention over the context.
+        cache_bits: per element of the cache.
     """
     total = total_parameters(arch)
     elements = elements_per_token(arch)
@@ -55,11 +58,14 @@ def train_cost_table(
     utilisation: float,
     price_usd_per_gpu_hour: float,
 ) -> dict[str, dict[str, float]]:
-    """Return GPU hours and their rent for a run, by the way its FLOP are counted.
+    """Return GPU hours and their rent for a run, {"gpu_hours": …, "usd": …}, each by way of counting FLOP.
 
-    Args: flop_per_token: by way of counting. tokens: of the run. peak_flop_per_s: of one GPU. utilisation: share of
-        that peak, in (0, 1]. price_usd_per_gpu_hour: USD.
-    Returns: {"gpu_hours": …, "usd": …}, each by way of counting.
+    Args:
+        flop_per_token: by way of counting.
+        tokens: of the run.
+        peak_flop_per_s: of one GPU.
+        utilisation: share of that peak, in (0, 1].
+        price_usd_per_gpu_hour: USD.
     """
     gpu_hours = {
         way: gpu_hours_at(flop * tokens, peak_flop_per_s, utilisation=utilisation)
@@ -81,7 +87,9 @@ def _flop(arch: Architecture, sequence_length: int) -> dict[str, float]:
         found[name] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=False)
         if arch.n_mtp_modules:
             found[f"{name}_with_mtp"] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=True)
-        found[f"of_{name}_attention"] = attention_over_context(arch, sequence_length, causal=causal, mtp_counted=False)
+        found[f"of_{name}_attention"] = attention_flop_per_token(
+            arch, sequence_length, causal=causal, mtp_counted=False
+        )
     return found
 
 
