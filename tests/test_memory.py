@@ -41,16 +41,6 @@ def test_bytes_of_a_matrix_with_a_scale_per_block(rows, columns, size):
     assert memory.block_scaled_bytes(columns, rows, block=128) == size
 
 
-def test_matrices_of_latent_attention():
-    assert memory.mla_matrices(shapes.MLA, 4) == [
-        (3, 4),  # queries down
-        (6, 3),  # and up: 2 heads x (2 + 1)
-        (6, 4),  # keys and values down, and the shared key: 5 + 1
-        (12, 5),  # and up: 2 x (2 + 4)
-        (4, 8),  # out: from 2 x 4
-    ]
-
-
 def test_bytes_of_a_released_checkpoint():
     # Scales per 2x2. Attention: 12 + 16, 18 + 24, 24 + 24, 60 + 72, 32 + 32 = 314; norms (3 + 5 + 4 + 4) x 2 = 32.
     # Dense: 3 x (20 + 24) = 132. Expert: 3 x (8 + 8) = 48. Gate: 8x4 x 2 + 8 x 4 = 96; with 9 experts 528.
@@ -78,23 +68,17 @@ def test_v3s_checkpoint():
     assert 0 < load()["deepseek_v3.released_bytes"].value - size < 2e-5 * size
 
 
-def test_state_of_mixed_precision_adam():
-    # ZeRO (arXiv 1910.02054), section 3.1: 16 bytes, FP16 weights and gradients and three copies in FP32
-    scheme = {"weights": 2, "gradients": 2, "master_weights": 4, "momentum": 4, "variance": 4}
-    assert memory.state_bytes_per_parameter(scheme) == 16
-
-
 def test_each_rank_has_a_stage_from_the_front_and_one_from_the_back():
     # V3 report, table 2: DualPipe keeps two copies of the parameters and P + 1 activations
     layout = memory.ParallelLayout(gpus=64, pipeline_ranks=4, expert_ranks=8, tokens_per_micro_batch=1)
     assert [layout.stages(rank) for rank in range(4)] == [(0, 3), (1, 2), (2, 1), (3, 0)]
     assert [layout.in_flight(stage) for stage in range(4)] == [4, 3, 2, 1]
-    assert layout.holders == 32  # of 16 GPUs per rank, those of two
+    assert layout.stage_replicas == 32  # of 16 GPUs per rank, those of two
 
 
 def test_a_single_rank_holds_the_only_stage_once():
     layout = replace(LAYOUT, pipeline_ranks=1)
-    assert (layout.stages(0), layout.in_flight(0), layout.holders) == ((0,), 1, 16)
+    assert (layout.stages(0), layout.in_flight(0), layout.stage_replicas) == ((0,), 1, 16)
 
 
 @pytest.mark.parametrize(
@@ -231,7 +215,7 @@ def test_all_gpus_together_keep_one_optimiser(n_dense_layers, n_moe_layers, n_mt
     # 4 bytes for each parameter but the norms, of 4 in two per layer, a last one, and three more per module
     norms = 4 * (2 * (n_dense_layers + n_moe_layers + n_mtp_modules) + 1 + 3 * n_mtp_modules)
     counted = total_parameters(shape, mtp_counted=True) - norms
-    assert sum(part["optimiser"] for part in held) * layout.holders == pytest.approx(4 * counted, rel=1e-9)
+    assert sum(part["optimiser"] for part in held) * layout.stage_replicas == pytest.approx(4 * counted, rel=1e-9)
     # and every rank has P + 1 activations, of each pair of stages
     in_flight = {sum(map(layout.in_flight, layout.stages(rank))) for rank in range(2 * pairs)}
     assert in_flight == {2 * pairs + 1}
@@ -246,4 +230,4 @@ def test_the_last_rank_holds_what_the_first_does():
 def test_an_odd_number_of_ranks_is_refused():
     with pytest.raises(InputError, match="pipeline_ranks = 3: must be 1 or even"):
         replace(LAYOUT, pipeline_ranks=3)
-    assert replace(LAYOUT, pipeline_ranks=1).holders == 16
+    assert replace(LAYOUT, pipeline_ranks=1).stage_replicas == 16

@@ -187,7 +187,7 @@ def activation_bytes(
         return 2 * d * BF16_BYTES + output + elements * bytes_per_element
 
     passed = moe.top_k + moe.n_shared_experts if moe else 0
-    return ActivationBytes(layer(arch.dense.d_ff, 1), layer(passed * moe.d_expert, passed) if moe else 0)
+    return ActivationBytes(layer(arch.dense.d_ff, 1), layer(passed * moe.d_expert, passed) if moe else 0.0)
 
 
 def _kept_in_stage(layers: tuple[float, float], kept: ActivationBytes) -> float:
