@@ -15,7 +15,7 @@ from repro.calc.param_count import active_parameters, mtp_parts, total_parameter
 from repro.errors import InputError
 from repro.facts import load
 from repro.models.architecture import GroupedQueryAttention, MixtureOfExperts
-from repro.models.hf import FAMILIES as KNOWN
+from repro.models.hf_config import FAMILIES as KNOWN
 from repro.models.hf_config import architecture_from_hf, model_type, read_config
 from repro.models.inventory import inventory
 

@@ -7,9 +7,7 @@ from repro.models.architecture import Architecture
 def matmul_parameters(arch: Architecture, *, mtp_counted: bool) -> int:
     """Return the parameters that matrix products multiply with each token: no embedding, norm or bias.
 
-    Args:
-        arch: the model.
-        mtp_counted: whether modules for multi-token prediction are, which training runs.
+    Modules for multi-token prediction count on request; training runs them, serving need not.
     """
     return sum(part.multiplied for part in parts(arch) + (mtp_parts(arch) if mtp_counted else []))
 
@@ -24,13 +22,8 @@ def attention_flop_per_token(
 ) -> float:
     """Return the FLOP of one token's attention over its context, which a rule per parameter leaves out.
 
-    Args:
-        arch: the model.
-        sequence_length: tokens.
-        causal: whether a token attends to itself and those before it alone, on average (sequence_length + 1) / 2.
-        mtp_counted: whether the layers of multi-token prediction are.
-        flop_per_parameter_per_token: 6 for forward and backward; an element of a key or value costs what a parameter
-            does.
+    Causally a token attends to itself and those before it, on average (sequence_length + 1) / 2. An element of a key or
+    value costs what a parameter does: 6 FLOP for forward and backward.
 
     Source: Kaplan et al. (arXiv 2001.08361), equation 2.2, with the context averaged over a causal sequence.
     """
@@ -53,10 +46,7 @@ def counted_flop_per_token(
     Softmax, norms and activations, far below a per cent, are left out.
     """
     products = flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted)
+    per_element = flop_per_parameter_per_token
     return products + attention_flop_per_token(
-        arch,
-        sequence_length,
-        causal=causal,
-        mtp_counted=mtp_counted,
-        flop_per_parameter_per_token=flop_per_parameter_per_token,
+        arch, sequence_length, causal=causal, mtp_counted=mtp_counted, flop_per_parameter_per_token=per_element
     )

@@ -18,27 +18,14 @@ def weights_bytes(parameters: float, *, bits_per_parameter: float) -> float:
 
 
 def block_scaled_bytes(rows: int, columns: int, *, block: int) -> int:
-    """Return the bytes of one FP8 matrix with an FP32 scale per square block, those at the edges whole.
-
-    Args:
-        rows, columns: of the matrix.
-        block: side of a block, 128 for DeepSeek-V3.
-
-    Source: DeepSeek-V3 repository, README_WEIGHTS.md.
-    """
+    """Return the bytes of one FP8 matrix with an FP32 scale per square block of side `block`, those at edges whole."""
     return rows * columns + FP32_BYTES * ceil(rows / block) * ceil(columns / block)
 
 
 def checkpoint_bytes(arch: Architecture, *, block: int, mtp_counted: bool) -> int:
-    """Return the bytes of a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
+    """Return the bytes of tensors in a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
 
-    Args:
-        arch: the model.
-        block: side of an FP8 block.
-        mtp_counted: whether modules for multi-token prediction are, each stored with copies of embedding and head.
-
-    Returns:
-        Bytes of the tensors; headers of the files are not counted.
+    Modules for multi-token prediction, which count on request, are stored with copies of embedding and head.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -114,39 +101,29 @@ def memory_per_gpu(
         scheme: bytes per parameter by part; "weights" and "gradients" are whole on each GPU of a stage, the rest is
             spread over them.
         kept: activations of a token.
-        rank: from 0; embedding, head, logits and the modules for multi-token prediction are on the two with the first
-            stage.
-
-    Raises:
-        ZeroDivisionError: GPUs, ranks or GPUs per expert are 0.
+        rank: from 0; the two with the first stage have embedding, head, logits and multi-token prediction.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
-    stages = layout.stages(rank)
-    dense, moe = (sum(layers) for layers in zip(*(layout.layers(arch, stage) for stage in stages), strict=True))
+    stages, tokens = layout.stages(rank), layout.tokens_per_micro_batch
+    in_stage = {stage: layout.layers(arch, stage) for stage in stages}
+    dense, moe = (sum(layers) for layers in zip(*in_stage.values(), strict=True))
     ends = 0 in stages
-    modules = arch.n_mtp_modules * ends
-    layers = {"model": ends, "dense": dense, "experts": moe, "mtp": modules}
-    tables = experts = common = 0.0
-    for row in inventory(arch):
-        elements = layers[row.block] * row.elements
-        if row.shared or row.part == "norms":
-            continue
-        if row.block == "model":
-            tables += elements
-        elif row.part == "routed experts":
-            experts += elements
-        else:
-            common += elements
-    held = experts / layout.expert_ranks + common
+    layers = {"model": ends, "dense": dense, "experts": moe, "mtp": arch.n_mtp_modules * ends}
+    rows = [row for row in inventory(arch) if not row.shared and row.part != "norms"]
+    tables = sum(ends * row.elements for row in rows if row.block == "model")
+    experts = sum(layers[row.block] * row.elements for row in rows if row.part == "routed experts")
+    total = sum(layers[row.block] * row.elements for row in rows)
+    held = experts / layout.expert_ranks + (total - experts - tables)
     spread = sum(size for part, size in scheme.items() if part not in ("weights", "gradients"))
-    waiting = sum(layout.in_flight(stage) * _kept_in_stage(layout.layers(arch, stage), kept) for stage in stages)
-    in_modules = modules * (kept.experts if arch.experts else kept.dense)
-    tokens = layout.tokens_per_micro_batch
+    waiting = sum(
+        layout.in_flight(stage) * (dense * kept.dense + moe * kept.experts) for stage, (dense, moe) in in_stage.items()
+    )
+    in_modules = layers["mtp"] * (kept.experts if arch.experts else kept.dense)
     return {
         "weights": held * scheme["weights"] + tables * BF16_BYTES,
         "gradients": (held + tables) * scheme["gradients"],
-        "optimiser": spread * (experts + common + tables) / layout.stage_replicas,
+        "optimiser": spread * total / layout.stage_replicas,
         "activations": tokens * (waiting + in_modules),
         "logits": tokens * arch.vocab_size * FP32_BYTES * (1 + arch.n_mtp_modules) * ends,
     }
@@ -167,11 +144,9 @@ def activation_bytes(
 ) -> ActivationBytes:
     """Return what one token leaves in a layer for the backward pass; the residual stream is kept twice in BF16.
 
-    Args:
-        arch: the model; plain attention keeps queries, keys and values, which have no latents to be computed from.
-        bytes_per_element: of inputs to linear layers and to SwiGLU.
-        attention_output_bytes: per element of the input to the projection after attention.
-        recomputed: whether norms, MLA's up-projections and SwiGLU's output are computed again instead of kept.
+    Inputs to linear layers and to SwiGLU take bytes_per_element, but those to the projection after attention
+    attention_output_bytes. If recomputed, norms, MLA's up-projections and SwiGLU's output are not kept but computed
+    again. Plain attention keeps queries, keys and values, as there is no latent to compute them from.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """
@@ -188,8 +163,3 @@ def activation_bytes(
 
     passed = moe.top_k + moe.n_shared_experts if moe else 0
     return ActivationBytes(layer(arch.dense.d_ff, 1), layer(passed * moe.d_expert, passed) if moe else 0.0)
-
-
-def _kept_in_stage(layers: tuple[float, float], kept: ActivationBytes) -> float:
-    dense, moe = layers
-    return dense * kept.dense + moe * kept.experts

@@ -67,10 +67,8 @@ def expert_parameters(arch: Architecture) -> int:
 def active_parameters(arch: Architecture, *, embedding_counted: bool, head_counted: bool = True) -> int:
     """Return the parameters of the main model that one token passes through, of the routed experts the chosen ones.
 
-    Args:
-        arch: the model.
-        embedding_counted: whether the embedding's table is, of which a token reads one row.
-        head_counted: whether the head is. A tied table counts once, where either is counted.
+    By convention the embedding's table, of which a token reads one row, and the head are counted or not. A tied table
+    counts once, where either is counted.
     """
     left_out = set() if embedding_counted else {"embedding"}
     if arch.tied_embeddings:

@@ -14,10 +14,7 @@ def train_flop_per_token(active_parameters: float, *, flop_per_parameter_per_tok
 
 
 def train_flop(active_parameters: float, tokens: float, *, flop_per_parameter_per_token: float) -> float:
-    """Return the training cost of a whole run, whose tokens count as often as they are seen.
-
-    Source: Kaplan et al. (arXiv 2001.08361), section 2.1.
-    """
+    """Return the training cost of a whole run by the same rule; tokens count as often as they are seen."""
     return tokens * train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
 
 

@@ -31,10 +31,8 @@ class Comparison:
 def compare(rows: Iterable[Mapping[str, str]], model: str, rival: str, areas: Iterable[str] = ()) -> list[Comparison]:
     """Return the benchmarks for which a table has both models' scores; refuses a model that the table lacks.
 
-    Args:
-        rows: of a table with the columns area, benchmark, metric and one per model.
-        model, rival: their columns.
-        areas: only these, by the beginning of their name; all where none is named.
+    Rows have the columns area, benchmark, metric and one per model. Areas are chosen by the beginning of their name,
+    all where none is named.
     """
     wanted, comparisons = tuple(areas), []
     for row in rows:

@@ -1,7 +1,10 @@
 """What serving costs and how fast memory lets it be: bytes touched, tokens, dollars, and what drafts bring."""
 
-from repro.calc.param_count import Part, mtp_parts, parts
+from collections.abc import Iterable
+from math import prod
+
 from repro.models.architecture import Architecture
+from repro.models.inventory import Tensor, inventory
 
 TOKENS_PER_PRICE = 1e6  # list prices are per million tokens
 
@@ -26,22 +29,18 @@ def usd_per_million_tokens(usd: float, tokens: float) -> float:
 def speculative_tokens_per_step(acceptance: float, drafted: int = 1) -> float:
     """Return the tokens that one step of the main model yields when it checks drafted ones: 1 + a + a² + ….
 
-    Args:
-        acceptance: chance that a drafted token is kept if the one before it is.
-        drafted: tokens per step.
+    The acceptance is the chance that a drafted token is kept if the one before it is.
 
     Source: Leviathan et al. (arXiv 2211.17192), equation 1.
     """
-    return sum(acceptance**n for n in range(drafted + 1))
+    tokens: float = sum(acceptance**n for n in range(drafted + 1))
+    return tokens
 
 
 def speculative_speedup(acceptance: float, *, draft_cost: float, drafted: int = 1) -> float:
     """Return how many times faster generation gets, the time of drafting counted.
 
-    Args:
-        acceptance: as for speculative_tokens_per_step.
-        draft_cost: time to draft one token as a share of a step of the main model, the longer check included.
-        drafted: tokens per step.
+    Drafting one token costs `draft_cost` of a step of the main model, the longer check included.
 
     Source: Leviathan et al. (arXiv 2211.17192), theorem 3.8.
     """
@@ -62,7 +61,8 @@ def acceptance_needed(speedup: float, *, draft_cost: float, drafted: int = 1) ->
 
 def expected_experts_hit(n_routed_experts: int, top_k: int, tokens: float) -> float:
     """Return how many of a layer's experts at least one token chooses, if each chooses evenly and on its own."""
-    return n_routed_experts * (1 - (1 - top_k / n_routed_experts) ** tokens)
+    missed: float = (1 - top_k / n_routed_experts) ** tokens
+    return n_routed_experts * (1 - missed)
 
 
 def parameters_read_per_step(arch: Architecture, tokens: float) -> float:
@@ -70,31 +70,23 @@ def parameters_read_per_step(arch: Architecture, tokens: float) -> float:
 
     Experts are those of expected_experts_hit. Rows of the embedding, norms and the cache are left out.
     """
-    return _read(parts(arch), arch, tokens)
+    return _read((row for row in inventory(arch) if row.block != "mtp"), tokens)
 
 
 def parameters_read_per_draft(arch: Architecture, tokens: float) -> float:
     """Return the parameters that a module reads to draft one token for each of so many, the shared head included."""
-    return _read(mtp_parts(arch), arch, tokens) / max(arch.n_mtp_modules, 1)
+    return _read((row for row in inventory(arch) if row.block == "mtp"), tokens) / max(arch.n_mtp_modules, 1)
 
 
-def _read(of: list[Part], arch: Architecture, tokens: float) -> float:
-    moe = arch.experts
-    hit = expected_experts_hit(moe.n_routed_experts, moe.top_k, tokens) / moe.n_routed_experts if moe else 0
-    return sum(
-        # A shared head has no parameters of its own, and is read all the same.
-        max(part.total, part.multiplied) * (hit if part.name == "routed experts" else 1)
-        for part in of
-        if part.name not in ("embedding", "norms")
-    )
+def _read(rows: Iterable[Tensor], tokens: float) -> float:
+    read = (row for row in rows if row.part not in ("embedding", "norms"))
+    return sum(prod(row.shape) * len(row.layers) * expected_experts_hit(row.experts, row.top_k, tokens) for row in read)
 
 
 def memory_bound_draft_cost(arch: Architecture, sequences: float) -> float:
     """Return what drafting and checking one token adds to a step as long as reading its weights takes, as a share.
 
-    Args:
-        arch: with a module for multi-token prediction.
-        sequences: decoded together, each with one draft, so that a step checks two tokens of each.
+    The module drafts one token for each of so many sequences, so that a step of the main model checks two of each.
     """
     alone = parameters_read_per_step(arch, sequences)
     return (parameters_read_per_step(arch, 2 * sequences) + parameters_read_per_draft(arch, sequences)) / alone - 1

@@ -70,22 +70,12 @@ def _must_fit(compute_s: float, overheads: Overheads) -> None:
 
 
 def compute_time(*, flop: float, flop_per_s: float, overheads: Overheads) -> float:
-    """Return the seconds of the arithmetic on the multiprocessors that are left to it.
-
-    Args:
-        flop: of one GPU and step, or of one token.
-        flop_per_s: achieved by one GPU with all multiprocessors.
-        overheads: what it does beside.
-    """
+    """Return the seconds of the arithmetic, of one GPU's step or of one token, at the rate of all multiprocessors."""
     return flop / (flop_per_s * overheads.computing_share)
 
 
 def step_breakdown(*, flop: float, flop_per_s: float, overheads: Overheads) -> dict[str, float]:
-    """Return the seconds of a step by part, which add up to it; arguments as for compute_time.
-
-    Raises:
-        InputError: more communication is hidden than there is computation to hide it.
-    """
+    """Return the seconds of a step by part, which add up to it; refuses more hidden communication than computation."""
     compute_s = compute_time(flop=flop, flop_per_s=flop_per_s, overheads=overheads)
     _must_fit(compute_s, overheads)
     busy_s = compute_s + overheads.exposed_s
@@ -110,10 +100,8 @@ def gpu_hours_per_trillion_tokens(*, flop_per_token: float, flop_per_s: float, o
 def implied_flop_per_s(*, gpu_hours_per_trillion_tokens: float, flop_per_token: float, overheads: Overheads) -> float:
     """Return the FLOP/s that a GPU must have achieved, with all multiprocessors, for a run to take so many GPU hours.
 
-    Solved, not fitted: (FLOP of a token) / (share of multiprocessors x (its time x (1 - bubble) - exposed)).
-
-    Raises:
-        InputError: idling and exposed communication alone take as long, or what is left hides too little.
+    Solved, not fitted: (FLOP of a token) / (share of multiprocessors x (its time x (1 - bubble) - exposed)). Refuses
+    hours that idling and exposed communication take alone, or that leave too little to hide the rest.
     """
     token_s = gpu_hours_per_trillion_tokens * SECONDS_PER_HOUR / TOKENS_PER_TRILLION
     left_s = token_s * (1 - overheads.bubble_share) - overheads.exposed_s

@@ -8,7 +8,6 @@ class GroupedQueryAttention:
     """Queries in groups that share a key and value head: MHA at n_kv_heads = n_heads, MQA at 1.
 
     Attributes:
-        head_dim: elements of a head's query, key and value alike.
         qkv_bias, output_bias: whether these projections add biases.
         qk_norm: whether each head's query and key pass a norm.
 
@@ -44,7 +43,6 @@ class MultiHeadLatentAttention:
 
     Attributes:
         q_lora_rank: elements of the queries' latent, None where queries are not compressed.
-        kv_lora_rank: elements of the latent of keys and values.
         qk_nope_head_dim, qk_rope_head_dim: elements of a head's query without position and with it.
         bias: whether both down-projections and the output add biases.
 

@@ -1,40 +1,53 @@
-"""Reads a model's architecture from its Hugging Face config.json; what it does not know, it names and refuses."""
+"""Reads a model's architecture from its Hugging Face config.json; what it does not know, it names and refuses.
 
-from collections.abc import Mapping
+A new family is a reader under hf/ and a row in FAMILIES.
+"""
+
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from repro.errors import InputError, preview
 from repro.files import read_json
 from repro.models.architecture import Architecture
-from repro.models.hf import FAMILIES
+from repro.models.hf.deepseek import read_deepseek_v2, read_deepseek_v3
 from repro.models.hf.fields import Fields
+from repro.models.hf.glm import read_glm4_moe_lite
+from repro.models.hf.llama import read_llama
+from repro.models.hf.mixtral import read_mixtral
+from repro.models.hf.qwen import read_qwen2, read_qwen3
+
+
+class Family(NamedTuple):
+    """A family's class in transformers, by which others of its layout name themselves too, and its reader."""
+
+    class_name: str
+    read: Callable[[Fields], Architecture]
+
+
+FAMILIES = {
+    "deepseek_v2": Family("DeepseekV2ForCausalLM", read_deepseek_v2),
+    "deepseek_v3": Family("DeepseekV3ForCausalLM", read_deepseek_v3),
+    "llama": Family("LlamaForCausalLM", read_llama),
+    "qwen2": Family("Qwen2ForCausalLM", read_qwen2),
+    "mixtral": Family("MixtralForCausalLM", read_mixtral),
+    "qwen3": Family("Qwen3ForCausalLM", read_qwen3),
+    "glm4_moe_lite": Family("Glm4MoeLiteForCausalLM", read_glm4_moe_lite),
+}
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Return the contents of a config.json, given the file or its folder.
-
-    Raises:
-        InputError: the file cannot be read, or is not a JSON object.
-    """
+    """Return the contents of a config.json, given the file or its folder."""
     return read_json(path / "config.json" if path.is_dir() else path)
 
 
 def architecture_from_hf(config: Mapping[str, Any]) -> Architecture:
-    """Return the architecture that a configuration describes.
-
-    Raises:
-        InputError: the type is not known, a field is missing or of a wrong kind, or fields contradict.
-    """
+    """Return the architecture that a configuration describes; refuses one that does not say all of it."""
     return FAMILIES[model_type(config)].read(Fields(config))
 
 
 def model_type(config: Mapping[str, Any]) -> str:
-    """Return the type that a configuration is read as, by its own name or, for a family of its own, by its class.
-
-    Raises:
-        InputError: type or class is not known, or they contradict.
-    """
+    """Return the type that a configuration is read as, by its own name or, for a family of its own, by its class."""
     name, classes, known = config.get("model_type"), config.get("architectures"), ", ".join(FAMILIES)
     if name is None and classes is None:
         inside = "; the one inside text_config is not read, give it as a file" if "text_config" in config else ""

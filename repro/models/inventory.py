@@ -2,7 +2,7 @@
 
 A model's structure is told here and nowhere else: parameter counts, FLOP, bytes of checkpoints and of GPUs, the numpy
 model's parameters and the names in published files all walk this list. A row stands for tensors that are alike, over
-all layers and all routed experts that have one: DeepSeek-V3's 46,000 tensors are 45 rows.
+all layers and all routed experts that have one: DeepSeek-V3's 46,183 tensors are 55 rows.
 """
 
 from collections.abc import Iterator
@@ -31,9 +31,7 @@ class Tensor:
         role: place within the block, the same in every family.
         name: as published, with {layer} and {expert} where there is one for each.
         shape: of one of them, [out, in] of a matrix.
-        part: what it is counted under.
-        block: where it belongs: outside the layers, to dense ones, to those with experts, or to the modules for
-            multi-token prediction.
+        block: "model" outside the layers, "dense" or "experts" within, "mtp" in modules for multi-token prediction.
         layers: indices of the layers; range(1) outside the layers.
         experts, top_k: routed experts with such a tensor each, and how many of these one token passes.
         shared: whether the weights are another tensor's: a tied head's, or copies in the modules.
@@ -124,19 +122,19 @@ def attention_shapes(attention: Attention, d_model: int) -> dict[str, Shape]:
 
 
 def _mlp_shapes(d_ff: int, d_model: int, *, bias: bool = False) -> dict[str, Shape]:
-    shapes: dict[str, Shape] = {"gate_proj.weight": (d_ff, d_model), "up_proj.weight": (d_ff, d_model)}
-    shapes["down_proj.weight"] = (d_model, d_ff)
-    biases: dict[str, Shape] = {"gate_proj.bias": (d_ff,), "up_proj.bias": (d_ff,), "down_proj.bias": (d_model,)}
-    return shapes | (biases if bias else {})
+    shapes = {"gate_proj": (d_ff, d_model), "up_proj": (d_ff, d_model), "down_proj": (d_model, d_ff)}
+    weights: dict[str, Shape] = {f"{name}.weight": shape for name, shape in shapes.items()}
+    return weights | ({f"{name}.bias": shape[:1] for name, shape in shapes.items()} if bias else {})
 
 
 def _row(
-    arch: Architecture, block: BlockName, layers: range, role: str, shape: Shape, part: PartName, **counts: int
-) -> Tensor:
+    arch: Architecture, block: BlockName, layers: range, role: str, shape: Shape, part: PartName, *, experts: int = 1,
+    top_k: int = 1,
+) -> Tensor:  # fmt: skip
     name = f"model.layers.{{layer}}.{role}"
     for theirs, own in arch.renamed:
         name = name.replace(theirs, own)
-    return Tensor(f"block.{role}" if block == "mtp" else role, name, shape, part, block, layers, **counts)
+    return Tensor(f"block.{role}" if block == "mtp" else role, name, shape, part, block, layers, experts, top_k)
 
 
 def _layer(arch: Architecture, block: BlockName, layers: range) -> Iterator[Tensor]:
@@ -154,8 +152,8 @@ def _layer(arch: Architecture, block: BlockName, layers: range) -> Iterator[Tens
     if moe.correction_bias:
         yield row("mlp.gate.e_score_correction_bias", (moe.n_routed_experts,), "gate")
     for role, shape in _mlp_shapes(moe.d_expert, d).items():
-        counts = {"experts": moe.n_routed_experts, "top_k": moe.top_k}
-        yield row(f"mlp.experts.{{expert}}.{role}", shape, "routed experts", **counts)
+        role = f"mlp.experts.{{expert}}.{role}"
+        yield row(role, shape, "routed experts", experts=moe.n_routed_experts, top_k=moe.top_k)
     if moe.n_shared_experts:  # stored as one, as wide as all of them
         for role, shape in _mlp_shapes(moe.n_shared_experts * moe.d_expert, d).items():
             yield row(f"mlp.shared_experts.{role}", shape, "shared experts")
@@ -166,13 +164,15 @@ def _mtp_module(arch: Architecture, layers: range) -> Iterator[Tensor]:
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 2.2; README_WEIGHTS.md of its repository.
     """
-    d, at = arch.d_model, "model.layers.{layer}."
-    row = partial(Tensor, block="mtp", layers=layers)
-    table = (arch.vocab_size, d)
-    yield row("embed_tokens.weight", f"{at}embed_tokens.weight", table, "embedding", shared=True)
-    yield row("hnorm.weight", f"{at}hnorm.weight", (d,), "norms")
-    yield row("enorm.weight", f"{at}enorm.weight", (d,), "norms")
-    yield row("eh_proj.weight", f"{at}eh_proj.weight", (d, 2 * d), "projection")
+    d, table = arch.d_model, (arch.vocab_size, arch.d_model)
+
+    def row(role: str, name: str, shape: Shape, part: PartName, *, shared: bool = False) -> Tensor:
+        return Tensor(role, f"model.layers.{{layer}}.{name}", shape, part, "mtp", layers, shared=shared)
+
+    yield row("embed_tokens.weight", "embed_tokens.weight", table, "embedding", shared=True)
+    yield row("hnorm.weight", "hnorm.weight", (d,), "norms")
+    yield row("enorm.weight", "enorm.weight", (d,), "norms")
+    yield row("eh_proj.weight", "eh_proj.weight", (d, 2 * d), "projection")
     yield from _layer(arch, "mtp", layers)
-    yield row("norm.weight", f"{at}shared_head.norm.weight", (d,), "norms")
-    yield row("lm_head.weight", f"{at}shared_head.head.weight", table, "head of the main model", shared=True)
+    yield row("norm.weight", "shared_head.norm.weight", (d,), "norms")
+    yield row("lm_head.weight", "shared_head.head.weight", table, "head of the main model", shared=True)

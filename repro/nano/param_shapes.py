@@ -5,7 +5,7 @@ The inventory tells what there is. Here each row finds its place by its role: pu
 """
 
 from collections.abc import Iterator
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,15 +75,11 @@ def param_shapes(config: Config) -> dict[str, Any]:
     """Return the shape of every parameter, nested as the parameters are."""
     tree: dict[str, Any] = {}
     for parameter in iter_parameters(config.arch):
-        node: Any = tree
-        for key, after in pairwise(parameter.path):
-            empty: Any = [] if isinstance(after, int) else {}
-            if isinstance(node, list) and key == len(node):
-                node.append(empty)
-            node = node[key] if isinstance(node, list) else node.setdefault(key, empty)
+        node: dict[Any, Any] = tree
+        for key in parameter.path[:-1]:
+            node = node.setdefault(key, {})
         node[parameter.path[-1]] = parameter.shape
-    tree.setdefault("mtp", [])
-    return tree
+    return tree | {blocks: list(tree.get(blocks, {}).values()) for blocks in ("layers", "mtp")}
 
 
 def init_params(tree: Any, rng: np.random.Generator, std: float, dtype: type, name: str = "") -> Any:

@@ -48,15 +48,10 @@ def _attention(fields: Fields) -> MultiHeadLatentAttention:
     check_divides(
         "num_key_value_heads", fields.count_if_given("num_key_value_heads", 1), "num_attention_heads", n_heads
     )
-    return MultiHeadLatentAttention(
-        n_heads=n_heads,
-        q_lora_rank=fields.count_or_null("q_lora_rank"),
-        kv_lora_rank=fields.count("kv_lora_rank"),
-        qk_nope_head_dim=fields.count("qk_nope_head_dim"),
-        qk_rope_head_dim=fields.count("qk_rope_head_dim"),
-        v_head_dim=fields.count("v_head_dim"),
-        bias=fields.flag("attention_bias"),
-    )
+    sizes = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+    latent, nope, rope, value = map(fields.count, sizes)
+    q_lora_rank, bias = fields.count_or_null("q_lora_rank"), fields.flag("attention_bias")
+    return MultiHeadLatentAttention(n_heads, q_lora_rank, latent, nope, rope, value, bias)
 
 
 def _experts(fields: Fields, *, correction_bias: bool) -> MixtureOfExperts:

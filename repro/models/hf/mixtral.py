@@ -4,12 +4,7 @@ from repro.models.architecture import Architecture, GatedFeedForward, MixtureOfE
 from repro.models.hf.fields import Fields, check_at_most
 from repro.models.hf.llama import read_attention
 
-RENAMED = (
-    ("mlp.", "block_sparse_moe."),
-    ("gate_proj.weight", "w1.weight"),
-    ("down_proj.weight", "w2.weight"),
-    ("up_proj.weight", "w3.weight"),
-)
+RENAMED = (("mlp.", "block_sparse_moe."), ("gate_proj.", "w1."), ("down_proj.", "w2."), ("up_proj.", "w3."))
 
 
 def read_mixtral(fields: Fields) -> Architecture:

@@ -2,8 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import reduce
-from operator import getitem
 from typing import Any
 
 from repro.arrays import Array
@@ -14,13 +12,12 @@ from repro.nano.param_shapes import iter_parameters
 
 @dataclass(frozen=True)
 class Place:
-    """Where published tensors lie in the parameters.
+    """One parameter and the published tensors in it.
 
     Attributes:
-        holder, key: the dictionary, and the key in it, whose value is a shape until it is read.
-        names: of the tensors that make it, one after the other along the rows; by expert where they are stacked.
+        holder, key: the dictionary that holds it, a shape until it is read.
+        names: of the tensors, one after the other along the rows; expert by expert where stacked.
         tensor: the first one's row in the inventory.
-        stacked: whether the first axis runs over experts.
     """
 
     holder: Any
@@ -39,16 +36,14 @@ class Place:
 
 
 def places(config: Config, tree: dict[str, Any]) -> Iterator[Place]:
-    """Yield where the tensors of each parameter are.
-
-    Args:
-        config: of the model.
-        tree: shapes, arrays or gradients, nested as the parameters are.
+    """Yield where the tensors of each parameter are, in a tree of shapes, arrays or gradients nested alike.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
-    for path, tensors, layer in (parameter for parameter in iter_parameters(config.arch)):
-        holder = reduce(getitem, path[:-1], tree)
-        if path[-1] in holder:  # selection biases have no gradient
-            names = list(zip(*(tensor.names(layer) for tensor in tensors), strict=True))
-            yield Place(holder, path[-1], names, tensors[0], "{expert}" in tensors[0].role)
+    for parameter in iter_parameters(config.arch):
+        holder: Any = tree
+        for key in parameter.path[:-1]:
+            holder = holder[key]
+        if parameter.path[-1] in holder:  # selection biases have no gradient
+            names = list(zip(*(tensor.names(parameter.layer) for tensor in parameter.tensors), strict=True))
+            yield Place(holder, parameter.path[-1], names, parameter.tensors[0], parameter.stacked)
