@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from repro.calc import interconnect, run_cost
+from repro.calc import interconnect, pipeline_bubbles, run_cost
 from repro.claims.audit import Finding, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
