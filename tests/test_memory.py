@@ -11,13 +11,19 @@ from repro.calc import memory
 from repro.calc.param_count import total_parameters
 from repro.errors import InputError
 from repro.facts import load
-from repro.models.architecture import GatedFeedForward
+from repro.models.architecture import Architecture, GatedFeedForward, GroupedQueryAttention
 from repro.models.hf_config import architecture_from_hf
 
 EXPERTS = replace(shapes.EXPERTS, n_routed_experts=8)  # shared evenly by four GPUs
 TINY = replace(shapes.TINY, experts=EXPERTS)
 SIX_LAYERS = replace(TINY, n_moe_layers=5)
 LAYOUT = memory.ParallelLayout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
+DENSE = Architecture(
+    4, 10, n_dense_layers=2, n_moe_layers=0, attention=GroupedQueryAttention(4, 2, 3), dense=GatedFeedForward(5)
+)
+BUILT_IN = {
+    key: architecture_from_hf(entry.content) for key, entry in load().published.items() if key.startswith("config.")
+}
 KEPT = memory.ActivationBytes(dense=5, experts=7)
 SCHEME = {"weights": 2, "gradients": 4, "master_weights": 4, "moments": 8}
 
@@ -54,6 +60,32 @@ def test_bytes_of_a_released_checkpoint():
 def test_a_gate_without_biases_takes_four_bytes_less_per_expert():
     plain = replace(TINY, experts=replace(EXPERTS, correction_bias=False))
     assert memory.checkpoint_bytes(plain, block=2, mtp_counted=False) == 2394 - 2 * 8 * 4
+
+
+def test_bytes_of_checkpoints_of_other_kinds():
+    # queries not compressed: 24 + 24 in place of 28 + 42 and of a norm's 3 x 2, in 3 layers
+    plain = replace(TINY, attention=replace(shapes.MLA, q_lora_rank=None))
+    assert memory.checkpoint_bytes(plain, block=2, mtp_counted=False) == 2394 - 3 * 28
+    # a layer: queries and output 48 + 48, keys and values 24 + 24: 288; feed-forward 132; norms 2 x 4 x 2. Two of them,
+    # two tables of 80 and the last norm
+    assert memory.checkpoint_bytes(DENSE, block=2, mtp_counted=True) == 2 * 436 + 160 + 8
+    assert memory.checkpoint_bytes(replace(DENSE, tied_embeddings=True), block=2, mtp_counted=True) == 2 * 436 + 80 + 8
+    # biases of 12 + 6 + 6 in BF16
+    biased = replace(DENSE, attention=replace(DENSE.attention, qkv_bias=True))
+    assert memory.checkpoint_bytes(biased, block=2, mtp_counted=True) == 2 * (436 + 48) + 168
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_model_has_an_answer(name):
+    arch, total = BUILT_IN[name], total_parameters(BUILT_IN[name])
+    assert total < memory.checkpoint_bytes(arch, block=128, mtp_counted=False) < 1.2 * total
+    kept = memory.activation_bytes(arch, bytes_per_element=2, attention_output_bytes=2, recomputed=True)
+    assert kept.dense > 0
+    assert (kept.experts > 0) == (arch.experts is not None)
+    layout = memory.ParallelLayout(gpus=64, pipeline_ranks=2, expert_ranks=8, tokens_per_micro_batch=1)
+    rank, held = memory.peak_memory_gpu(arch, layout, {"weights": 2, "gradients": 4, "moments": 8}, kept)
+    assert rank == 0
+    assert all(size > 0 for size in held.values())
 
 
 def test_v3s_checkpoint():
@@ -115,6 +147,25 @@ def test_bytes_of_a_gpu_of_the_first_rank():
     }
 
 
+def test_bytes_of_a_gpu_without_experts():
+    # both stages of one layer: 2 x (144 of attention + 60), and tables 80
+    held = {
+        "weights": 408 * 2 + 80 * 2,
+        "gradients": 488 * 4,
+        "optimiser": 12 * 488 / 16,
+        "activations": 10 * (2 * 5 + 5),
+        "logits": 10 * 10 * 4,
+    }
+    assert memory.memory_per_gpu(DENSE, LAYOUT, SCHEME, KEPT, 0) == held
+    # one table of 40 where it serves as the head too
+    tied = memory.memory_per_gpu(replace(DENSE, tied_embeddings=True), LAYOUT, SCHEME, KEPT, 0)
+    assert (tied["weights"], tied["gradients"]) == (408 * 2 + 40 * 2, 448 * 4)
+    # a module is a dense layer, and a projection of 2 x 4x4
+    module = memory.memory_per_gpu(replace(DENSE, n_mtp_modules=1), LAYOUT, SCHEME, KEPT, 0)
+    assert module["weights"] == held["weights"] + (144 + 60 + 32) * 2
+    assert module["activations"] == held["activations"] + 10 * 5
+
+
 def test_bytes_of_a_gpu_in_the_middle():
     # stages 1 and 2 of 4, each of 2 layers: (2 dense, 0) and (1, 1), so 3 x (154 + 60) + 154 + 40 + 24 = 860 and
     # 192 / 4 = 48 routed; 2 x 16 / 4 = 8 GPUs hold each stage; 3 and 2 micro-batches wait
@@ -174,6 +225,22 @@ def test_activations_of_a_token_in_a_layer(element, output, recomputed, dense, e
     assert memory.activation_bytes(
         TINY, bytes_per_element=element, attention_output_bytes=output, recomputed=recomputed
     ) == memory.ActivationBytes(dense, experts)
+
+
+@pytest.mark.parametrize(
+    ("arch", "recomputed", "dense", "experts"),
+    [
+        # no latent of 3 for queries
+        (replace(TINY, attention=replace(shapes.MLA, q_lora_rank=None)), True, 55 - 3, 65 - 3),
+        # residual 16, output 4 x 3 x 2 bytes; queries 12, keys and values 12, dense 4 + 2 x 5
+        (DENSE, True, 16 + 24 + 38, 0),
+        # norms 2 x 4, output of SwiGLU 5; queries, keys and values are kept either way
+        (DENSE, False, 16 + 24 + 38 + 13, 0),
+    ],
+)
+def test_activations_of_other_attention_and_without_experts(arch, recomputed, dense, experts):
+    kept = memory.activation_bytes(arch, bytes_per_element=1, attention_output_bytes=2, recomputed=recomputed)
+    assert kept == memory.ActivationBytes(dense, experts)
 
 
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 300))
