@@ -8,7 +8,6 @@ from statistics import NormalDist
 import numpy as np
 
 from repro.arrays import Array
-from repro.calc import pipeline_bubbles
 from repro.calc.memory import BF16_BYTES
 from repro.errors import InputError
 from repro.nano.balance import max_violation
@@ -258,8 +257,7 @@ def free_experts_per_node(
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
     sent = copies_sent(on, 1, 1, own_node_counted=own_node_counted, landing_counted=landing_counted)
-    rates = pipeline_bubbles.experts_per_node(nvlink_bytes_per_s, infiniband_bytes_per_s)
-    return rates * sent["infiniband"] / sent["nvlink"]
+    return nvlink_bytes_per_s / infiniband_bytes_per_s * sent["infiniband"] / sent["nvlink"]
 
 
 def link_loads(on: Deployment, experts: Array) -> dict[str, Array]:

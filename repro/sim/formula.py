@@ -34,7 +34,7 @@ def formula(schedule: Schedule, durations: Durations) -> Formula:
     f, b, w, both = durations.forward, durations.backward, durations.weight, durations.overlapped
     match schedule.name:
         case "GPipe":
-            return Formula(pipeline_bubbles.bubble_gpipe(ranks, f, b), schedule.micro_batches, 1)
+            return Formula(pipeline_bubbles.bubble_1f1b(ranks, f, b), schedule.micro_batches, 1)
         case "1F1B":
             return Formula(pipeline_bubbles.bubble_1f1b(ranks, f, b), ranks, 1)
         case "interleaved":

@@ -106,7 +106,7 @@ def ideal_hours(
     """The printed seconds as hours; and the ideal hours at each peak rate."""
     seconds = load_register().claim("A34").figure("seconds").value
     printed = load_register().claim("A35").figure("gpu_hours").value
-    gpu_hours = run_cost.hours(seconds)
+    gpu_hours = seconds / run_cost.SECONDS_PER_HOUR
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     ideal = {peak: run_cost.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
     listed = ", ".join(f"{PEAK_WORDS[peak]} {format_si(hours, 3)}" for peak, hours in ideal.items())

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from repro.calc import pipeline_bubbles, run_cost
+from repro.calc import interconnect, pipeline_bubbles, run_cost
 from repro.claims.audit import Finding, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
@@ -70,10 +70,10 @@ def full_bandwidth(facts: Ledger) -> Finding:
     wired = reached * (1 - own_node)
     v3 = architecture(facts, "deepseek_v3")
     nodes = facts["deepseek_v3.nodes_per_token"]
-    sent = pipeline_bubbles.expert_traffic_bytes(
+    sent = interconnect.expert_traffic_bytes(
         v3.d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2
     )
-    reach = pipeline_bubbles.experts_per_node(facts["h800_sxm.nvlink_usable_bytes_per_s"], card)
+    reach = facts["h800_sxm.nvlink_usable_bytes_per_s"] / card
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     return Finding(
         "share of InfiniBand bandwidth",

@@ -4,7 +4,8 @@ from dataclasses import replace
 from functools import partial
 
 from repro.calc import kv_cache
-from repro.calc.flops import attention_over_context
+from repro.calc.flops import attention_flop_per_token
+from repro.calc.param_count import attention_part
 from repro.claims.audit import Finding, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.scenarios import architecture
@@ -27,9 +28,9 @@ def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits:
     same_heads = kv_cache.elements_per_token(kv_cache.with_kv_heads(model, model.attention.n_heads))
     bits = f"{format_si(cache_bits)} bits an element against {format_si(baseline_cache_bits)}"
     return {
-        f"DeepSeek 67B, {bits}": kv_cache.reduction(own * cache_bits, dense * baseline_cache_bits),
-        "DeepSeek 67B, the same format": kv_cache.reduction(own, dense),
-        "multi-head attention with its own heads, the same format": kv_cache.reduction(own, same_heads),
+        f"DeepSeek 67B, {bits}": 1 - own * cache_bits / (dense * baseline_cache_bits),
+        "DeepSeek 67B, the same format": 1 - own / dense,
+        "multi-head attention with its own heads, the same format": 1 - own / same_heads,
     }
 
 
@@ -74,8 +75,8 @@ def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: f
 def attention_flop(model: Architecture, sequence_length: int) -> float:
     """Return the training FLOP of one token's attention in one layer, projections and causal context."""
     layer = replace(model, n_dense_layers=1, n_moe_layers=0)
-    products = 6 * model.attention.matmul_parameters(model.d_model)
-    return products + attention_over_context(layer, sequence_length, causal=True, mtp_counted=False)
+    products = 6 * attention_part(model.attention, model.d_model).multiplied
+    return products + attention_flop_per_token(layer, sequence_length, causal=True, mtp_counted=False)
 
 
 @audits("A17")

@@ -54,7 +54,7 @@ def v3_sizes_and_name(facts: Ledger) -> Finding:
     cases, counted = sizes(facts, "deepseek_v3")
     v3 = architecture(facts, "deepseek_v3")
     moe, total = v3.experts, param_count.total_parameters(v3)
-    expert = moe.expert.parameters(v3.d_model)
+    expert = param_count.expert_parameters(v3)
     whole_models = expert >= total
     return Finding(
         "parameters per token",

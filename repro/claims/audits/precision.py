@@ -17,7 +17,7 @@ audits = partial(audit, notebook=NOTEBOOK)
 
 def state_bytes(facts: Ledger, scheme: str) -> float:
     """Return the bytes that training keeps per parameter under a scheme: fp32, bf16_mixed or v3."""
-    return memory.state_bytes_per_parameter(facts.under(f"bytes.{scheme}"))
+    return sum(facts.under(f"bytes.{scheme}").values())
 
 
 def kept(facts: Ledger, *, bits: float, attention_output_bits: float, recomputed: bool) -> memory.ActivationBytes:

@@ -31,7 +31,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
         f"a workstation of 512 GB, {format_si(four_bits)}-bit weights": small
         / facts["mac_studio_m3_ultra.memory_bytes"],
     }
-    expert = v3.experts.expert.parameters(v3.d_model)
+    expert = param_count.expert_parameters(v3)
     touched = serving.touched_bytes_per_token(
         param_count.active_parameters(v3, embedding_counted=False), bits_per_parameter=four_bits
     )
