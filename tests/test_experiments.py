@@ -1,4 +1,4 @@
-"""Experiments: what a watched run keeps, how a study resumes, what is said of runs that stop, how repeats compare."""
+"""Experiments: what a watched run keeps, how a study resumes, what becomes of runs that stop, how repeats compare."""
 
 import json
 import os
@@ -279,12 +279,12 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
         time.sleep(0.1)
     time.sleep(3)  # the first run is training now: it takes several times as long
     os.killpg(started.pid, signal.SIGINT)
-    told_rows, errors = started.communicate(timeout=60)
+    printed, errors = started.communicate(timeout=60)
     assert started.returncode == 1
-    assert errors.splitlines()[-1] == "experiments: interrupted; what ended is kept, call again to go on"
+    assert errors.splitlines()[-1] == "experiments: interrupted; finished runs are kept, call again to go on"
     rows = [json.loads(line) for line in (tmp_path / "ablations.jsonl").read_text().splitlines()]
     assert [row["status"] for row in rows] == ["interrupted"]
-    assert told_rows.startswith("ablations: interrupted after ")
+    assert printed.startswith("ablations: interrupted after ")
     assert rows[0]["trace"][-1]["step"] <= rows[0]["steps_done"]
 
 

@@ -1,5 +1,7 @@
 """Pipeline schedules, task by task: tiny ones worked by hand, what every one keeps to, and where formulas are exact."""
 
+import subprocess
+import sys
 from collections import Counter
 from fractions import Fraction
 
@@ -527,3 +529,10 @@ def test_another_convention_and_another_name_are_refused():
             of(by_hand("F0.0 B0.0"), UNIT)
     with pytest.raises(InputError, match="ranks = 0: must be a whole number of at least 1"):
         Schedule("by hand", 1, 1, ())
+
+
+def test_schedules_load_neither_numpy_nor_the_model():
+    heavy = ("numpy", "ml_dtypes", "scipy", "repro.nano")
+    code = f"import sys, repro.sim; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"

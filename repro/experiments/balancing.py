@@ -38,22 +38,14 @@ METHODS: dict[str, Callable[[float], Balance | None]] = {
 
 @dataclass(frozen=True)
 class BalancingRun:
-    """One training run.
+    """One training run."""
 
-    Attributes:
-        method: A key of METHODS.
-        strength: Factor of V2's weights, weight of a loss, or speed of biases.
-        seed: Of weights and texts.
-        dropping: Whether groups drop what exceeds their capacity while training.
-        keep_loads: Whether the trace holds tokens per expert.
-    """
-
-    method: str
-    strength: float = 0.0
-    seed: int = 0
+    method: str  # a key of METHODS
+    strength: float = 0.0  # factor of V2's weights, weight of a loss, or speed of biases
+    seed: int = 0  # of weights and texts
     steps: int = 500
-    dropping: bool = False
-    keep_loads: bool = False
+    dropping: bool = False  # whether groups drop what exceeds their capacity while training
+    keep_loads: bool = False  # whether the trace holds tokens per expert
 
 
 def build_model(run: BalancingRun) -> Model:

@@ -22,6 +22,7 @@ from repro.files import read_json
 from repro.machine import describe_machine
 from repro.nano.training.loop import TrainingDiverged
 
+Status = Literal["complete", "diverged", "refused", "interrupted"]
 DONE = ("complete", "diverged", "refused")  # what running again would only repeat
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -30,7 +31,7 @@ class Row(TypedDict):
     """What became of one run."""
 
     run: dict[str, Any]  # its settings
-    status: Literal["complete", "diverged", "refused", "interrupted"]
+    status: Status
     reason: str
     steps_done: int
     collapsed_at: int | None
@@ -47,15 +48,10 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """Runs of one kind, and how one is measured.
-
-    Attributes:
-        runs: Frozen dataclasses of plain values.
-        measure: Takes a run and an empty trace, fills the trace as it trains, and returns results of plain values.
-    """
+    """Runs of one kind, and how one is measured: training fills an empty trace, and results are plain values."""
 
     name: str
-    runs: Sequence[Any]
+    runs: Sequence[Any]  # frozen dataclasses of plain values
     measure: Callable[[Any, Trace], Mapping[str, Any]]
 
 
@@ -76,25 +72,25 @@ def code_version() -> str:
 def perform(study: Study, run: Any, every: int = 10) -> Row:
     """Measure one run, tracing windows of `every` steps, and return its row."""
     trace = Trace(every, keep_loads=getattr(run, "keep_loads", False))
-    row: Row = {
+    status: Status = "complete"
+    reason, results = "", {}
+    try:
+        results = dict(study.measure(run, trace))
+    except TrainingDiverged as error:
+        status, reason = "diverged", str(error)
+    except InputError as error:
+        status, reason = "refused", str(error)
+    except KeyboardInterrupt:
+        status, reason = "interrupted", f"step {trace.steps_done}: interrupted by hand"
+    return {
         "run": asdict(run),
-        "status": "complete",
-        "reason": "",
-        "steps_done": 0,
-        "collapsed_at": None,
-        "results": {},
+        "status": status,
+        "reason": reason,
+        "steps_done": trace.steps_done,
+        "collapsed_at": trace.collapsed_at,
+        "results": results,
         "trace": trace.rows,
     }
-    try:
-        row["results"] = dict(study.measure(run, trace))
-    except TrainingDiverged as error:  # before InputError, whose name it may bear
-        row["status"], row["reason"] = "diverged", str(error)
-    except InputError as error:
-        row["status"], row["reason"] = "refused", str(error)
-    except KeyboardInterrupt:
-        row["status"], row["reason"] = "interrupted", f"step {trace.steps_done}: interrupted by hand"
-    row["steps_done"], row["collapsed_at"] = trace.steps_done, trace.collapsed_at
-    return row
 
 
 def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> list[Row]:

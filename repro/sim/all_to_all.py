@@ -119,23 +119,19 @@ def expected_reach(deployment: Deployment) -> tuple[float, float]:
 
 
 def reach_law(deployment: Deployment) -> list[float]:
-    """Return the probability of each number of groups reached, from 0 to topk_group, if all orders of scores are equal.
+    """Return the probability of each number of groups reached, 0 to topk_group, if orders of scores are equally likely.
 
     If groups rank by their best score, a token whose best experts lie in few enough groups keeps them, and any other
-    token reaches topk_group groups. Ranked by two scores, no token reaches more, and some reach fewer.
-
-    Raises:
-        InputError: If groups are limited and rank by more than one score: the law would only bound the number.
+    token reaches topk_group groups. Ranked by two scores, some reach fewer, so that the law is only a bound.
     """
-    gate, size = deployment.gate, deployment.n_routed_experts // deployment.gate.n_groups
+    gate, k = deployment.gate, deployment.top_k
+    size = deployment.n_routed_experts // gate.n_groups
     if gate.topk_group < gate.n_groups and gate.scores_per_group > 1:
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 1 if groups are limited")
 
     def exactly(count: int) -> float:
-        sets = (
-            (-1) ** out * comb(count, out) * comb((count - out) * size, deployment.top_k) for out in range(count + 1)
-        )
-        return comb(gate.n_groups, count) * sum(sets) / comb(deployment.n_routed_experts, deployment.top_k)
+        sets = sum((-1) ** out * comb(count, out) * comb((count - out) * size, k) for out in range(count + 1))
+        return comb(gate.n_groups, count) * sets / comb(deployment.n_routed_experts, k)
 
     law = [exactly(count) for count in range(gate.n_groups + 1)]
     return [*law[: gate.topk_group], sum(law[gate.topk_group :])]
@@ -192,14 +188,9 @@ def free_experts_per_node(
 
 
 def link_loads(deployment: Deployment, experts: IntArray) -> dict[str, IntArray]:
-    """Return how many copies each GPU's links carry in dispatch; in combine, in and out change places.
+    """Return how many copies each GPU's links carry in dispatch, by kind, [n_nodes, gpus_per_node].
 
-    Args:
-        deployment: Nodes and GPUs.
-        experts: Experts of each token, [N, top_k], equally many tokens from each GPU, in the order of the GPUs.
-
-    Returns:
-        "infiniband out", "infiniband in", "nvlink out" and "nvlink in", each [n_nodes, gpus_per_node].
+    Tokens, [N, top_k], start equally many on each GPU, in the order of the GPUs. In combine, in and out change places.
     """
     if len(experts) % deployment.n_gpus:
         raise InputError(f"{len(experts)} tokens: must be a multiple of the {deployment.n_gpus} GPUs")

@@ -1,7 +1,8 @@
 """Closed forms of a schedule's idle time: what its paper publishes, and what its order leads to for any durations.
 
-The published formulas assume more than they say: DualPipe's, for one, is exact only where a forward takes as long as
-the backward's part for the input. `exact_bubble` drops the assumptions; the tests hold it equal to the simulation.
+The published formulas assume more than they say: DualPipe's, for one, is exact on the middle ranks if a forward takes
+as long as an input gradient, and a weight gradient no longer. `exact_bubble` drops such assumptions; the tests hold it
+equal to the simulation.
 """
 
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ def exact_bubble(schedule: Schedule, durations: Durations) -> list[float]:
         case "GPipe" | "1F1B" | "interleaved":
             return [(ranks - 1) * (f + i + w)] * ranks
         case "ZB1P":
-            # Each deferred weight gradient fills a gap, as far as the gap that a way down or back leaves is long.
+            # Each deferred weight gradient fills as much of a gap as it, a forward and an input gradient are long.
             return [(ranks - 1) * (f + i) - (min(ranks, schedule.micro_batches) - 1) * min(f, i, w)] * ranks
         case "DualPipe":
             half = _dualpipe_half(ranks // 2, durations)

@@ -5,13 +5,14 @@ streams enter at the two ends, and each rank holds a stage for either direction.
 stream runs down the ranks and back up, as in a V, and its way back takes the place of the second stream.
 """
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 
 from repro.errors import InputError
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Kind, Pass, Schedule, Task
 
 Place = Callable[[int, int], tuple[int, int]]  # stream, passes of it so far -> micro-batch, stage
+Step = tuple[tuple[Kind, int], ...]  # of a task: kind and stream of its passes
 
 
 def dualpipe(ranks: int, micro_batches: int) -> Schedule:
@@ -68,34 +69,37 @@ def dualpipe_rank_order(depth: int, rank: int, micro_batches: int, place: Place)
     Source: deepseek-ai/DualPipe, dualpipe.py and dualpipev.py, step.
     """
     inner, outer = depth - rank - 1, rank + 1
-    (f0, f1), (b0, b1), (i0, i1) = ([((kind, stream),) for stream in (0, 1)] for kind in (FORWARD, BACKWARD, INPUT))
-    w = ((WEIGHT, 0),)  # of the input gradient that has waited longest, whatever its stream
-    overlapped = [f0 + b1, f1 + b0] * (micro_batches - 2 * depth + outer)
+    (f0, f1), (b0, b1), (i0, i1) = _by_stream(FORWARD), _by_stream(BACKWARD), _by_stream(INPUT)
+    w: Step = ((WEIGHT, 0),)  # of the input gradient that has waited longest, whatever its stream
+    overlapped: list[Step] = [f0 + b1, f1 + b0] * (micro_batches - 2 * depth + outer)
     if inner == 0:  # the middle rank runs its first pair apart, so that its neighbour waits less
         overlapped[:1] = [f0, b1]
-    plan = [
+    plan: list[Step] = [
         *[f0] * (2 * inner),  # 1: forwards of stream 0
         *[f0, f1] * outer,  # 2: forwards of both streams in turn
-        *[i1, w, f1]
-        * inner,  # 3: the first backwards of stream 1, split; weights fill the time that the rank would wait
+        *[i1, w, f1] * inner,  # 3: backwards of stream 1, split; weight gradients fill the waits
         *overlapped,  # 4: the main step
         *[b1, f1 + b0] * inner,  # 5: stream 0 has no forward left
         *([b1, b0] * outer)[:outer],  # 6: backwards of both streams in turn,
         *([i1, i0] * outer)[outer:],  # in the second half their input gradients alone
-        *[w, i0] * inner,  # 7: deferred weight gradients fill the waits again
+        *[w, i0] * inner,  # 7: deferred weight gradients fill the waits
         *[w] * outer,  # 8: the weight gradients that are left
     ]
-    n_passes: Counter[tuple[bool, int]] = Counter()  # so far, by direction and stream
+    forwards, backwards = [0, 0], [0, 0]  # passes so far, by stream
     deferred: deque[tuple[int, int]] = deque()
 
     def next_pass(kind: Kind, stream: int) -> Pass:
         if kind == WEIGHT:
             return Pass(WEIGHT, *deferred.popleft())
-        forward = kind == FORWARD
-        micro_batch, stage = place(stream, n_passes[forward, stream])
-        n_passes[forward, stream] += 1
+        passes = forwards if kind == FORWARD else backwards
+        micro_batch, stage = place(stream, passes[stream])
+        passes[stream] += 1
         if kind == INPUT:
             deferred.append((micro_batch, stage))
         return Pass(kind, micro_batch, stage)
 
     return tuple(tuple(next_pass(*each) for each in task) for task in plan)
+
+
+def _by_stream(kind: Kind) -> tuple[Step, Step]:
+    return ((kind, 0),), ((kind, 1),)

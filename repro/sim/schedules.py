@@ -50,9 +50,9 @@ def gpipe(ranks: int, micro_batches: int) -> Schedule:
 
     Source: Huang et al. (arXiv 1811.06965), figure 2, here without recomputation.
     """
-    steps = range(micro_batches)
+    indices = range(micro_batches)
     orders = (
-        [_task(FORWARD, i, rank) for i in steps] + [_task(BACKWARD, i, rank) for i in reversed(steps)]
+        [_task(FORWARD, i, rank) for i in indices] + [_task(BACKWARD, i, rank) for i in reversed(indices)]
         for rank in range(ranks)
     )
     return _schedule("GPipe", micro_batches, ranks, orders)

@@ -15,6 +15,7 @@ from repro.errors import InputError, preview
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Kind, Pass, Schedule, Task, kinds
 
 SHOWN = 8  # waiting ranks that an error names
+Ended = dict[Pass, tuple[float, int]]  # when and on which rank each pass has ended, a full backward as its two parts
 
 
 class Bar(NamedTuple):
@@ -74,16 +75,10 @@ def simulate(schedule: Schedule, durations: Durations, *, freed_by: Kind = WEIGH
         raise InputError(f"freed_by = {freed_by!r}: must be {INPUT!r} or {WEIGHT!r}")
     duration_of = durations.by_kinds
     _check_tasks(schedule, duration_of)
-    loop = _EventLoop(schedule, durations)
-    loop.run()
-    return Timeline(
-        schedule,
-        max(ends[-1] for ends in loop.ends),
-        loop.starts,
-        loop.ends,
-        [sum(duration_of[kinds(task)] for task in order) for order in schedule.orders],
-        [_peak_activations(order, freed_by) for order in schedule.orders],
-    )
+    starts, ends = _run(schedule, durations)
+    busy = [sum(duration_of[kinds(task)] for task in order) for order in schedule.orders]
+    activations = [_peak_activations(order, freed_by) for order in schedule.orders]
+    return Timeline(schedule, max(rank[-1] for rank in ends), starts, ends, busy, activations)
 
 
 def _peak_activations(order: tuple[Task, ...], freed_by: Kind) -> int:
@@ -111,84 +106,60 @@ def _check_tasks(schedule: Schedule, duration_of: Mapping[tuple[Kind, ...], floa
                 raise InputError(f"schedule {schedule.name!r}: rank {rank}: task {preview(task)}: {must}")
 
 
-class _EventLoop:
-    """Ranks that each work until a result is missing, and go on when it has been produced."""
-
-    def __init__(self, schedule: Schedule, durations: Durations) -> None:
-        self.schedule, self.transfer, self.duration_of = schedule, durations.transfer, durations.by_kinds
-        self.starts: list[list[float]] = [[] for _ in schedule.orders]
-        self.ends: list[list[float]] = [[] for _ in schedule.orders]
-        self.ended: dict[Pass, tuple[float, int]] = {}  # end and rank of each pass, a full backward as its two parts
-        self.waiting: dict[Pass, list[int]] = {}  # ranks that wait for a pass
-
-    def run(self) -> None:
-        """Find when each task starts and ends."""
-        ready = list(range(self.schedule.ranks))
-        while ready:
-            ready += self._advance(ready.pop())
-        if self.waiting:
-            raise self._deadlock()
-        self._check_complete()
-
-    def _advance(self, rank: int) -> list[int]:
-        """Work through a rank's order until it must wait; return the ranks that it woke."""
-        starts, ends, order = self.starts[rank], self.ends[rank], self.schedule.orders[rank]
-        woken: list[int] = []
-        while len(ends) < len(order):
-            task = order[len(ends)]
-            start = self._earliest_start(task, rank, ends[-1] if ends else 0)
-            if start is None:
+def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], list[list[float]]]:
+    """Return when each task starts and when it ends, [ranks][tasks]."""
+    duration_of = durations.by_kinds
+    starts: list[list[float]] = [[] for _ in schedule.orders]
+    ends: list[list[float]] = [[] for _ in schedule.orders]
+    ended: Ended = {}
+    waiting: dict[Pass, list[int]] = {}  # ranks that wait for a pass
+    ready = list(range(schedule.ranks))
+    while ready:
+        rank = ready.pop()
+        order, done = schedule.orders[rank], ends[rank]  # done: when the tasks so far ended
+        while len(done) < len(order):
+            task = order[len(done)]
+            needed = [part for pass_ in task for part in _prerequisites(pass_, schedule.stages)]
+            missing = [part for part in needed if part not in ended]
+            if missing:
+                waiting.setdefault(missing[0], []).append(rank)
                 break
-            starts.append(start)
-            ends.append(start + self.duration_of[kinds(task)])
-            woken += self._record(task, rank, ends[-1])
-        return woken
+            start = done[-1] if done else 0
+            for part in needed:
+                end, source = ended[part]
+                start = max(start, end if source == rank else end + durations.transfer)
+            starts[rank].append(start)
+            done.append(start + duration_of[kinds(task)])
+            for part in _parts(task):
+                if part in ended:
+                    repeat = f"rank {rank} repeats the {part}, already run on rank {ended[part][1]}"
+                    raise InputError(f"schedule {schedule.name!r}: {repeat}: must run once")
+                ended[part] = done[-1], rank
+                ready += waiting.pop(part, [])
+    _check_finished(schedule, ended, waiting)
+    return starts, ends
 
-    def _earliest_start(self, task: Task, rank: int, start: float) -> float | None:
-        """Return when a task can start on a rank that is free from `start`, or None if a result is missing."""
-        for pass_ in task:
-            for needed in _prerequisites(pass_, self.schedule.stages):
-                if needed not in self.ended:
-                    self.waiting.setdefault(needed, []).append(rank)
-                    return None
-                end, source = self.ended[needed]
-                start = max(start, end if source == rank else end + self.transfer)
-        return start
 
-    def _record(self, task: Task, rank: int, end: float) -> list[int]:
-        """Record that a task has ended; return the ranks that waited for it."""
-        woken: list[int] = []
-        for pass_ in task:
-            for part in _parts(pass_):
-                if part in self.ended:
-                    repeat = f"rank {rank} repeats the {pass_}, already run on rank {self.ended[part][1]}"
-                    raise InputError(f"schedule {self.schedule.name!r}: {repeat}: must run once")
-                self.ended[part] = end, rank
-                woken += self.waiting.pop(part, [])
-        return woken
-
-    def _deadlock(self) -> InputError:
-        """Return the error that names the ranks that wait, and for what."""
-        run = {part for order in self.schedule.orders for task in order for pass_ in task for part in _parts(pass_)}
-        waits = sorted((rank, needed) for needed, ranks in self.waiting.items() for rank in ranks)
-        lines = [
+def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, list[int]]) -> None:
+    """Check that no rank waits for ever, and that each micro-batch passed each stage and nothing else did."""
+    name, micro_batches, stages = schedule.name, schedule.micro_batches, schedule.stages
+    if waiting:
+        run = {part for order in schedule.orders for task in order for part in _parts(task)}
+        waits = sorted((rank, needed) for needed, ranks in waiting.items() for rank in ranks)
+        clauses = [
             f"rank {rank} waits for {needed}" + ("" if needed in run else ", which no rank runs")
             for rank, needed in waits[:SHOWN]
         ]
-        more = [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
-        return InputError(f"schedule {self.schedule.name!r}: deadlock: {'; '.join(lines + more)}")
-
-    def _check_complete(self) -> None:
-        """Check that each micro-batch has passed each stage, and that there was no other pass."""
-        name, micro_batches, stages = self.schedule.name, self.schedule.micro_batches, self.schedule.stages
-        parts: tuple[Kind, ...] = (FORWARD, INPUT, WEIGHT)
-        for kind, micro_batch, stage in product(parts, range(micro_batches), range(stages)):
-            if (kind, micro_batch, stage) not in self.ended:
-                raise InputError(f"schedule {name!r}: no rank runs the {Pass(kind, micro_batch, stage)}")
-        if len(self.ended) > len(parts) * micro_batches * stages:
-            extra = next(p for p in self.ended if p[1] not in range(micro_batches) or p[2] not in range(stages))
-            sizes = f"{micro_batches} micro-batches and {stages} stages, counted from 0"
-            raise InputError(f"schedule {name!r}: {extra}: must be one of its {sizes}")
+        clauses += [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
+        raise InputError(f"schedule {name!r}: deadlock: {'; '.join(clauses)}")
+    parts: tuple[Kind, ...] = (FORWARD, INPUT, WEIGHT)
+    for kind, micro_batch, stage in product(parts, range(micro_batches), range(stages)):
+        if (kind, micro_batch, stage) not in ended:
+            raise InputError(f"schedule {name!r}: no rank runs the {Pass(kind, micro_batch, stage)}")
+    if len(ended) > len(parts) * micro_batches * stages:
+        extra = next(part for part in ended if part[1] not in range(micro_batches) or part[2] not in range(stages))
+        sizes = f"{micro_batches} micro-batches and {stages} stages, counted from 0"
+        raise InputError(f"schedule {name!r}: {extra}: must be one of its {sizes}")
 
 
 def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
@@ -202,7 +173,11 @@ def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
     return [forward, Pass(INPUT, micro_batch, stage + 1)] if stage < stages - 1 else [forward]
 
 
-def _parts(pass_: Pass) -> list[Pass]:
-    """Return the two parts of a full backward, or any other pass itself."""
-    kind, micro_batch, stage = pass_
-    return [pass_] if kind != BACKWARD else [Pass(INPUT, micro_batch, stage), Pass(WEIGHT, micro_batch, stage)]
+def _parts(task: Task) -> Iterator[Pass]:
+    """Yield the passes of a task, a full backward as its two parts."""
+    for pass_ in task:
+        kind, micro_batch, stage = pass_
+        if kind == BACKWARD:
+            yield from (Pass(INPUT, micro_batch, stage), Pass(WEIGHT, micro_batch, stage))
+        else:
+            yield pass_

@@ -25,22 +25,15 @@ Inputs = Mapping[str, Any]  # by the names of cost_ranges, each a number or valu
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What is known of a run, and what all GPUs of its kind share.
+    """What is known of a run, and what all GPUs of its kind share."""
 
-    Attributes:
-        flop: FLOP of pre-training.
-        peak_flop_per_s: Peak rate of a GPU, of which utilisation is a share.
-        power_w_per_gpu: Power of a GPU with its share of the server.
-        network_overhead: Price of a cluster over that of its servers.
-    """
-
-    flop: float
-    peak_flop_per_s: float
+    flop: float  # of pre-training
+    peak_flop_per_s: float  # of a GPU; utilisation is a share of it
     gpus: int
-    power_w_per_gpu: float
-    pue: float
+    power_w_per_gpu: float  # with the GPU's share of its server
+    pue: float  # power of the building over that of its machines
     electricity_usd_per_kwh: float
-    network_overhead: float
+    network_overhead: float  # price of a cluster over that of its servers
 
 
 def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:
@@ -80,7 +73,7 @@ def sample(ranges: Mapping[str, Range], *, power_of_two: int, seed: int) -> dict
 
 def tornado(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> dict[str, tuple[float, float]]:
     """Return the cost in USD at the low and the high end of each range, other inputs at their medians, widest first."""
-    medians = _medians(ranges)
+    medians = {name: range_.median for name, range_ in ranges.items()}
 
     def cost(name: str, value: float) -> float:
         return float(costs(run, medians | {name: value})[scope])
@@ -110,7 +103,7 @@ def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_u
     Values are sought from a millionth of the low end (of the high end, if the low end is 0) to a million times the high
     end, and below the input's limit. None means that no value there gives the cost, or that the input has no effect.
     """
-    medians = _medians(ranges)
+    medians = {name: range_.median for name, range_ in ranges.items()}
 
     def solve(name: str, range_: Range) -> float | None:
         def excess(value: float) -> float:
@@ -122,7 +115,3 @@ def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_u
         return float(brentq(excess, low, high, xtol=low * 1e-6))
 
     return {name: solve(name, range_) for name, range_ in ranges.items()}
-
-
-def _medians(ranges: Mapping[str, Range]) -> dict[str, float]:
-    return {name: range_.median for name, range_ in ranges.items()}

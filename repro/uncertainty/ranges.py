@@ -19,21 +19,15 @@ Shape = Literal["even", "even in logarithm"]
 
 @dataclass(frozen=True)
 class Range:
-    """An input with its lowest and highest value, and how likely each value between is.
-
-    Attributes:
-        shape: Whether values or their logarithms are equally likely.
-        basis: The facts that the ends come from, or "assumed" with the reason.
-        limit: Value that the input can never exceed, in or out of the range.
-    """
+    """An input with its lowest and highest value, and how likely each value between is."""
 
     name: str
     low: float
     high: float
     unit: str
-    shape: Shape
-    basis: str
-    limit: float = math.inf
+    shape: Shape  # whether values or their logarithms are equally likely
+    basis: str  # the facts that the ends come from, or "assumed" with the reason
+    limit: float = math.inf  # that the input cannot exceed, even outside its range
 
     def __post_init__(self) -> None:
         """Check that the ends are finite, in order, and on a logarithmic scale positive."""
