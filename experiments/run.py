@@ -22,13 +22,13 @@ HERE = Path(__file__).resolve().parent
 
 
 def report(study: Study, rows: list[Row], record: Path) -> None:
-    """Print which runs did not complete, in how many a router collapsed, and how far the results are from the record."""
+    """Print which runs did not complete, how many had a router collapse, and how far they are from the record."""
     for row in rows:
         if row["status"] != "complete":
             print(describe_row(study.name, row))
     collapsed = sum(row["collapsed_at"] is not None for row in rows)
     print(
-        f"{study.name}: {len(rows)} runs; in {collapsed} a router collapsed for a time (more than half of its experts idle)"
+        f"{study.name}: {len(rows)} runs; in {collapsed} a router collapsed for a time (over half of its experts idle)"
     )
     if not record.exists():
         print(f"{study.name}: no record to compare with")

@@ -141,7 +141,7 @@ def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], l
 
 
 def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, list[int]]) -> None:
-    """Check that no rank waits for ever, and that each micro-batch passed each stage and nothing else did."""
+    """Check that no rank still waits, and that each micro-batch passed each stage and nothing else did."""
     name, micro_batches, stages = schedule.name, schedule.micro_batches, schedule.stages
     if waiting:
         run = {part for order in schedule.orders for task in order for part in _parts(task)}
