@@ -10,7 +10,16 @@ import pytest
 import repro
 
 PACKAGE = Path(repro.__file__).parent
-SHARED = {"repro", "repro.errors", "repro.inputs", "repro.files", "repro.machine", "repro.validate", "repro.arrays"}
+SHARED = {
+    "repro",
+    "repro.errors",
+    "repro.inputs",
+    "repro.files",
+    "repro.machine",
+    "repro.validate",
+    "repro.arrays",
+    "repro.spread",
+}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "models": {"repro.models"},

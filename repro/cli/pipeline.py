@@ -14,7 +14,17 @@ from repro.cli.options import add_inputs, add_json, check_installed, parse_input
 from repro.cli.printing import format_number, print_field, print_json, print_table
 from repro.errors import InputError, unknown_name
 from repro.inputs import UserInput
-from repro.sim import SCHEDULES, Durations, Formula, Schedule, Timeline, exact_bubble, formula, schedule, simulate
+from repro.sim import (
+    SCHEDULES,
+    Durations,
+    PublishedFormula,
+    Schedule,
+    Timeline,
+    exact_bubble,
+    published_formula,
+    schedule,
+    simulate,
+)
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
@@ -56,7 +66,7 @@ class Step:
     durations: dict[str, Fraction]
     unit: int
     result: Timeline
-    published: Formula
+    published: PublishedFormula
     exact: list[float] | None
 
     def given(self, time: float) -> Number:
@@ -142,7 +152,7 @@ def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     unit = lcm(*(value.denominator for value in durations.values()))
     whole = Durations(**{name: int(value * unit) for name, value in durations.items()})
     exact = None if durations["transfer"] else exact_bubble(order, whole)
-    return Step(durations, unit, simulate(order, whole), formula(order, whole), exact)
+    return Step(durations, unit, simulate(order, whole), published_formula(order, whole), exact)
 
 
 def _in_given_unit(step: Step) -> Timeline:
@@ -167,7 +177,7 @@ def _data(step: Step) -> dict[str, Any]:
         "makespan": step.given(step.result.makespan),
         "bubble": [step.given(one) for one in step.result.bubble],
         "activations": step.result.activations,
-        "parameters": order.held,
+        "parameters": order.stages_held,
         "formula": {**asdict(step.published), "bubble": step.given(step.published.bubble)},
     }
 
@@ -210,7 +220,7 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     print()
     print_field("bubble", "idle time of a rank within the makespan")
     print_field("activations", "most micro-batches held at once, each counted for every stage of the rank")
-    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.copies)}")
+    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.model_copies)}")
 
 
 def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:

@@ -17,7 +17,7 @@ import numpy as np
 
 from repro.arrays import Array
 from repro.errors import InputError, preview, printable
-from repro.files import unique_fields, read_json
+from repro.files import read_json, unique_fields
 
 DTYPES = {"F32": np.dtype(np.float32), "BF16": np.dtype(ml_dtypes.bfloat16), "F8_E4M3": np.dtype(np.uint8)}
 LARGEST_HEADER_BYTES = 100_000_000
