@@ -77,12 +77,12 @@ def acceptances(found: Mapping[str, list[SpeculativeResult]]) -> dict[str, float
     every = [one for listed in found.values() for one in listed]
     by_domain = {domain: _kept(listed) for domain, listed in found.items()}
     tokens, steps = sum(len(one.tokens) for one in every), sum(one.steps for one in every)
-    expected = float(np.concatenate([one.chances for one in every]).mean())
+    expected = float(np.concatenate([one.acceptance_probs for one in every]).mean())
     return {**by_domain, "all": _kept(every), "tokens_per_step": tokens / steps, "expected": expected}
 
 
 def _kept(listed: list[SpeculativeResult]) -> float:
-    return sum(one.accepted for one in listed) / sum(one.proposed for one in listed)
+    return sum(one.n_accepted for one in listed) / sum(one.n_drafts for one in listed)
 
 
 def draft_cost(arch: Architecture) -> float:

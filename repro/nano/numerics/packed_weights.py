@@ -1,9 +1,10 @@
-"""Weights kept as they are stored, in BF16 or in FP8 with a scale per block, and decoded where they are used."""
+"""Weights kept as a checkpoint stores them, in 16 bits or in FP8 with a scale per block, and decoded where used."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike, NDArray
 
 from repro.arrays import Array
 from repro.nano.numerics.formats import E4M3, decode
@@ -11,20 +12,18 @@ from repro.nano.numerics.formats import E4M3, decode
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """An array of weights as a checkpoint has them, which numpy takes for float32.
+    """Stored weights, [..., d_out, d_in], which numpy takes for float32.
 
-    codes: [..., d_out, d_in] of bfloat16, or of uint8 for E4M3. scales: None, or [..., d_out, blocks], the scale of
-    each row's blocks of `block` columns.
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
 
-    codes: Array
-    scales: Array | None = None
+    codes: NDArray[Any]  # [..., d_out, d_in], bfloat16 or float16, or uint8 for E4M3
+    scales: Array | None = None  # of E4M3: [..., d_out, blocks], for each row's blocks of `block` columns
     block: int = 128
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the weights."""
+        """Shape of the weights."""
         return self.codes.shape
 
     @property
@@ -36,12 +35,12 @@ class PackedWeight:
         """Return the length of the first axis."""
         return len(self.codes)
 
-    def __getitem__(self, place: Any) -> "PackedWeight":
+    def __getitem__(self, index: Any) -> "PackedWeight":
         """Return one of a stack, or rows, still packed."""
-        return PackedWeight(self.codes[place], None if self.scales is None else self.scales[place], self.block)
+        return PackedWeight(self.codes[index], None if self.scales is None else self.scales[index], self.block)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Return the weights in float32, or in the type that is asked for."""
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """Return the weights in float32, or in the type asked for."""
         if self.scales is None:
             values = self.codes.astype(np.float32)
         else:
@@ -51,5 +50,5 @@ class PackedWeight:
 
 
 def row_scales(scales: Array, d_out: int, block: int) -> Array:
-    """Return the scales of square blocks as those of rows: [blocks, blocks] -> [d_out, blocks]."""
+    """Repeat the scales of square blocks for each row: [blocks, blocks] -> [d_out, blocks]."""
     return scales[np.arange(d_out) // block]
