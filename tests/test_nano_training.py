@@ -15,6 +15,7 @@ from nano_shapes import MODELS, V3
 from repro.errors import InputError
 from repro.nano import Recipe, batches, evaluate, init_model, small_config, train
 from repro.nano.param_shapes import iter_leaves
+from repro.nano.training.loop import TrainingDiverged
 from repro.nano.training.optimizer import AdamW, clip_grad_norm
 from repro.nano.training.toy_data import DOMAINS, WORDS, decode_text, sample_text
 
@@ -67,7 +68,7 @@ def test_steps_that_are_all_warm_up():
         ({"beta2": -0.1}, "beta2 = -0.1"),
         ({"final_lr_share": 1.1}, "final_lr_share = 1.1"),
         ({"clip_norm": 0}, "clip_norm = 0: must be a number above 0"),
-        ({"precision": "fp8"}, "precision = 'fp8': must be a PrecisionRecipe, such as v3_recipe),
+        ({"precision": "fp8"}, "precision = 'fp8': must be a PrecisionRecipe, such as v3_recipe"),
     ],
 )
 def test_recipes_that_do_not_fit(fields, message):
@@ -244,7 +245,7 @@ def test_no_more_batches_are_taken_than_steps():
 @pytest.mark.parametrize("rate", [1e20, 1e38, 1e39, 1e300])
 def test_a_rate_that_diverges_is_one_clear_line(rate):
     recipe = Recipe(steps=20, peak_lr=rate, warmup_steps=0)
-    with pytest.raises(InputError, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_lr$") as caught:
+    with pytest.raises(TrainingDiverged, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_lr$") as caught:
         list(train(init_model(V3, seed=1), tokens(20), recipe))
     assert "nan" in str(caught.value) or "inf" in str(caught.value)
 
@@ -252,7 +253,7 @@ def test_a_rate_that_diverges_is_one_clear_line(rate):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_diverges_says_so_and_warns_of_nothing_else(workers):
     found = replace(init_model(V3, seed=1), workers=workers)
-    with pytest.raises(InputError, match="try a lower peak_lr"):
+    with pytest.raises(TrainingDiverged, match="try a lower peak_lr"):
         list(train(found, tokens(20), Recipe(steps=20, peak_lr=1e20, warmup_steps=0)))
 
 
@@ -261,7 +262,7 @@ def test_a_weight_that_is_no_number_stops_the_first_step_before_anything_is_chan
     found = init_model(V3, seed=1)
     found.parameters["lm_head"][0, 0] = np.inf
     before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
-    with pytest.raises(InputError, match="step 0: loss nan, gradient norm nan: try a lower peak_lr"):
+    with pytest.raises(TrainingDiverged, match="step 0: loss nan, gradient norm nan: try a lower peak_lr"):
         list(train(found, tokens(1), Recipe(steps=20)))
     assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
 
@@ -276,7 +277,7 @@ def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch)
         return loss, gradients
 
     monkeypatch.setattr(type(found), "loss_and_gradients", broken)
-    with pytest.raises(InputError, match=r"step 0: loss 2\..*, gradient norm nan"):
+    with pytest.raises(TrainingDiverged, match=r"step 0: loss 2\..*, gradient norm nan"):
         list(train(found, tokens(1), Recipe(steps=20)))
 
 
