@@ -249,7 +249,7 @@ def _write_shards(folder: Path, tensors: Iterable[tuple[str, Any, np.dtype[Any]]
             size = 0
         shards[-1][name] = part, dtype
         size += stored_bytes
-    weight_map = {}
+    weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
         write_safetensors(folder / file, shard)

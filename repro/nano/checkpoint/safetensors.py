@@ -44,7 +44,7 @@ class TensorEntry:
     def read(self, out: NDArray[Any]) -> None:
         """Fill a C-contiguous array of the tensor's size with its data, converted where its type is another."""
         stored = out if out.dtype == DTYPES[self.kind] else np.empty(out.shape, DTYPES[self.kind])
-        view = memoryview(stored.reshape(-1).view(np.uint8))
+        view = stored.reshape(-1).view(np.uint8).data
         try:
             with self.path.open("rb") as file:
                 file.seek(self.start)
@@ -160,4 +160,4 @@ def write_safetensors(path: Path, tensors: Mapping[str, tuple[Any, np.dtype[Any]
         file.write(len(text).to_bytes(8, "little") + text)
         for array, dtype in tensors.values():
             values = np.asarray(array).astype(dtype, copy=False)
-            file.write(memoryview(np.ascontiguousarray(values).reshape(-1).view(np.uint8)))
+            file.write(np.ascontiguousarray(values).reshape(-1).view(np.uint8).data)

@@ -30,7 +30,7 @@ def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> di
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
     cast = cast_model(model, precision)
-    operands = {
+    operands: dict[str, Any] = {
         path: leaf
         for path, leaf in iter_leaves(cast.parameters)
         if isinstance(leaf, QuantizedWeight) and leaf.precision is precision

@@ -94,6 +94,7 @@ class QuantizedWeight(WeightBackend):
         """Return A Bᵀ with the recipe's sums: [M, K] and [N, K] -> [M, N]."""
         if self.precision.accumulation is None:
             return np.asarray(a, dtype) @ np.asarray(b, dtype).T
+        assert isinstance(a, Quantized) and isinstance(b, Quantized)  # a recipe with an accumulation has formats
         return block_scaled_matmul(a, b, self.precision.accumulation).astype(dtype)
 
     def _activation(self, x: Array) -> Operand:
