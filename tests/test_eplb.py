@@ -24,7 +24,12 @@ README_LOAD = [
 ]
 README_SIZES = {"num_replicas": 16, "num_groups": 4, "num_nodes": 2, "num_gpus": 8}
 PREFILL = {"num_replicas": 288, "num_groups": 8, "num_nodes": 4, "num_gpus": 32}  # V3's report, section 3.4.1
-DECODE = {"num_replicas": 320, "num_groups": 8, "num_nodes": 40, "num_gpus": 320}  # one expert a GPU, as in section 3.4.2
+DECODE = {
+    "num_replicas": 320,
+    "num_groups": 8,
+    "num_nodes": 40,
+    "num_gpus": 320,
+}  # one expert a GPU, as in section 3.4.2
 
 
 @st.composite
@@ -129,7 +134,9 @@ def test_a_group_and_all_its_copies_lie_in_one_node(case):
     load, sizes = case
     num_nodes, num_groups = sizes["num_nodes"], sizes["num_groups"] * sizes["num_nodes"]
     load = np.concatenate([load] * num_nodes, axis=1)
-    found = rebalance_experts(load, **sizes | {"num_groups": num_groups, "num_replicas": sizes["num_replicas"] * num_nodes})
+    found = rebalance_experts(
+        load, **sizes | {"num_groups": num_groups, "num_replicas": sizes["num_replicas"] * num_nodes}
+    )
     groups = found.phy2log // (load.shape[1] // num_groups)
     for layer in groups.reshape(len(load), num_nodes, -1):
         held = [set(node.tolist()) for node in layer]
@@ -219,7 +226,9 @@ def test_no_other_copies_would_make_the_busiest_replica_less_busy(load, redundan
 # How even
 
 
-@pytest.mark.parametrize("sizes", [PREFILL, PREFILL | {"num_replicas": 256}, DECODE], ids=["prefill", "packed", "decode"])
+@pytest.mark.parametrize(
+    "sizes", [PREFILL, PREFILL | {"num_replicas": 256}, DECODE], ids=["prefill", "packed", "decode"]
+)
 @pytest.mark.parametrize("exponent", [0, 0.25, 0.5, 1, 1.5])
 def test_skewed_loads_lie_more_evenly_than_in_order(exponent, sizes):
     load = zipf(exponent)

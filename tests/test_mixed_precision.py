@@ -1,4 +1,4 @@
-"""Training in the numbers of a recipe: what each product reads, what stays precise, what is kept, and how far gradients move."""
+"""Training in the numbers of a recipe: what products read, what stays precise, what is kept, how far gradients move."""
 
 import math
 from dataclasses import replace
@@ -71,7 +71,10 @@ def test_v3s_three_products_tile_by_tile():
 
 def test_the_other_recipes_differ_in_the_gradients_operand():
     w, d_y = normal(8, 8), normal(8, 8) * np.logspace(-3, 0, 8)[:, None]
-    for precision, form, tile in ((per_tensor_recipe(), E5M2, WHOLE_TENSOR), (square_gradients_recipe(4), E4M3, (4, 4))):
+    for precision, form, tile in (
+        (per_tensor_recipe(), E5M2, WHOLE_TENSOR),
+        (square_gradients_recipe(4), E4M3, (4, 4)),
+    ):
         weight = QuantizedWeight.cast(w, precision)
         d_x, _ = weight.product_backward(d_y, weight.keep(normal(8, 8)), None)
         expected = quantize(d_y, form, tile).values.astype(float) @ weight.values
@@ -219,7 +222,8 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
     def losses():
         model = init_model(V3, seed=1, dtype=np.float64)
         return [
-            one.loss for one in train(model, (some() for _ in range(3)), Recipe(3, warmup_steps=0, precision=v3_recipe(4)))
+            one.loss
+            for one in train(model, (some() for _ in range(3)), Recipe(3, warmup_steps=0, precision=v3_recipe(4)))
         ]
 
     assert losses() == losses()
@@ -258,7 +262,9 @@ def test_bytes_of_state_are_those_of_the_closed_form(precision, name):
         assert size > expected if part == "weights" and name == "v3" else size == expected, part
     if name == "v3":  # a scale for each square block, those at the edges whole
         found_matrices = dict(iter_leaves(cast_model(init_model(wide_config(), seed=1), precision).parameters))
-        cast = [one for one in found_matrices.values() if isinstance(one, QuantizedWeight) and one.precision is precision]
+        cast = [
+            one for one in found_matrices.values() if isinstance(one, QuantizedWeight) and one.precision is precision
+        ]
         blocks = sum(
             math.prod(s[:-2]) * math.ceil(s[-2] / 128) * math.ceil(s[-1] / 128) for s in (m.shape for m in cast)
         )

@@ -49,7 +49,12 @@ def test_the_rate_never_leaves_peak_and_final_share(steps, warmup, final):
 
 
 def test_steps_that_are_all_warm_up():
-    assert [Recipe(steps=4, peak_lr=1.0, warmup_steps=4).learning_rate(step) for step in range(4)] == [0.25, 0.5, 0.75, 1]
+    assert [Recipe(steps=4, peak_lr=1.0, warmup_steps=4).learning_rate(step) for step in range(4)] == [
+        0.25,
+        0.5,
+        0.75,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +250,9 @@ def test_no_more_batches_are_taken_than_steps():
 @pytest.mark.parametrize("rate", [1e20, 1e38, 1e39, 1e300])
 def test_a_rate_that_diverges_is_one_clear_line(rate):
     recipe = Recipe(steps=20, peak_lr=rate, warmup_steps=0)
-    with pytest.raises(TrainingDiverged, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_lr$") as caught:
+    with pytest.raises(
+        TrainingDiverged, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_lr$"
+    ) as caught:
         list(train(init_model(V3, seed=1), tokens(20), recipe))
     assert "nan" in str(caught.value) or "inf" in str(caught.value)
 

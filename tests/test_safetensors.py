@@ -11,7 +11,9 @@ import pytest
 
 from repro.errors import InputError
 from repro.nano.checkpoint.safetensors import INDEX, SINGLE, read_entries, read_header, write_safetensors
-from repro.nano.numerics.packed_weights import PackedWeight, row_scales
+from repro.nano.numerics.formats import E4M3
+from repro.nano.numerics.packed_weights import PackedWeight
+from repro.nano.numerics.scaling import Quantized
 
 
 def tensor(shape, start, end, kind="F32"):
@@ -312,14 +314,14 @@ def test_a_folder_without_tensors(tmp_path):
 def test_codes_of_fp8():
     """E4M3: a sign, 4 bits of exponent from 2⁻⁷, 3 of fraction; 0x38 is 1, 0x7e the largest, 0x01 the smallest."""
     codes = np.array([[0x00, 0x38, 0xB8, 0x3C, 0x40, 0x7E, 0x01]], np.uint8)
-    found = np.asarray(PackedWeight(codes, np.full((1, 1), 2, np.float32)))
+    found = np.asarray(PackedWeight(Quantized(codes, np.full((1, 1), 2, np.float32), E4M3, (1, 128), 7)))
     assert found.tolist() == [[0, 2, -2, 3, 4, 896, 2**-8]]
     assert found.dtype == np.float32
 
 
-def test_each_block_has_its_scale():
-    scales = row_scales(np.array([[1, 2], [3, 4]], np.float32), 3, block=2)
-    kept = PackedWeight(np.full((3, 3), 0x38, np.uint8), scales, block=2)
+def test_each_rows_block_has_its_scale():
+    scales = np.array([[1, 2], [1, 2], [3, 4]], np.float32)
+    kept = PackedWeight(Quantized(np.full((3, 3), 0x38, np.uint8), scales, E4M3, (1, 2), 3))
     assert np.asarray(kept).tolist() == [[1, 1, 2], [1, 1, 2], [3, 3, 4]]
     assert np.asarray(kept[1:]).tolist() == [[1, 1, 2], [3, 3, 4]]
     assert np.asarray(kept[2]).tolist() == [3, 3, 4]

@@ -23,11 +23,13 @@ from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, TensorEntry
 from repro.nano.config import Config, config_from_hf, config_to_hf
 from repro.nano.model import Model
 from repro.nano.numerics.formats import E4M3
-from repro.nano.numerics.packed_weights import PackedWeight, row_scales
+from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.numerics.recipes import BF16, FP32
+from repro.nano.numerics.scaling import Quantized
 from repro.nano.param_shapes import iter_leaves, param_shapes
 
 FP8, SCALES = "F8_E4M3", "_scale_inv"
+BLOCK = 128  # side of the blocks that share a scale, where a configuration names none
 WIDE = [kind for kind in DTYPES if kind != FP8]  # types that need no scales
 LARGEST_SCALE = float(np.finfo(np.float32).max) / E4M3.largest  # of which no weight overflows
 STORED = {"float32": FP32, "bfloat16": BF16}
@@ -94,12 +96,12 @@ def _fp8_block(fields: Mapping[str, Any]) -> int:
     """Return the side of the square blocks that share a scale, the only quantization that is read."""
     quantization = fields.get("quantization_config")
     if quantization is None:
-        return PackedWeight.block
+        return BLOCK
     method = isinstance(quantization, Mapping) and (quantization.get("quant_method"), quantization.get("fmt", "e4m3"))
     if method != ("fp8", "e4m3"):
         label = f"quantization_config = {preview(quantization)}"
         raise InputError(f"{label}: is not read here; quant_method must be fp8, fmt e4m3")
-    block = quantization.get("weight_block_size", [PackedWeight.block] * 2)
+    block = quantization.get("weight_block_size", [BLOCK, BLOCK])
     if not isinstance(block, list) or len(block) != 2 or block[0] != block[1]:
         raise InputError(f"weight_block_size = {preview(block)}: must be two equal whole numbers")
     return Fields({"weight_block_size": block[0]}).count("weight_block_size")
@@ -158,12 +160,12 @@ def _read_place(place: Place, entries: Mapping[str, TensorEntry], block: int, *,
             raise InputError(f"{entries[name].path.name}: {name}: holds NaN or an infinity")
     if codes.dtype == np.float32:
         return codes
-    scales = None
+    weight = PackedWeight(codes)
     if kind == FP8:
-        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)
+        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)  # of each row's blocks
         for name, rows in place.pieces(scales):
-            rows[...] = row_scales(_read_scales(entries[name + SCALES]), len(rows), block)
-    weight = PackedWeight(codes, scales, block)
+            rows[...] = _read_scales(entries[name + SCALES])[np.arange(len(rows)) // block]
+        weight = PackedWeight(Quantized(codes, scales, E4M3, (1, block), shape[-1]))
     small = codes.ndim == 1 or place.names[0][0].endswith(GATE["weight"])
     return weight if packed and not small else np.asarray(weight)
 

@@ -59,11 +59,7 @@ class TensorEntry:
 
 
 def read_entries(folder: Path) -> dict[str, TensorEntry]:
-    """Locate each tensor of a checkpoint, in one file or in shards with their index.
-
-    Raises:
-        InputError: naming the file that is missing, damaged, or contradicts the index.
-    """
+    """Locate each tensor of a checkpoint, in one file or in shards that agree with their index."""
     if (folder / SINGLE).exists():
         return read_header(folder / SINGLE)
     if not (folder / INDEX).exists():
@@ -87,11 +83,7 @@ def read_entries(folder: Path) -> dict[str, TensorEntry]:
 
 
 def read_header(path: Path) -> dict[str, TensorEntry]:
-    """Locate each tensor of one file, whose header may be up to 10 MB long, room for some 80,000 tensors.
-
-    Raises:
-        InputError: naming the file, and the tensor where one is to blame.
-    """
+    """Locate each tensor of one file, whose header may be up to 10 MB long, room for some 80,000 tensors."""
     try:
         if path.exists() and not path.is_file():
             raise InputError(f"{path.name}: must be a regular file of tensors")

@@ -133,9 +133,6 @@ def block_scaled_matmul(a: Quantized, b: Quantized, accumulation: Accumulation) 
         b: [N, K]. Where there are several tiles along K, those of a and b are alike.
         accumulation: promotes after a divisor of a tile's columns.
 
-    Raises:
-        InputError: where shapes, tiles and promotion do not fit together.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2 and figure 7.
     """
     left, right = a.grid, b.grid  # [M, K], [N, K]

@@ -7,48 +7,33 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from repro.arrays import Array
-from repro.nano.numerics.formats import E4M3, decode
+from repro.nano.numerics.scaling import Quantized
 
 
 @dataclass(frozen=True)
 class PackedWeight:
-    """Stored weights, [..., d_out, d_in], which numpy takes for float32.
+    """Weights, [..., d_out, d_in], in bfloat16, float16 or FP8, which numpy takes for float32."""
 
-    Source: DeepSeek-V3 repository, README_WEIGHTS.md.
-    """
-
-    codes: NDArray[Any]  # [..., d_out, d_in], bfloat16 or float16, or uint8 for E4M3
-    scales: Array | None = None  # of E4M3: [..., d_out, blocks], for each row's blocks of `block` columns
-    block: int = 128
+    stored: NDArray[Any] | Quantized
 
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the weights."""
-        return self.codes.shape
+        return self.stored.shape
 
     @property
     def nbytes(self) -> int:
-        """Bytes of codes and scales."""
-        return self.codes.nbytes + (0 if self.scales is None else self.scales.nbytes)
+        """Bytes of the weights and their scales."""
+        return self.stored.nbytes
 
     def __len__(self) -> int:
         """Return the length of the first axis."""
-        return len(self.codes)
+        return self.shape[0]
 
     def __getitem__(self, index: Any) -> "PackedWeight":
         """Return one of a stack, or rows, still packed."""
-        return PackedWeight(self.codes[index], None if self.scales is None else self.scales[index], self.block)
+        return PackedWeight(self.stored[index])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
         """Return the weights in float32, or in the type asked for."""
-        if self.scales is None:
-            values = self.codes.astype(np.float32)
-        else:
-            values = decode(self.codes, E4M3, self.codes.shape[-1])
-            values *= self.scales[..., np.arange(self.codes.shape[-1]) // self.block]
-        return values if dtype is None else values.astype(dtype, copy=False)
-
-
-def row_scales(scales: Array, d_out: int, block: int) -> Array:
-    """Repeat the scales of square blocks for each row: [blocks, blocks] -> [d_out, blocks]."""
-    return scales[np.arange(d_out) // block]
+        return np.asarray(self.stored, np.float32).astype(dtype or np.float32, copy=False)

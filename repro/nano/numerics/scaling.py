@@ -43,7 +43,9 @@ class Quantized:
     @property
     def values(self) -> Array:
         """The numbers that codes and scales stand for, [..., rows, columns] in float32."""
-        return self.grid * _expand_scales(self.scales, self.shape, self.tile)
+        values = self.grid
+        values *= _expand_scales(self.scales, self.shape, self.tile)
+        return values
 
     @property
     def grid(self) -> Array:
@@ -81,9 +83,6 @@ def quantize(x: ArrayLike, form: Format = E4M3, tile: Tile = (1, 128), *, power_
         form: to round to.
         tile: (None, None) is per tensor, (1, 128) DeepSeek's for activations, (128, 128) for weights.
         power_of_two: whether scales are rounded up to the next power of two.
-
-    Raises:
-        InputError: for fewer than two axes, or a tile of less than one row or column.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """

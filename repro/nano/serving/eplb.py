@@ -7,7 +7,6 @@ nodes. Names are those of the published eplb.py: phy is a replica's slot, log an
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -43,14 +42,18 @@ def rebalance_experts(
         num_nodes: that hold the GPUs.
         num_gpus: of all nodes, a multiple of num_nodes.
 
-    Raises:
-        InputError: for loads that are negative or no numbers, or sizes that do not divide.
-
     Source: deepseek-ai/EPLB on GitHub, README and eplb.py; DeepSeek-V3 report (arXiv 2412.19437), section 3.4.
     """
     weight = _checked_loads(weight)
     num_layers, num_experts = weight.shape
-    _check_sizes(num_experts, num_replicas, num_groups, num_nodes, num_gpus)
+    sizes = {"num_replicas": num_replicas, "num_groups": num_groups, "num_nodes": num_nodes, "num_gpus": num_gpus}
+    for name, value in sizes.items():
+        check_integer(name, value)
+    _check_multiple("experts", num_experts, "num_groups", num_groups)
+    _check_multiple("num_replicas", num_replicas, "num_gpus", num_gpus)
+    _check_multiple("num_gpus", num_gpus, "num_nodes", num_nodes)
+    if num_replicas < num_experts:
+        raise InputError(f"num_replicas = {num_replicas}: must be at least the {num_experts} experts")
     if num_groups % num_nodes:
         num_groups = num_nodes = 1
     # Step 1: pack groups to nodes. mlog2log: the experts in the order in which the nodes hold them.
@@ -86,7 +89,7 @@ def balanced_packing(weight: Array, num_packs: int) -> IntArray:
         num_packs: a divisor of n.
 
     Returns:
-        [X, n], items by pack in the order they were put there: the inverse of upstream's pack_index and rank_in_pack.
+        [X, n], items by pack in the order they were put there, the inverse of upstream's pack_index and rank_in_pack.
 
     Source: deepseek-ai/EPLB, eplb.py, balanced_packing.
     """
@@ -161,18 +164,6 @@ def _checked_loads(weight: ArrayLike) -> NDArray[np.float64]:
         value = f"weight[{layer}, {expert}] = {loads[layer, expert]:g}"
         raise InputError(f"{value}: must be a number of at least 0 and below {LARGEST_LOAD:g}")
     return loads
-
-
-def _check_sizes(num_experts: int, num_replicas: Any, num_groups: Any, num_nodes: Any, num_gpus: Any) -> None:
-    """Validate that sizes are whole numbers and divide, and that every expert gets a replica."""
-    sizes = {"num_replicas": num_replicas, "num_groups": num_groups, "num_nodes": num_nodes, "num_gpus": num_gpus}
-    for name, value in sizes.items():
-        check_integer(name, value)
-    _check_multiple("experts", num_experts, "num_groups", num_groups)
-    _check_multiple("num_replicas", num_replicas, "num_gpus", num_gpus)
-    _check_multiple("num_gpus", num_gpus, "num_nodes", num_nodes)
-    if num_replicas < num_experts:
-        raise InputError(f"num_replicas = {num_replicas}: must be at least the {num_experts} experts")
 
 
 def _check_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:

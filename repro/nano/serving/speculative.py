@@ -214,10 +214,6 @@ def speculative_decode(
         seed: of all that is drawn.
         absorbed: MLA's form after the prompt.
 
-    Raises:
-        InputError: for a model without a module, or whose experts drop tokens, since a draft would then change what
-            its neighbour passes; for a wrong prompt, count, temperature or seed.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 2.2 and 5.4.3; Leviathan et al. (arXiv 2211.17192),
         algorithm 1.
     """
@@ -247,24 +243,6 @@ def speculative_decode(
     return SpeculativeResult(np.array(tokens, int), positions.astype(int), accepted.astype(bool), probs, decoder.steps)
 
 
-def autoregressive_decode(
-    model: Model, prompt: ArrayLike, count: int, *, temperature: float = 0.0, seed: int = 0, absorbed: bool = False
-) -> IntArray:
-    """Decode `count` tokens, [count], one on each pass of the main model, which needs no module.
-
-    Arguments are those of `speculative_decode`, which draws otherwise from the same seed.
-    """
-    prompt = _checked_prompt(model, prompt, count, temperature, seed)
-    rng, caches = np.random.default_rng(seed), model.new_caches(1, len(prompt) + count)
-    tokens: list[int] = []
-    unread: ArrayLike = prompt
-    while len(tokens) < count:
-        logits = model.forward(np.asarray(unread)[None], caches, absorbed=absorbed and len(tokens) > 0)
-        tokens.append(draw_token(distribution(logits[0, -1], temperature), rng.random()))
-        unread = tokens[-1:]
-    return np.array(tokens, int)
-
-
 def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: float, seed: int) -> IntArray:
     """Validate the arguments of decoding; return the prompt as an array, [T]."""
     try:
@@ -281,7 +259,7 @@ def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: fl
 
 
 def _check_drafting(model: Model) -> None:
-    """Validate that the model can draft, and that it passes two tokens at once as it would each alone."""
+    """Validate that the model can draft, and that a draft takes no expert's place from the token beside it."""
     arch, gate = model.config.arch, model.config.gate
     if not arch.n_mtp_modules:
         raise InputError("model of n_mtp_modules = 0: must have a module that drafts, n_mtp_modules of at least 1")

@@ -92,10 +92,10 @@ class QuantizedWeight(WeightBackend):
 
     def _multiply(self, a: Operand, b: Operand, dtype: np.dtype[Any]) -> Array:
         """Return A Bᵀ with the recipe's sums: [M, K] and [N, K] -> [M, N]."""
-        if self.precision.accumulation is None:
-            return np.asarray(a, dtype) @ np.asarray(b, dtype).T
-        assert isinstance(a, Quantized) and isinstance(b, Quantized)  # a recipe with an accumulation has formats
-        return block_scaled_matmul(a, b, self.precision.accumulation).astype(dtype)
+        accumulation = self.precision.accumulation
+        if accumulation is not None and isinstance(a, Quantized) and isinstance(b, Quantized):
+            return block_scaled_matmul(a, b, accumulation).astype(dtype)
+        return np.asarray(a, dtype) @ np.asarray(b, dtype).T
 
     def _activation(self, x: Array) -> Operand:
         power_of_two = self.precision.powers_of_two and self.role in (Role.AFTER_ATTENTION, Role.EXPERT_UP)

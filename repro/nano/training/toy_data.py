@@ -84,9 +84,9 @@ def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tu
     check_integer("seed", seed, least=0)
     if not domains:
         raise InputError(f"domains = {domains!r}: must name at least one of: {', '.join(DOMAINS)}")
-    rng = np.random.default_rng(seed)
     for domain in domains:
         _check_domain(domain)
+    rng = np.random.default_rng(seed)
     return (
         np.stack([sample_text(domains[number % len(domains)], length, rng) for number in range(batch)])
         for _ in itertools.repeat(None)
