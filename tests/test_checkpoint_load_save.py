@@ -528,7 +528,8 @@ def test_a_file_cut_anywhere_is_refused(name, saved):
 def test_what_is_saved_needs_a_new_or_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     save_checkpoint(model(), tmp_path / "empty")
-    save_checkpoint(model(), tmp_path / "new" / "deep")
+    save_checkpoint(model(), tmp_path / "new" / "folders" / "deep")  # none of which exists
+    save_checkpoint(model(), tmp_path / "new" / "second")  # in one that does
     before = (tmp_path / "empty" / SINGLE).read_bytes()
     expected = "exists already; name a folder that does not, or an empty one"
     for taken in (tmp_path / "empty", tmp_path / "empty" / SINGLE):

@@ -117,7 +117,7 @@ def test_the_smallest_numbers_of_float32_make_no_scale_of_zero(form):
 @pytest.mark.parametrize("form", ALL, ids=lambda one: one.name)
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
 @pytest.mark.parametrize("tile", TILES, ids=str)
-def test_nothing_quantised_is_nothing(shape, tile, form):
+def test_nothing_quantized_is_nothing(shape, tile, form):
     q = quantize(np.zeros(shape, np.float32), form, tile)
     assert q.values.shape == q.shape == shape
     assert q.codes.nbytes == 0
@@ -181,7 +181,7 @@ def test_float64_is_taken_to_float32_first():
         (np.ones((3, 3)), (1, -1), r"tile = \(1, -1\)"),
     ],
 )
-def test_what_cannot_be_quantised(x, tile, message):
+def test_what_cannot_be_quantized(x, tile, message):
     with pytest.raises(InputError, match=message):
         quantize(x, E4M3, tile)
 
