@@ -41,17 +41,15 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
     """Load the model that a folder holds: config.json and safetensors files, one or in shards.
 
     Matrices in 16 or 8 bits stay as they are stored and are decoded where they are used, so that the model takes the
-    memory of its files; everything else is float32. Modules for multi-token prediction that the files leave out
-    altogether, as those that transformers writes do, are left out. Not read are buffers that are no parameters, and
-    the copies of embedding and head that such modules have and share with the main model.
+    memory of its files; everything else is float32. Modules for multi-token prediction may be left out altogether, as
+    transformers does; buffers, and the modules' copies of embedding and head, are not read.
 
     Args:
         folder: of model type deepseek_v2 or deepseek_v3.
         packed: False decodes every weight at once, as training needs.
 
     Raises:
-        InputError: naming the file, tensor or field that is missing, superfluous, damaged, of a wrong type or shape,
-            or holds NaN or an infinity.
+        InputError: naming the file, tensor or field that is missing, superfluous, damaged, or not finite.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -190,9 +188,6 @@ def save_checkpoint(
         folder: to be made; it must not exist, or be empty.
         stored: "float32" or "bfloat16"; selection biases stay float32.
         shard_bytes: above which a new file begins.
-
-    Raises:
-        InputError: where the folder holds something, or no published type describes the model.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:

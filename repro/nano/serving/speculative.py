@@ -24,11 +24,7 @@ from repro.validate import check_integer, check_number
 
 @dataclass(frozen=True)
 class SpeculativeResult:
-    """The decoded tokens, and what became of each draft.
-
-    Two passes bring one token without a draft: the first, which reads the prompt, and the last where one more token is
-    wanted. Tokens are therefore as many as passes and accepted drafts together.
-    """
+    """The decoded tokens, and what became of each draft; every pass yields one token, and each accepted draft one."""
 
     tokens: IntArray  # [count]
     positions: IntArray  # [n_drafts], the index in tokens that each draft was made for
@@ -128,11 +124,8 @@ def emitted_distribution(p: Array, q: Array) -> Array:
 def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
     """Return the tokens that one pass yields: the draft and one more, or one in the draft's place.
 
-    Args:
-        p: [2, V], in the draft's place and after the draft.
-        q: [V], from which the draft was drawn.
-        draft: token.
-        uniforms: [2], from [0, 1), independent of the draft and of each other.
+    p, [2, V], is for the draft's place and the one after, q, [V], what the draft was drawn from; `uniforms` are two
+    independent numbers in [0, 1).
 
     Source: Leviathan et al. (arXiv 2211.17192), algorithm 1.
     """
@@ -178,9 +171,8 @@ class SpeculativeDecoder:
     def draft(self, hidden: Array, following: ArrayLike) -> Array:
         """Return the module's logits of the token after the next, [T, V].
 
-        Args:
-            hidden: [T, d_model], of the main model, at the positions after those of earlier calls.
-            following: [T], the token after each position.
+        hidden, [T, d_model], is the main model's at the positions after those of earlier calls; following, [T], the
+        token after each.
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 to 23, for k = 1.
         """

@@ -33,12 +33,9 @@ class TrainStep:
 
 
 def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator[TrainStep]:
-    """Train a model in place, and report step by step, as the caller asks for the next.
+    """Train a model in place, one step whenever the caller asks for the next report.
 
-    Args:
-        model: in float32 or float64.
-        batches: at least recipe.steps arrays of tokens, [B, T + 1].
-        recipe: how.
+    batches must yield at least recipe.steps arrays of tokens, [B, T + 1].
 
     Raises:
         InputError: where batches end early.

@@ -22,10 +22,8 @@ KINDS = (INPUTS, OUTPUT, SWIGLU, QKV, WEIGHTS, NORMS, GATE)
 def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> dict[str, float]:
     """Return the bytes that a parameter of a linear layer takes, by part, after one step of the optimizer.
 
-    Args:
-        model: in float32; the step changes it.
-        batch: tokens, [B, T + 1].
-        precision: to train in; its operands with their scales are the "weights".
+    The step changes the model, which is in float32; a batch is tokens, [B, T + 1]. Operands of matrix products with
+    their scales are the "weights".
     """
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")

@@ -71,13 +71,9 @@ def _check_domain(domain: str) -> None:
 
 
 def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[IntArray]:
-    """Yield batches of tokens, [batch, length], without end; sequence i is of domain i modulo their number.
+    """Return an endless iterator over batches of tokens, [batch, length], one token more than a model reads.
 
-    Args:
-        batch: sequences.
-        length: tokens of each, one more than a model reads.
-        seed: the same one gives the same batches.
-        domains: names from DOMAINS to draw from.
+    Sequence i is of domain i modulo their number.
     """
     check_integer("batch", batch)
     check_integer("length", length)
