@@ -1,7 +1,7 @@
 """Training in the numbers of a recipe: what products read, what stays precise, what is kept, how far gradients move."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import ml_dtypes
 import numpy as np
@@ -15,7 +15,15 @@ from repro.nano import Recipe, batches, evaluate, init_model, small_config, trai
 from repro.nano.moe import moe, moe_backward
 from repro.nano.numerics.accumulation import Accumulation
 from repro.nano.numerics.formats import E4M3, E5M2, E5M6
-from repro.nano.numerics.recipes import BF16, bf16_recipe, per_tensor_recipe, square_gradients_recipe, v3_recipe
+from repro.nano.numerics.recipes import (
+    BF16,
+    FP32,
+    PrecisionRecipe,
+    bf16_recipe,
+    per_tensor_recipe,
+    square_gradients_recipe,
+    v3_recipe,
+)
 from repro.nano.numerics.scaling import WHOLE_TENSOR, quantize
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.presets import wide_config
@@ -24,7 +32,7 @@ from repro.nano.training.memory import GATE, INPUTS, NORMS, OUTPUT, QKV, SWIGLU,
 from repro.nano.training.mixed_precision import QuantizedWeight, Role, cast_model
 from repro.nano.training.optimizer import AdamW
 
-SCHEMES = {
+RECIPES = {
     "BF16": bf16_recipe(),
     "V3": v3_recipe(4),
     "per tensor": per_tensor_recipe(),
@@ -42,6 +50,25 @@ def to_bf16(x):
 
 def some(batch=2, length=8):
     return np.random.default_rng(5).integers(0, 11, (batch, length))
+
+
+@pytest.mark.parametrize(
+    ("recipe", "formats", "group", "powers_of_two", "square_gradients", "attention_output", "moments"),
+    [
+        (PrecisionRecipe(""), (None, None, None), None, False, False, None, BF16),
+        (bf16_recipe(), (None, None, None), None, False, False, None, FP32),
+        (per_tensor_recipe(), (E4M3, E4M3, E5M2), None, False, False, None, FP32),
+        (v3_recipe(), (E4M3, E4M3, E4M3), 128, True, False, E5M6, BF16),
+        (v3_recipe(16), (E4M3, E4M3, E4M3), 16, True, False, E5M6, BF16),
+        (square_gradients_recipe(), (E4M3, E4M3, E4M3), 128, True, True, E5M6, BF16),
+        (square_gradients_recipe(8), (E4M3, E4M3, E4M3), 8, True, True, E5M6, BF16),
+    ],
+)
+def test_recipes_field_by_field(recipe, formats, group, powers_of_two, square_gradients, attention_output, moments):
+    given = PrecisionRecipe(
+        recipe.name, *formats, group, powers_of_two, square_gradients, attention_output, None, moments
+    )
+    assert astuple(recipe) == astuple(given)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -150,20 +177,20 @@ def test_what_is_cast_and_what_is_not(name):
 DENSE = {"GQA": MODELS["GQA"], "MLA": small_config("MLA", gate=None, n_layers=2)}
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 @pytest.mark.parametrize("model", list(DENSE))
 def test_gradients_stay_near_the_precise_ones(model, name):
     found, tokens = init_model(DENSE[model], seed=1, std=0.3, dtype=np.float64), some()
     _, precise = found.loss_and_gradients(tokens)
-    _, rounded = cast_model(found, SCHEMES[name]).loss_and_gradients(tokens)
+    _, rounded = cast_model(found, RECIPES[name]).loss_and_gradients(tokens)
     one, other = (np.concatenate([x.ravel() for _, x in iter_leaves(tree)]) for tree in (precise, rounded))
     assert 0 < np.linalg.norm(one - other) / np.linalg.norm(one) < (0.03 if name == "BF16" else 0.4)
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_experts_stay_near_the_precise_ones(name):
     p = init_model(V3, seed=1, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
-    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), SCHEMES[name]).parameters["layers"][1]
+    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), RECIPES[name]).parameters["layers"][1]
     x, d_y, limit = normal(40, 8), normal(40, 8, seed=1), 0.01 if name == "BF16" else 0.15
     results = []
     for weights in (p, cast["mlp"]):
@@ -208,12 +235,12 @@ def test_moments_in_bf16_by_hand():
     assert second.astype(float) == to_bf16(0.95 * to_bf16(np.array([[0.05 * 0.09]])) + 0.05 * 0.09)
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_forty_steps_learn_in_every_scheme(name):
     model = init_model(small_config(n_layers=2), seed=1, dtype=np.float64)
     held_out = next(batches(8, 33, seed=9))
     before = evaluate(model, held_out)
-    for _ in train(model, batches(4, 33, seed=1), Recipe(40, precision=SCHEMES[name])):
+    for _ in train(model, batches(4, 33, seed=1), Recipe(40, precision=RECIPES[name])):
         pass
     assert evaluate(model, held_out) < before - 2
 

@@ -92,6 +92,14 @@ def test_defaults_are_v3s():
     recipe = Recipe(1, warmup_steps=0)
     assert (recipe.beta1, recipe.beta2, recipe.weight_decay) == (0.9, 0.95, 0.1)
     assert (recipe.clip_norm, recipe.mtp_weight) == (1.0, 0.3)
+    assert (recipe.precision, recipe.balance) == (None, None)
+
+
+def test_defaults_beside_v3s():
+    # No published ones: a rate for small models, its warm-up and end, and the eps that Kingma and Ba propose.
+    recipe = Recipe(10)
+    assert (recipe.peak_lr, recipe.warmup_steps, recipe.final_lr_share) == (3e-3, 10, 0.1)
+    assert (AdamW(recipe).eps, AdamW(recipe).count, AdamW(recipe).moments) == (1e-8, 0, {})
 
 
 # Clipping
