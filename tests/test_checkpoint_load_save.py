@@ -362,6 +362,10 @@ TENSORS = {
         {"model.layers.4.hnorm.weight": np.ones(8, F4)},
         f"{SINGLE}: model.layers.4.hnorm.weight: belongs to no part of the model",
     ),
+    "a layer of a number that Python does not read": (
+        {f"model.layers.{'9' * 5000}.hnorm.weight": np.ones(8, F4)},
+        f'{SINGLE}: "model.layers.{"9" * 46}…: belongs to no part of the model',
+    ),
     "a copy in no module": (
         {"model.layers.1.embed_tokens.weight": BLOCK},
         f"{SINGLE}: model.layers.1.embed_tokens.weight: belongs to no part of the model",

@@ -17,7 +17,7 @@ from repro.nano import Recipe, batches, evaluate, init_model, small_config, trai
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.training.loop import TrainingDiverged
 from repro.nano.training.optimizer import AdamW, clip_grad_norm
-from repro.nano.training.toy_data import DOMAINS, WORDS, decode_text, sample_text
+from repro.nano.training.toy_data import DOMAINS, VOCABULARY, WORDS, decode_text, sample_text
 
 EVEN = Recipe(steps=10, peak_lr=0.1, warmup_steps=0, final_lr_share=1.0, weight_decay=0.0)  # the same rate throughout
 
@@ -93,6 +93,10 @@ def test_defaults_are_v3s():
     assert (recipe.beta1, recipe.beta2, recipe.weight_decay) == (0.9, 0.95, 0.1)
     assert (recipe.clip_norm, recipe.mtp_weight) == (1.0, 0.3)
     assert (recipe.precision, recipe.balance) == (None, None)
+
+
+def test_tokens_are_bytes():
+    assert VOCABULARY == small_config().arch.vocab_size == np.iinfo(np.uint8).max + 1
 
 
 def test_defaults_beside_v3s():

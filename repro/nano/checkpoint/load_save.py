@@ -73,8 +73,8 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
 
 def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, TensorEntry]) -> Config:
     config = config_from_hf(fields)
-    numbers = (name.split(".")[2] for name in entries if name.startswith("model.layers."))
-    if not any(number.isdecimal() and int(number) >= config.arch.n_layers for number in numbers):
+    numbers = (re.match(r"model\.layers\.(\d{1,9})\.", name) for name in entries)
+    if not any(number and int(number[1]) >= config.arch.n_layers for number in numbers):
         return config_from_hf({**fields, "num_nextn_predict_layers": 0})
     return config
 
