@@ -30,7 +30,7 @@ from repro.experiments.spread import confidence_interval, paired_interval
 from repro.experiments.studies import STUDIES
 from repro.experiments.texts import held_out_texts
 from repro.experiments.watch import Trace, follow
-from repro.lab.recorded import load_record
+from repro.lab.records import load_record
 from repro.nano import Recipe, init_model, small_config, train
 from repro.nano.training.loop import TrainingDiverged
 

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "sim": {"repro.sim", "repro.nano", "repro.calc", "repro.models"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.models", "repro.facts"},
+    "cli": {"repro.cli", "repro.lab", "repro.claims", "repro.calc", "repro.models", "repro.facts", "repro.sim"},
     "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.models", "repro.facts", "repro.sim"},
 }
 

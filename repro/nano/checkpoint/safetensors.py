@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from repro.errors import InputError, preview, printable
-from repro.files import LARGEST_BYTES, fields_once, read_json
+from repro.files import LARGEST_BYTES, read_json, unique_fields
 from repro.nano.numerics.recipes import BF16
 
 # Types of parameters, and the bytes that an element of any other type takes, such as those of buffers.
@@ -98,7 +98,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read: {error.strerror}") from None
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=fields_once)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=unique_fields)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name}: header is not valid JSON: {error}") from None
     if not isinstance(header, dict):
