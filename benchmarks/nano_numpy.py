@@ -19,7 +19,7 @@ from repro.nano.ops import mlp
 from repro.nano.presets import small_config
 from repro.nano.rope import Rope
 from repro.nano.training.mixed_precision import cast_model
-from repro.nano.training.optimizer import AdamW, Recipe, clip
+from repro.nano.training.optimizer import AdamW, Recipe, clip_grad_norm
 from repro.nano.training.toy_data import batches
 
 D_MODEL, D_EXPERT, TOP_K = 512, 256, 6
@@ -107,14 +107,14 @@ def memory_read(workers: int) -> tuple[Callable, dict]:
     return lambda: list(pool.map(np.sum, parts)), {"bytes": a.nbytes}
 
 
-def training(scheme: PrecisionRecipe | None) -> tuple[Callable, dict]:
-    """Return one training step of the small model on 8 sequences of 64 tokens, in a scheme or in FP32."""
-    model, recipe = init_model(small_config(), seed=1), Recipe(steps=1000, scheme=scheme)
+def training(precision: PrecisionRecipe | None) -> tuple[Callable, dict]:
+    """Return one training step of the small model on 8 sequences of 64 tokens, in a precision or in FP32."""
+    model, recipe = init_model(small_config(), seed=1), Recipe(steps=1000, precision=precision)
     optimizer, batch = AdamW(recipe), next(batches(8, 65, seed=2))
 
     def step() -> None:
-        _, gradients = (cast_model(model, scheme) if scheme else model).loss_and_gradients(batch)
-        clip(gradients, recipe.clip_norm)
+        _, gradients = (cast_model(model, precision) if precision else model).loss_and_gradients(batch)
+        clip_grad_norm(gradients, recipe.clip_norm)
         optimizer.step(model.parameters, gradients)
 
     return step, {}
