@@ -49,7 +49,7 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
     flop = 2 * tokens * (TOP_K * 3 * D_MODEL * D_EXPERT + experts * D_MODEL)
 
     def forward() -> None:
-        moe(x, p, shape, gate, workers=workers, keep_hidden=False)
+        moe(x, p, shape, gate, workers=workers, save=False)
 
     def both() -> None:
         _, saved = moe(x, p, shape, gate, workers=workers)
@@ -115,7 +115,7 @@ def training(scheme: PrecisionRecipe | None) -> tuple[Callable, dict]:
     def step() -> None:
         _, gradients = (cast_model(model, scheme) if scheme else model).loss_and_gradients(batch)
         clip(gradients, recipe.clip_norm)
-        optimizer.step(model.parameters, gradients)
+        optimizer.step(model.params, gradients)
 
     return step, {}
 

@@ -25,8 +25,8 @@ SHAPE = Architecture(
     experts=EXPERTS,
     n_mtp_modules=2,
 )
-STRETCHED = Yarn(factor=4, original_context=8, mscale=1.0, mscale_all_dim=0.7)
-V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_groups=3, topk_group=2, scale=2.5))
+STRETCHED = Yarn(factor=4, original_max_position_embeddings=8, mscale=1.0, mscale_all_dim=0.7)
+V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_group=3, topk_group=2, routed_scaling_factor=2.5))
 V2 = Config(
     replace(
         SHAPE,
@@ -35,7 +35,7 @@ V2 = Config(
         n_mtp_modules=0,
     ),
     Rope(),
-    Gate("softmax", n_groups=3, topk_group=2, scores_per_group=1, normalised=False, scale=4.0),
+    Gate("softmax", n_group=3, topk_group=2, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=4.0),
 )
 
 
@@ -54,10 +54,10 @@ MODELS = {
         V3, arch=replace(SHAPE, attention=replace(LATENT, bias=True), tied_embeddings=True, n_mtp_modules=1)
     ),
     "V3, pairs as halves, weights not normalised": replace(
-        V3, rope=Rope(interleaved=False), gate=Gate("sigmoid", normalised=False)
+        V3, rope=Rope(interleaved=False), gate=Gate("sigmoid", norm_topk_prob=False)
     ),
     "V2": V2,
-    "V2, weights normalised": replace(V2, gate=replace(V2.gate, normalised=True)),
+    "V2, weights normalised": replace(V2, gate=replace(V2.gate, norm_topk_prob=True)),
     "MHA": plain(4),
     "GQA": plain(2),
     "MQA": plain(1),

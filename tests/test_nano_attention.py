@@ -15,7 +15,7 @@ from repro.nano.attention import merge_heads, scaled_dot_product_attention, spli
 from repro.nano.block import attention, layer_cache
 from repro.nano.rope import apply_rope, cos_sin_tables, rope_frequencies, softmax_scale
 
-V3_YARN = Yarn(factor=40, original_context=4096, mscale=1.0, mscale_all_dim=1.0)
+V3_YARN = Yarn(factor=40, original_max_position_embeddings=4096, mscale=1.0, mscale_all_dim=1.0)
 KINDS = ["MHA", "GQA", "MQA", "V2", "V3", "V3, biased projections, tied", "V3, pairs as halves, weights not normalised"]
 LATENT_KINDS = [name for name in KINDS if name.startswith("V")]
 
@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
 
 def weights_of(config, seed=1):
     """Return the weights of one layer's attention, gains and biases random too, so that none can be left out."""
-    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     for number, one in enumerate(p.values()):
         if one.ndim == 1:
             one += 0.3 * normal(*one.shape, seed=number)

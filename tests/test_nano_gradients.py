@@ -108,7 +108,7 @@ def test_attention_over_given_queries_keys_and_values():
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_groups_of_queries_in_any_number(heads):
     config = plain(heads)
-    p = init_model(config, seed=1, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=1, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     x, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1)
     d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
     agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
@@ -116,7 +116,7 @@ def test_groups_of_queries_in_any_number(heads):
 
 @pytest.mark.parametrize("config", [V2, V3, MODELS["V3, biased projections, tied"]], ids=["V2", "V3", "biased"])
 def test_latent_attention(config):
-    p = init_model(config, seed=2, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=2, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
     d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
     agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
@@ -139,7 +139,7 @@ def test_the_gates_weights(name):
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_experts(config, workers):
-    p = init_model(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
+    p = init_model(config, seed=3, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
 
     def run():
@@ -150,14 +150,14 @@ def test_experts(config, workers):
 
 
 def test_one_layer():
-    p = init_model(V3, seed=4, std=0.5, dtype=np.float64).parameters["layers"][1]
+    p = init_model(V3, seed=4, std=0.5, dtype=np.float64).params["layers"][1]
     h, d_h = normal(2, 3, 8), normal(2, 3, 8, seed=1)
     d_x, d_p = block_backward(d_h, p, V3, block(h, p, V3)[1])
     agree(lambda: np.sum(block(h, p, V3)[0] * d_h), {"h": d_x, **d_p}, {"h": h, **p})
 
 
 def test_one_module_of_multi_token_prediction():
-    p = init_model(V3, seed=5, std=0.5, dtype=np.float64).parameters["mtp"][0]
+    p = init_model(V3, seed=5, std=0.5, dtype=np.float64).params["mtp"][0]
     h, e, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 8, seed=2)
     d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3)[1])
     agree(lambda: np.sum(mtp_module(h, e, p, V3)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
@@ -168,7 +168,7 @@ def test_the_whole_models_loss(name):
     model = init_model(MODELS[name], seed=6, std=0.4, dtype=np.float64)
     tokens = np.random.default_rng(7).integers(0, 11, (2, 6))
     _, gradients = model.loss_and_gradients(tokens)
-    where, rng = dict(iter_leaves(model.parameters)), np.random.default_rng(8)
+    where, rng = dict(iter_leaves(model.params)), np.random.default_rng(8)
 
     def loss():
         return model.loss_and_gradients(tokens)[0].total
@@ -190,9 +190,7 @@ def test_every_parameter_but_selection_biases_has_a_gradient(name):
     model = init_model(MODELS[name], seed=6, std=0.4)
     _, gradients = model.loss_and_gradients(np.arange(10).reshape(2, 5))
     shapes = {
-        path: one.shape
-        for path, one in iter_leaves(model.parameters)
-        if not path.endswith("gate.e_score_correction_bias")
+        path: one.shape for path, one in iter_leaves(model.params) if not path.endswith("gate.e_score_correction_bias")
     }
     assert {path: one.shape for path, one in iter_leaves(gradients)} == shapes
     assert {one.dtype for _, one in iter_leaves(gradients)} == {np.dtype(np.float32)}

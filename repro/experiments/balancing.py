@@ -66,7 +66,7 @@ def model(run: BalancingRun) -> Model:
         raise InputError(f"method = {run.method!r}: must be one of: {', '.join(METHODS)}")
     config = small_config(n_layers=3)
     capacity = CAPACITY if run.dropping else None
-    gate = replace(config.gate, n_groups=N_GROUPS, topk_group=TOP_GROUPS, capacity_factor=capacity)
+    gate = replace(config.gate, n_group=N_GROUPS, topk_group=TOP_GROUPS, capacity_factor=capacity)
     return init_model(replace(config, gate=gate), seed=run.seed, dtype=np.float64)
 
 

@@ -107,11 +107,11 @@ def count_choices(chosen: Array, n_routed_experts: int, scopes: int) -> Array:
 def _group_pull(routing: Routing, balance: Balance, gate: Gate, scopes: int) -> Array:
     """Return what the losses over devices and over communication add to each expert's f, [scopes, E]."""
     n_routed_experts, n_tokens = routing.scores.shape[1], len(routing.experts)
-    size = n_routed_experts // gate.n_groups
-    by_device = _choices(routing, balance, scopes).reshape(scopes, gate.n_groups, size).mean(axis=2)  # f'
-    reached = np.zeros((n_tokens, gate.n_groups))
+    size = n_routed_experts // gate.n_group
+    by_device = _choices(routing, balance, scopes).reshape(scopes, gate.n_group, size).mean(axis=2)  # f'
+    reached = np.zeros((n_tokens, gate.n_group))
     np.put_along_axis(reached, routing.experts // size, 1, axis=1)
-    sent = reached.reshape(scopes, -1, gate.n_groups).mean(axis=1) * (gate.n_groups / gate.topk_group)  # f''
+    sent = reached.reshape(scopes, -1, gate.n_group).mean(axis=1) * (gate.n_group / gate.topk_group)  # f''
     return np.repeat(balance.device * by_device + balance.communication * sent, size, axis=1)
 
 
@@ -147,9 +147,9 @@ def max_violation(load: Array) -> Array:
     return np.divide(most, mean, out=np.ones_like(mean), where=mean > 0) - 1
 
 
-def group_load(load: Array, n_groups: int) -> Array:
-    """Return the load of each group of experts: [..., E] -> [..., n_groups]."""
-    return load.reshape(*load.shape[:-1], n_groups, -1).sum(axis=-1)
+def group_load(load: Array, n_group: int) -> Array:
+    """Return the load of each group of experts: [..., E] -> [..., n_group]."""
+    return load.reshape(*load.shape[:-1], n_group, -1).sum(axis=-1)
 
 
 def idle_fraction(load: Array) -> Array:

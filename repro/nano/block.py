@@ -44,13 +44,13 @@ def block(
     *,
     absorbed: bool = False,
     workers: int = 1,
-    keep: bool = True,
+    save: bool = True,
 ) -> tuple[Array, tuple]:
     """Return the residual stream after one layer.
 
     Args: h: [B, T, d_model]. p: "input_layernorm", "self_attn", "post_attention_layernorm", "mlp". config: of the
         model. cache: of this layer, filled by the call. absorbed: MLA's form. workers: threads for the experts.
-        keep: whether what the experts' backward pass needs is kept.
+        save: whether what the experts' backward pass needs is kept.
     Returns: [B, T, d_model], and what the backward pass needs.
     Source: DeepSeek-V3 report (arXiv 2412.19437), figure 2.
     """
@@ -59,7 +59,7 @@ def block(
     h = h + a
     x, saved_norm_2 = rms_norm(h, p["post_attention_layernorm"], config.rms_norm_eps)
     if "gate" in p["mlp"]:
-        f, saved_f = moe(x, p["mlp"], config.arch.experts, config.gate, workers=workers, keep_hidden=keep)
+        f, saved_f = moe(x, p["mlp"], config.arch.experts, config.gate, workers=workers, save=save)
     else:
         f, saved_f = mlp(x, p["mlp"])
     return h + f, (saved_norm_1, saved_attention, saved_norm_2, saved_f)

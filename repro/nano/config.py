@@ -86,14 +86,20 @@ def _softmax_gate(fields: Fields) -> Gate:
     if fields.config.get("topk_method") == "group_limited_greedy":
         groups = fields.count("n_group"), fields.count("topk_group")
     scale = _number(fields.config, "routed_scaling_factor", 1.0)
-    return Gate("softmax", *groups, scores_per_group=1, normalised=False, scale=scale)
+    return Gate("softmax", *groups, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=scale)
 
 
 def _sigmoid_gate(fields: Fields) -> Gate:
     fields.refuse("scoring_func", "sigmoid")
     normalised = "norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob")
     scale = _number(fields.config, "routed_scaling_factor", 2.5)
-    return Gate("sigmoid", fields.count("n_group"), fields.count("topk_group"), normalised=normalised, scale=scale)
+    return Gate(
+        "sigmoid",
+        fields.count("n_group"),
+        fields.count("topk_group"),
+        norm_topk_prob=normalised,
+        routed_scaling_factor=scale,
+    )
 
 
 def _rope(fields: Fields, name: str) -> Rope:
@@ -172,10 +178,10 @@ def config_to_hf(config: Config) -> dict[str, Any]:
     a, e = arch.attention, arch.experts
     if isinstance(a, GroupedQueryAttention) or e is None or gate is None:
         raise InputError("only models with MLA and experts have a published form here")
-    sigmoid = gate.scoring == "sigmoid"
+    sigmoid = gate.scoring_func == "sigmoid"
     if gate.scores_per_group != (2 if sigmoid else 1) or sigmoid != e.correction_bias:
         raise InputError("gate: is neither V2's nor V3's, which rank groups by 1 and 2 scores, with a bias in V3 alone")
-    if not sigmoid and (gate.normalised or not rope.interleaved):
+    if not sigmoid and (gate.norm_topk_prob or not rope.interleaved):
         raise InputError("gate or rope: V2's weights are not normalised and its pairs are neighbours")
     fields = {
         "architectures": ["DeepseekV3ForCausalLM" if sigmoid else "DeepseekV2ForCausalLM"],
@@ -199,12 +205,12 @@ def config_to_hf(config: Config) -> dict[str, Any]:
         "n_shared_experts": e.n_shared_experts,
         "num_experts_per_tok": e.top_k,
         "moe_intermediate_size": e.d_expert,
-        "scoring_func": gate.scoring,
+        "scoring_func": gate.scoring_func,
         "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy",
-        "n_group": gate.n_groups,
+        "n_group": gate.n_group,
         "topk_group": gate.topk_group,
-        "norm_topk_prob": gate.normalised,
-        "routed_scaling_factor": gate.scale,
+        "norm_topk_prob": gate.norm_topk_prob,
+        "routed_scaling_factor": gate.routed_scaling_factor,
         "rope_interleave": rope.interleaved,
         "hidden_act": "silu",
         "rms_norm_eps": config.rms_norm_eps,
@@ -217,7 +223,7 @@ def _published_yarn(yarn: Yarn) -> dict[str, Any]:
     given = {
         "type": "yarn",
         "factor": yarn.factor,
-        "original_max_position_embeddings": yarn.original_context,
+        "original_max_position_embeddings": yarn.original_max_position_embeddings,
         "beta_fast": yarn.beta_fast,
         "beta_slow": yarn.beta_slow,
         "mscale": yarn.mscale,
@@ -225,7 +231,7 @@ def _published_yarn(yarn: Yarn) -> dict[str, Any]:
         "attention_factor": yarn.attention_factor,
         "truncate": yarn.truncate,
     }
-    longest = ceil(yarn.factor * yarn.original_context)
+    longest = ceil(yarn.factor * yarn.original_max_position_embeddings)
     return {
         "max_position_embeddings": min(longest, int(LARGEST)),  # which is read; the factor stands beside it
         "rope_scaling": {name: value for name, value in given.items() if value is not None},

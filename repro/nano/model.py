@@ -16,7 +16,7 @@ from repro.nano.mtp import mtp_module, mtp_module_backward
 from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.ops import (
     cross_entropy,
-    flags_of_blas_ignored,
+    ignore_blas_flags,
     linear,
     linear_backward,
     rms_norm,
@@ -57,7 +57,7 @@ class Model:
     """
 
     config: Config
-    parameters: dict
+    params: dict
     workers: int = 1
 
     def __post_init__(self) -> None:
@@ -67,14 +67,14 @@ class Model:
     @property
     def dtype(self) -> np.dtype:
         """Of the residual stream: float32 or float64."""
-        return self.parameters["norm"].dtype
+        return self.params["norm"].dtype
 
     @property
     def head(self) -> Array:
         """The output head, [V, d_model]; the embedding where the two are tied."""
-        return self.parameters["embed_tokens" if self.config.arch.tied_embeddings else "lm_head"]
+        return self.params["embed_tokens" if self.config.arch.tied_embeddings else "lm_head"]
 
-    @flags_of_blas_ignored
+    @ignore_blas_flags
     def forward(self, tokens: Array, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False) -> Array:
         """Return the logits of each next token.
 
@@ -84,23 +84,23 @@ class Model:
         Raises: InputError for tokens outside the vocabulary or not [B, T], or a cache that is full or of another size;
             then no cache is changed.
         """
-        tokens = self.checked(tokens)
+        tokens = self.check_tokens(tokens)
         if caches is not None:
             self._check_caches(caches, *tokens.shape)
-        hidden, _ = self.hidden(tokens, caches, absorbed=absorbed, keep=False)
+        hidden, _ = self.hidden_states(tokens, caches, absorbed=absorbed, save=False)
         return linear(hidden, self.head)
 
     def routings(self, tokens: Array) -> list[Routing]:
         """Return what the gates decide, one routing of B · T tokens per layer with experts."""
-        return [one for one in map(_routing, self.kept_by_layer(tokens)) if one]
+        return [one for one in map(_routing, self.saved_by_layer(tokens)) if one]
 
-    @flags_of_blas_ignored
-    def kept_by_layer(self, tokens: Array) -> list[tuple]:
+    @ignore_blas_flags
+    def saved_by_layer(self, tokens: Array) -> list[tuple]:
         """Return what each layer's forward pass over tokens [B, T] keeps for its backward pass."""
-        _, (saved_blocks, _) = self.hidden(self.checked(tokens))
+        _, (saved_blocks, _) = self.hidden_states(self.check_tokens(tokens))
         return saved_blocks
 
-    @flags_of_blas_ignored
+    @ignore_blas_flags
     def mtp_logits(self, tokens: Array) -> list[Array]:
         """Return each module's logits, the first one's of the token after the next.
 
@@ -108,12 +108,12 @@ class Model:
         Returns: per depth k, [B, T - k, V]: at position i the logits of token i + k + 1.
         Raises: InputError for too few tokens.
         """
-        tokens, n_mtp_modules = self.checked(tokens), self.config.arch.n_mtp_modules
+        tokens, n_mtp_modules = self.check_tokens(tokens), self.config.arch.n_mtp_modules
         if tokens.shape[1] <= n_mtp_modules:
             raise InputError(
                 f"tokens of {tokens.shape[1]}: must be more than {n_mtp_modules}, with {n_mtp_modules} modules"
             )
-        hidden, _ = self.hidden(tokens, keep=False)
+        hidden, _ = self.hidden_states(tokens, save=False)
         outputs, _ = self._modules(hidden, tokens)
         return [linear(one, self.head) for one in outputs]
 
@@ -130,7 +130,7 @@ class Model:
         Returns: [B, count].
         Raises: InputError for a prompt that is not tokens [B, T], or a count that is none.
         """
-        prompt = self.checked(prompt)
+        prompt = self.check_tokens(prompt)
         check_integer("count", count, least=0)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)
         logits, found = self.forward(prompt, caches), []
@@ -140,7 +140,7 @@ class Model:
                 logits = self.forward(found[-1][:, None], caches, absorbed=absorbed)
         return np.stack(found, axis=1) if found else np.zeros((len(prompt), 0), int)
 
-    @flags_of_blas_ignored
+    @ignore_blas_flags
     def loss_and_gradients(
         self, tokens: Array, *, mtp_weight: float = 0.3, balance: Balance | None = None
     ) -> tuple[Loss, dict]:
@@ -152,15 +152,15 @@ class Model:
         Raises: InputError for weights that are packed, or too few tokens.
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
-        if any(isinstance(one, PackedWeight) for _, one in iter_leaves(self.parameters)):
+        if any(isinstance(one, PackedWeight) for _, one in iter_leaves(self.params)):
             raise InputError("weights are packed as they are stored: load them with packed=False to train")
-        tokens = self.checked(tokens)
+        tokens = self.check_tokens(tokens)
         inputs, n_mtp_modules = tokens[:, :-1], self.config.arch.n_mtp_modules
         if inputs.shape[1] <= n_mtp_modules:
             raise InputError(
                 f"tokens of {tokens.shape[1]}: must be more than {n_mtp_modules + 1}, with {n_mtp_modules} modules"
             )
-        hidden, saved = self.hidden(inputs)
+        hidden, saved = self.hidden_states(inputs)
         outputs, saved_modules = self._modules(hidden, inputs)
         losses, d_outputs, d_lm_head = [], [], 0
         for depth, output in enumerate([hidden, *outputs]):
@@ -189,7 +189,7 @@ class Model:
         ]
         return sum(loss for loss, _ in found), [d_scores for _, d_scores in found]
 
-    def checked(self, tokens: Array) -> Array:
+    def check_tokens(self, tokens: Array) -> Array:
         """Return tokens as an array [B, T]; raises InputError for none at all, or for one outside the vocabulary."""
         try:
             tokens, size = np.asarray(tokens), self.config.arch.vocab_size
@@ -215,20 +215,20 @@ class Model:
                 raise InputError(f"caches: hold {caches[0].length} and {one.length} tokens, must hold the same")
             one.check_room(count)
 
-    def hidden(
-        self, tokens: Array, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False, keep: bool = True
+    def hidden_states(
+        self, tokens: Array, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False, save: bool = True
     ) -> tuple[Array, tuple]:
         """Return the normed output of the last layer, [B, T, d_model], and what the backward pass needs, if kept.
 
-        Args: tokens: integers [B, T] that `checked` has passed. caches, absorbed: as `forward` takes them.
-            keep: whether what each layer saves is returned too.
+        Args: tokens: integers [B, T] that `check_tokens` has passed. caches, absorbed: as `forward` takes them.
+            save: whether what each layer saves is returned too.
         """
-        p = self.parameters
+        p = self.params
         h = np.asarray(p["embed_tokens"][tokens])
         saved_blocks = []
         for layer, cache in zip(p["layers"], caches or [None] * len(p["layers"]), strict=True):
-            h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers, keep=keep)
-            if keep:
+            h, saved = block(h, layer, self.config, cache, absorbed=absorbed, workers=self.workers, save=save)
+            if save:
                 saved_blocks.append(saved)
         hidden, saved_norm = rms_norm(h, p["norm"], self.config.rms_norm_eps)
         return hidden, (saved_blocks, saved_norm)
@@ -236,8 +236,8 @@ class Model:
     def _modules(self, hidden: Array, tokens: Array) -> tuple[list[Array], list[tuple]]:
         """Return each module's output, depth k of [B, T - k, d_model], and what the backward pass needs."""
         outputs, saved = [], []
-        for depth, module in enumerate(self.parameters["mtp"], start=1):
-            embedded = np.asarray(self.parameters["embed_tokens"][tokens[:, depth:]])
+        for depth, module in enumerate(self.params["mtp"], start=1):
+            embedded = np.asarray(self.params["embed_tokens"][tokens[:, depth:]])
             hidden, saved_one = mtp_module(hidden[:, :-1], embedded, module, self.config, workers=self.workers)
             outputs.append(hidden)
             saved.append(saved_one)
@@ -247,7 +247,7 @@ class Model:
         self, inputs: Array, d_outputs: list, d_lm_head: Array, saved: tuple, saved_modules: list, d_scores: list
     ) -> dict:
         """Go back through all layers; d_outputs: the head's part of each depth's gradient; d_scores: by block."""
-        p, (saved_blocks, saved_norm) = self.parameters, saved
+        p, (saved_blocks, saved_norm) = self.params, saved
         n_layers = len(saved_blocks)
         d_embedding, d_modules = np.zeros_like(p["embed_tokens"]), []
         for depth in range(len(saved_modules), 0, -1):

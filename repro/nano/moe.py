@@ -35,7 +35,7 @@ class Dispatch:
     slots: Array
     ends: Array
 
-    def of(self, expert: int) -> slice:
+    def pairs_of(self, expert: int) -> slice:
         """Return the pairs of one expert."""
         return slice(self.ends[expert], self.ends[expert + 1])
 
@@ -56,14 +56,14 @@ def dispatch(experts: Array, n_routed_experts: int, kept: Array | None = None) -
 
 
 def moe(
-    x: Array, p: dict, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep_hidden: bool = True
+    x: Array, p: dict, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, save: bool = True
 ) -> tuple[Array, tuple]:
     """Return the weighted sum of each token's experts, and the shared ones'.
 
     Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up_proj" [E, 2 d_expert, d_model] and "down_proj"
         [E, d_model, d_expert]; "shared_experts", one feed-forward n_shared_experts times as wide, where there are any. experts_config: sizes.
         gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
-        thread itself. keep_hidden: whether what the experts' backward pass needs is kept.
+        thread itself. save: whether what the experts' backward pass needs is kept.
     Returns: [..., d_model], and what the backward pass needs, the routing first.
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
@@ -77,13 +77,13 @@ def moe(
     def run(experts: Iterable[int]) -> Array:
         out = np.zeros_like(rows)
         for e in experts:
-            pairs = sent.of(e)
+            pairs = sent.pairs_of(e)
             here = sent.tokens[pairs]
             both = linear(rows[here], gate_up[e])
             a = swiglu(both)
             a *= weights[pairs]
             out[here] += linear(a, down[e])  # no row is named twice: experts of a token differ
-            if keep_hidden:
+            if save:
                 hidden[e] = save_for_backward(both, down)
         return out
 
@@ -92,7 +92,7 @@ def moe(
     if "shared_experts" in p:
         shared, saved_shared = mlp(rows, p["shared_experts"])
         y += shared
-    kept = save_for_backward(rows, gate_up) if keep_hidden else None
+    kept = save_for_backward(rows, gate_up) if save else None
     return y.reshape(x.shape), (routing, sent, rows, kept, hidden, saved_shared)
 
 
@@ -114,7 +114,7 @@ def moe_backward(
     def run(experts: Iterable[int]) -> Array:
         d_x = np.zeros_like(rows)
         for e in experts:
-            pairs = sent.of(e)
+            pairs = sent.pairs_of(e)
             here = sent.tokens[pairs]
             both = np.asarray(hidden[e], rows.dtype)
             a, s = swiglu_and_sigmoid(both)

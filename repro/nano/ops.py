@@ -14,7 +14,7 @@ from repro.arrays import Array
 # BLAS kernels compute in whole vector registers and can raise the processor's "invalid" flag for lanes outside the
 # product, so that numpy warns, now and then, of products that are right (numpy's issue 24067 is one such report).
 # Entry points that multiply are decorated with this; what is no number is looked for in the results instead.
-flags_of_blas_ignored = np.errstate(invalid="ignore")
+ignore_blas_flags = np.errstate(invalid="ignore")
 
 
 class WeightBackend(ABC):
@@ -31,7 +31,7 @@ class WeightBackend(ABC):
         """Return the gradients of rows, [N, d_in], and of W, [d_out, d_in], the latter in `out` where it is given."""
 
     @abstractmethod
-    def keep(self, rows: Array) -> Any:
+    def save_for_backward(self, rows: Array) -> Any:
         """Return what is stored of rows, [N, d_in], for the backward pass."""
 
     @abstractmethod
@@ -58,7 +58,7 @@ def save_for_backward(x: Array, weight: Array | WeightBackend) -> Any:
 
     Args: x: [..., d]. weight: that reads it, or that stands for the scheme.
     """
-    return weight.keep(x.reshape(-1, x.shape[-1])) if isinstance(weight, WeightBackend) else x
+    return weight.save_for_backward(x.reshape(-1, x.shape[-1])) if isinstance(weight, WeightBackend) else x
 
 
 def linear_backward(
@@ -115,7 +115,7 @@ def sigmoid(x: Array) -> Array:
     return np.divide(1, y, out=y)
 
 
-def split_gate_up(x: Array) -> tuple[Array, Array]:
+def split_halves(x: Array) -> tuple[Array, Array]:
     """Return views of the first and the second half of the last axis."""
     middle = x.shape[-1] // 2
     return x[..., :middle], x[..., middle:]
@@ -140,7 +140,7 @@ def swiglu(gate_up: Array) -> Array:
 
 def swiglu_and_sigmoid(gate_up: Array) -> tuple[Array, Array]:
     """Return SwiGLU and the sigmoid of its gate, which the backward pass needs: [..., 2 d_ff] -> twice [..., d_ff]."""
-    gate, up = split_gate_up(gate_up)
+    gate, up = split_halves(gate_up)
     s = sigmoid(gate)
     y = gate * s
     y *= up
@@ -152,9 +152,9 @@ def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
 
     Args: d_y: [..., d_ff]. gate_up: as given to `swiglu`. s: sigmoid of the gate, [..., d_ff].
     """
-    gate, up = split_gate_up(gate_up)
+    gate, up = split_halves(gate_up)
     d_gate_up = np.empty_like(gate_up)
-    d_gate, d_up = split_gate_up(d_gate_up)
+    d_gate, d_up = split_halves(d_gate_up)
     np.multiply(gate, s, out=d_up)  # silu
     np.subtract(1, s, out=d_gate)
     d_gate *= d_up

@@ -27,8 +27,8 @@ ATTENTIONS = {
     "MQA": GroupedQueryAttention(N_HEADS, 1, D_HEAD),
 }
 GATES = {
-    "V2": Gate("softmax", scores_per_group=1, normalised=False, scale=1.0),
-    "V3": Gate("sigmoid", normalised=True, scale=1.0),
+    "V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=1.0),
+    "V3": Gate("sigmoid", norm_topk_prob=True, routed_scaling_factor=1.0),
 }
 
 

@@ -15,7 +15,7 @@ LEAST_TURNS = 1e-6  # over the original context
 class Yarn:
     """How a model trained on short contexts is stretched to long ones.
 
-    factor: new context over the old. original_context: tokens in training. beta_fast, beta_slow: turns over the
+    factor: new context over the old. original_max_position_embeddings: tokens in training. beta_fast, beta_slow: turns over the
     original context above which a pair keeps its pace, below which it is slowed by the whole factor. mscale,
     mscale_all_dim: weights of the temperature on rotary dimensions and on all. attention_factor: on cosine and sine
     in place of what the two give. truncate: whether the ramp's ends are whole pairs.
@@ -24,7 +24,7 @@ class Yarn:
     """
 
     factor: float
-    original_context: int
+    original_max_position_embeddings: int
     beta_fast: float = 32
     beta_slow: float = 1
     mscale: float | None = None
@@ -34,7 +34,7 @@ class Yarn:
 
     def __post_init__(self) -> None:
         """Raise InputError for numbers out of their bounds."""
-        for name in ("factor", "original_context"):
+        for name in ("factor", "original_max_position_embeddings"):
             check_number(name, getattr(self, name), above=0)
         for name in ("beta_fast", "beta_slow"):
             check_number(name, getattr(self, name), least=LEAST_TURNS)
@@ -90,7 +90,11 @@ def rope_frequencies(rope: Rope, qk_rope_head_dim: int) -> Array:
 
 def _pair_with_turns(rope: Rope, turns: float, qk_rope_head_dim: int) -> float:
     """Return which pair, as a real number, turns so often over the original context."""
-    return qk_rope_head_dim * math.log(rope.yarn.original_context / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
+    return (
+        qk_rope_head_dim
+        * math.log(rope.yarn.original_max_position_embeddings / (turns * 2 * math.pi))
+        / (2 * math.log(rope.theta))
+    )
 
 
 def cos_sin_tables(rope: Rope, qk_rope_head_dim: int, start: int, length: int, dtype: np.dtype) -> tuple[Array, Array]:

@@ -52,7 +52,7 @@ class Deployment:
     @property
     def unlimited(self) -> "Deployment":
         """The same with all groups in every token's reach."""
-        return replace(self, gate=replace(self.gate, topk_group=self.gate.n_groups))
+        return replace(self, gate=replace(self.gate, topk_group=self.gate.n_group))
 
 
 def route_tokens(on: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> Array:
@@ -66,7 +66,7 @@ def route_tokens(on: Deployment, n_tokens: int, *, seed: int, skew: float, noise
     check_integer("n_tokens", n_tokens)
     check_number("skew", skew, below=LARGEST)
     check_number("noise", noise, above=0, below=LARGEST)
-    rng, scoring = np.random.default_rng(seed), sigmoid if on.gate.scoring == "sigmoid" else softmax
+    rng, scoring = np.random.default_rng(seed), sigmoid if on.gate.scoring_func == "sigmoid" else softmax
     popularity = np.float32(skew) * rng.standard_normal(on.n_routed_experts, np.float32)
     found = np.empty((n_tokens, on.top_k), np.int64)
     for start in range(0, n_tokens, TOKENS_AT_ONCE):
@@ -143,15 +143,15 @@ def reach_law(on: Deployment) -> list[float]:
     Returns: by number of groups, from 0 to topk_group.
     Raises: InputError where groups are limited and rank by more than one score: the law of one is a bound then.
     """
-    gate, size = on.gate, on.n_routed_experts // on.gate.n_groups
-    if gate.topk_group < gate.n_groups and gate.scores_per_group > 1:
+    gate, size = on.gate, on.n_routed_experts // on.gate.n_group
+    if gate.topk_group < gate.n_group and gate.scores_per_group > 1:
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 1 where groups are limited")
 
     def exactly(count: int) -> float:
         ways = sum((-1) ** out * comb(count, out) * comb((count - out) * size, on.top_k) for out in range(count + 1))
-        return comb(gate.n_groups, count) * ways / comb(on.n_routed_experts, on.top_k)
+        return comb(gate.n_group, count) * ways / comb(on.n_routed_experts, on.top_k)
 
-    law = [exactly(count) for count in range(gate.n_groups + 1)]
+    law = [exactly(count) for count in range(gate.n_group + 1)]
     return [*law[: gate.topk_group], sum(law[gate.topk_group :])]
 
 
@@ -165,8 +165,8 @@ def reach_law_by_best_two(on: Deployment, *, quantile: Elementwise, cdf: Element
     Raises: InputError where another number of scores ranks a group, or nothing is limited.
     """
     gate = on.gate
-    if gate.scores_per_group != 2 or gate.topk_group == gate.n_groups:
-        limit = f"topk_group = {gate.topk_group} below n_groups = {gate.n_groups}"
+    if gate.scores_per_group != 2 or gate.topk_group == gate.n_group:
+        limit = f"topk_group = {gate.topk_group} below n_group = {gate.n_group}"
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 2, and {limit}")
     check_integer("cells", cells)
     coarse, fine = (np.array(_integrated(on, quantile, cdf, n)) for n in (cells, 2 * cells))
@@ -187,7 +187,7 @@ def sigmoid_of_normal(noise: float) -> tuple[Elementwise, Elementwise]:
 
 def _integrated(on: Deployment, quantile: Elementwise, cdf: Elementwise, cells: int) -> list[float]:
     """Return the law from one grid, over what the best group out of reach sums to, s, and the k-th best score, t."""
-    n_groups, limit, k = on.gate.n_groups, on.gate.topk_group, on.top_k
+    n_groups, limit, k = on.gate.n_group, on.gate.topk_group, on.top_k
     above, total = _groups_above(on.n_routed_experts // n_groups, k, quantile, cdf, cells)
     arrives = np.diff(total - np.cumsum(above, axis=0), axis=1)  # a group's m-th best, m from 1, in a cell of t
     above = (above[:, 1:] + above[:, :-1]) / 2

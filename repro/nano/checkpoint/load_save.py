@@ -192,7 +192,7 @@ def save_checkpoint(
 
 def _check_parameters(model: Model) -> None:
     """Raise InputError for the first parameter that is missing, superfluous or not of the shape that it must have."""
-    expected, found = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.parameters))
+    expected, found = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.params))
     for path in [*expected, *found]:
         if path not in found or path not in expected:
             raise InputError(f"parameter {path}: is {'missing' if path in expected else 'no part of the model'}")
@@ -203,7 +203,7 @@ def _check_parameters(model: Model) -> None:
 
 def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array | PackedWeight, np.dtype]]:
     """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
-    for place in places(model.config, model.parameters):
+    for place in places(model.config, model.params):
         for name, part in place.pieces(place.holder[place.key]):
             yield name, part, np.dtype(np.float32) if name.endswith(GATE["e_score_correction_bias"]) else dtype
 

@@ -29,12 +29,12 @@ def state_bytes(model: Model, batch: Array, scheme: PrecisionRecipe) -> dict[str
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
     cast = cast_model(model, scheme)
-    operands = {path: one for path, one in iter_leaves(cast.parameters) if _of(one, scheme)}
+    operands = {path: one for path, one in iter_leaves(cast.params) if _of(one, scheme)}
     count = sum(np.prod(one.shape) for one in operands.values())
     _, gradients = cast.loss_and_gradients(batch)
     optimizer = AdamW(Recipe(steps=1, warmup_steps=0, scheme=scheme))
-    optimizer.step(model.parameters, gradients)
-    masters, found = dict(iter_leaves(model.parameters)), dict(iter_leaves(gradients))
+    optimizer.step(model.params, gradients)
+    masters, found = dict(iter_leaves(model.params)), dict(iter_leaves(gradients))
     return {
         "weights": sum(one.stored.nbytes for one in operands.values()) / count,
         "master_weights": sum(masters[path].nbytes for path in operands) / count,
@@ -56,7 +56,7 @@ def activation_bytes(model: Model, tokens: Array) -> list[dict[str, float]]:
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
-    for saved in model.kept_by_layer(tokens):
+    for saved in model.saved_by_layer(tokens):
         sizes, seen = dict.fromkeys(KINDS, 0.0), set()
         for kind, one in _arrays(saved):
             if id(one) not in seen:  # an array that two need is kept once

@@ -72,7 +72,7 @@ class QuantizedWeight(WeightBackend):
             d_weight = out
         return _bf16(self._multiply(d_y, self._weight.T, dtype)), d_weight
 
-    def keep(self, rows: Array) -> Operand:
+    def save_for_backward(self, rows: Array) -> Operand:
         """Return an input as it is stored for Wgrad, [N, d_in]."""
         form = self.scheme.attention_output
         if self.role == Role.AFTER_ATTENTION and form is not None:
@@ -113,7 +113,7 @@ def cast_model(model: Model, scheme: PrecisionRecipe) -> Model:
     Returns: a model for `loss_and_gradients`, whose gradients belong to the precise parameters.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; the projection: DeepSeek-V3 repository, weights.
     """
-    return Model(model.config, _cast(model.parameters, scheme), model.workers)
+    return Model(model.config, _cast(model.params, scheme), model.workers)
 
 
 def _cast(tree: Any, scheme: PrecisionRecipe, name: str = "") -> Any:
