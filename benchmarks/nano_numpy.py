@@ -17,7 +17,7 @@ from repro.nano.numerics.recipes import PrecisionRecipe, v3_recipe
 from repro.nano.numerics.scaling import WHOLE_TENSOR, quantize
 from repro.nano.ops import mlp
 from repro.nano.presets import small_config
-from repro.nano.rope import Rope
+from repro.nano.rope import Rope, cos_sin_tables
 from repro.nano.training.mixed_precision import cast_model
 from repro.nano.training.optimizer import AdamW, Recipe, clip
 from repro.nano.training.toy_data import batches
@@ -89,12 +89,15 @@ def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
     for one in cache.arrays.values():
         one[...] = normal(*one.shape)
 
+    rope = Rope()
+
     def work() -> None:
         cache.length = context
         if kind in PLAIN:
-            gqa(x, p, PLAIN[kind], Rope(), cache)
+            gqa(x, p, PLAIN[kind], rope, cos_sin_tables(rope, 128, context, 1, np.float32), cache)
         else:
-            mla(x, p, LATENT, Rope(), cache, absorbed=kind.endswith("absorbed"))
+            cos_sin = cos_sin_tables(rope, LATENT.qk_rope_head_dim, context, 1, np.float32)
+            mla(x, p, LATENT, rope, cos_sin, cache, absorbed=kind.endswith("absorbed"))
 
     weights = sum(one.nbytes for one in p.values())
     return work, {"bytes": weights + batch * (context + 1) * cache.bytes_per_token}

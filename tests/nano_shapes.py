@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from repro.models.architecture import (
     Architecture,
     GatedFeedForward,
@@ -10,6 +12,8 @@ from repro.models.architecture import (
     MultiHeadLatentAttention,
 )
 from repro.nano import Config, Gate, Rope, Yarn
+from repro.nano.block import attention
+from repro.nano.rope import cos_sin_tables
 
 LATENT = MultiHeadLatentAttention(
     n_heads=2, q_lora_rank=5, kv_lora_rank=6, qk_nope_head_dim=3, qk_rope_head_dim=4, v_head_dim=5
@@ -37,6 +41,16 @@ V2 = Config(
     Rope(),
     Gate("softmax", n_group=3, topk_group=2, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=4.0),
 )
+
+
+def tables(config, length, start=0):
+    """Return the rotary tables of so many positions, in float64."""
+    return cos_sin_tables(config.rope, config.rotary_dim, start, length, np.float64)
+
+
+def attend(x, p, config, cache=None, **form):
+    """Return one layer's attention over x, at the positions that follow those in the cache."""
+    return attention(x, p, config, tables(config, x.shape[1], cache.length if cache else 0), cache, **form)
 
 
 def plain(n_kv_heads, n_heads=4, head_dim=4):

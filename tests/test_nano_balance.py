@@ -267,7 +267,7 @@ def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
     p = init_model(config, seed=3, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
     x, d_y = normal(3, 4, 8), normal(3, 4, 8, seed=1)
     y, saved = moe(x, p, config.arch.experts, gate, workers=workers)
-    routing, sent = saved[0], saved[1]
+    routing, sent = saved.routing, saved.dispatch
     assert 0 < routing.kept.sum() < routing.kept.size
     assert len(sent.tokens) == len(sent.slots) == sent.ends[-1] == routing.kept.sum()  # what is dropped is not computed
     slow = [

@@ -37,10 +37,7 @@ def config_of(name):
     [
         ("deepseek_v3", Gate("sigmoid", 8, 4, scores_per_group=2, norm_topk_prob=True, routed_scaling_factor=2.5)),
         ("deepseek_v2", Gate("softmax", 8, 3, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=16.0)),
-        (
-            "deepseek_v2_lite",
-            Gate("softmax", 1, 1, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=1.0),
-        ),
+        ("deepseek_v2_lite", Gate("softmax", 1, 1, scores_per_group=1, norm_topk_prob=False)),
     ],
 )
 def test_gates_of_the_published_models(name, gate):
@@ -177,7 +174,7 @@ V3_LINES = {
     "theta 1, whose logarithm is 0": ({"rope_theta": 1} | scaled(), "rope_theta = 1: must be"),
     "theta beyond floats": ({"rope_theta": 10**400}, "rope_theta = 1000"),
     "length beyond floats": ({"max_position_embeddings": 10**400} | scaled(factor=None), "max_position_embeddings = 1"),
-    "odd rotary width": ({"qk_rope_head_dim": 3}, "qk_rope_head_dim = 3: must be even, rotary position turns pairs"),
+    "odd rotary width": ({"qk_rope_head_dim": 3}, "qk_rope_head_dim = 3: must be even: RoPE rotates pairs"),
     "part of the width": (
         {"partial_rotary_factor": 0.5},
         "partial_rotary_factor = 0.5: is not counted here; must be 1",
@@ -203,7 +200,7 @@ V3_LINES = {
     "mscale of all": (scaled(mscale_all_dim=[]), "mscale_all_dim = []: must be a number"),
     "amplitude": (scaled(attention_factor=True), "attention_factor = true: must be a number"),
     "more groups than experts": ({"n_group": 12}, "n_routed_experts = 6: must be a multiple of n_group = 12"),
-    "groups of one expert": ({"n_group": 6}, "scores_per_group = 2: must be from 1 to the 1 of a group"),
+    "groups of one expert": ({"n_group": 6}, "scores_per_group = 2: must be from 1 to 1, a group's experts"),
 }
 
 
@@ -283,9 +280,9 @@ def test_a_model_without_a_published_form(config, message):
         ({"experts": None}, V3.gate, "experts and gate: must be given both, or neither"),
         ({}, None, "experts and gate: must be given both, or neither"),
         ({"attention": replace(LATENT, qk_rope_head_dim=3)}, V3.gate, "qk_rope_head_dim = 3: must be even"),
-        ({"dense": replace(SHAPE.dense, bias=True)}, V3.gate, "bias of the feed-forward: has none here"),
+        ({"dense": replace(SHAPE.dense, bias=True)}, V3.gate, "mlp_bias: the feed-forward has no bias here"),
         ({"attention": replace(plain(4).arch.attention, n_kv_heads=3)}, V3.gate, "must be a multiple of n_kv_heads"),
-        ({"attention": replace(plain(4).arch.attention, qkv_bias=True)}, V3.gate, "plain attention has none here"),
+        ({"attention": replace(plain(4).arch.attention, qkv_bias=True)}, V3.gate, "plain attention has no biases here"),
         ({}, replace(V3.gate, n_group=4), "n_routed_experts = 6: must be a multiple of n_group = 4"),
         ({"experts": replace(SHAPE.experts, top_k=5)}, V3.gate, "top_k = 5: must be from 1 to the 4 experts reached"),
     ],

@@ -198,8 +198,8 @@ def test_renamed_experts_are_chosen_under_their_new_names():
         ({"n_group": 2, "topk_group": 3}, "topk_group = 3: must be from 1 to n_group = 2"),
         ({"topk_group": 0}, "topk_group = 0: must be from 1 to n_group = 1"),
         ({"n_group": 4}, "n_routed_experts = 6: must be a multiple of n_group = 4"),
-        ({"n_group": 6}, "scores_per_group = 2: must be from 1 to the 1 of a group"),
-        ({"n_group": 2, "scores_per_group": 0}, "scores_per_group = 0: must be from 1 to the 3 of a group"),
+        ({"n_group": 6}, "scores_per_group = 2: must be from 1 to 1, a group's experts"),
+        ({"n_group": 2, "scores_per_group": 0}, "scores_per_group = 0: must be from 1 to 3, a group's experts"),
         ({"n_group": 6, "scores_per_group": 1}, "top_k = 2: must be from 1 to the 1 experts reached"),
     ],
 )
@@ -314,8 +314,8 @@ def test_an_experts_twin_may_take_its_place():
     for chosen in (0, 1):
         bias = p["gate"]["e_score_correction_bias"] + 1e-9 * (np.arange(6) == chosen)  # breaks the tie to either side
         found.append(moe.moe(x, p | {"gate": p["gate"] | {"e_score_correction_bias": bias}}, EXPERTS, ungrouped.gate))
-    (first, (one_way, *_)), (second, (other_way, *_)) = found
-    assert one_way.load[0] > other_way.load[0]
+    (first, to_first), (second, to_second) = found
+    assert to_first.routing.load[0] > to_second.routing.load[0]
     assert np.allclose(first, second, atol=1e-12)
 
 
@@ -325,9 +325,8 @@ def test_experts_that_are_all_alike_are_one(scoring):
     p = {"gate": {"weight": normal(6, 5)}, "experts": {name: np.stack([w] * 6) for name, w in one.items()}}
     x = normal(7, 5, seed=1)
     assert np.allclose(moe.moe(x, p, shape, Gate(scoring))[0], mlp(x, one)[0], atol=1e-12)
-    assert np.allclose(
-        moe.moe(x, p, shape, Gate(scoring, routed_scaling_factor=2.0))[0], 2 * mlp(x, one)[0], atol=1e-12
-    )
+    doubled = Gate(scoring, routed_scaling_factor=2.0)
+    assert np.allclose(moe.moe(x, p, shape, doubled)[0], 2 * mlp(x, one)[0], atol=1e-12)
 
 
 def test_all_experts_by_their_probabilities_are_a_weighted_mean():
@@ -382,9 +381,9 @@ def test_multiplications_done_are_those_counted_as_active(name, monkeypatch):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_going_back_needs_is_kept_where_asked(keep):
-    _, (routing, *_, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.arch.experts, V3.gate, save=keep)
-    assert set(hidden) == (set(routing.experts.ravel()) if keep else set())
-    assert routing.load.sum() == 9 * 2
+    _, saved = moe.moe(normal(9, 8), layer(V3), V3.arch.experts, V3.gate, save=keep)
+    assert set(saved.gate_up) == (set(saved.routing.experts.ravel()) if keep else set())
+    assert saved.routing.load.sum() == 9 * 2
 
 
 @pytest.mark.parametrize("workers", [1, 3])

@@ -7,15 +7,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nano_shapes import MODELS, V2, V3, plain
+from nano_shapes import MODELS, V2, V3, attend, plain
 
 from repro.calc.param_count import active_parameters, mtp_parts, parts, total_parameters
 from repro.errors import InputError
-from repro.nano import Model, Rope, Yarn, attention, evaluate, gate, init_model, mla, model, moe, ops, small_config
-from repro.nano.block import attention as attend
+from repro.nano import (
+    Model,
+    Rope,
+    Yarn,
+    attention,
+    evaluate,
+    gate,
+    init_model,
+    mla,
+    model,
+    moe,
+    ops,
+    rope,
+    small_config,
+)
 from repro.nano.model import Loss
 from repro.nano.ops import cross_entropy, linear, rms_norm
 from repro.nano.param_shapes import iter_leaves, param_shapes
+from repro.nano.serving.speculative import speculative_decode
 
 SMALL = {
     "small, MLA, V3": small_config(n_mtp_modules=2),
@@ -214,6 +228,32 @@ def test_routings_are_one_per_layer_of_experts(name):
     for one in found:
         assert one.experts.shape == one.weights.shape == (10, config.arch.experts.top_k)
         assert one.scores.shape == (10, config.arch.experts.n_routed_experts)
+
+
+@pytest.mark.parametrize("name", ["V3", "GQA"])
+def test_rotary_tables_are_built_once_a_pass_for_all_layers_and_modules(name, monkeypatch):
+    found, tokens, built_tables, real = built(name), some(2, 6), [], rope.rope_frequencies
+    monkeypatch.setattr(rope, "rope_frequencies", lambda *sizes: built_tables.append(sizes) or real(*sizes))
+    caches = found.new_caches(2, 6)
+    for call in (
+        lambda: found.forward(tokens),
+        lambda: found.forward(tokens, caches),
+        lambda: found.mtp_logits(tokens),
+        lambda: found.loss_and_gradients(tokens),
+    ):
+        built_tables.clear()
+        call()
+        assert len(built_tables) == 1
+    built_tables.clear()
+    found.generate(tokens, 4)
+    assert len(built_tables) == 4
+
+
+def test_speculative_decoding_builds_rotary_tables_once_for_each_models_pass(monkeypatch):
+    found, built_tables, real = built("V3"), [], rope.rope_frequencies
+    monkeypatch.setattr(rope, "rope_frequencies", lambda *sizes: built_tables.append(sizes) or real(*sizes))
+    decoded = speculative_decode(found, some(3), 12)
+    assert len(built_tables) == decoded.steps + decoded.proposed
 
 
 # Decoding

@@ -16,6 +16,7 @@ from repro.nano.block import layer_cache
 from repro.nano.model import Model
 from repro.nano.mtp import mtp_module
 from repro.nano.ops import ignore_blas_flags, linear, softmax
+from repro.nano.rope import cos_sin_tables
 from repro.validate import check_integer, check_number
 
 
@@ -201,13 +202,15 @@ class SpeculativeDecoder:
         Returns: [T, V].
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 to 23, for k = 1.
         """
-        model, cache = self.model, self.module_cache
+        model, config, cache = self.model, self.model.config, self.module_cache
         embedded = np.asarray(model.params["embed_tokens"][np.asarray(following)])
+        cos_sin = cos_sin_tables(config.rope, config.rotary_dim, cache.length, len(embedded), embedded.dtype)
         y, _ = mtp_module(
             hidden[None],
             embedded[None],
             model.params["mtp"][0],
-            model.config,
+            config,
+            cos_sin,
             cache,
             absorbed=self.absorbed and cache.length > 0,
             workers=model.workers,

@@ -8,7 +8,9 @@ import numpy as np
 from repro.arrays import Array
 from repro.errors import InputError
 from repro.models.architecture import MultiHeadLatentAttention
+from repro.nano.block import BlockSaved
 from repro.nano.model import Model
+from repro.nano.moe import MoeSaved
 from repro.nano.numerics.recipes import PrecisionRecipe
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.training.mixed_precision import QuantizedWeight, cast_model
@@ -66,21 +68,28 @@ def activation_bytes(model: Model, tokens: Array) -> list[dict[str, float]]:
     return layers
 
 
-def _arrays(saved: tuple) -> Iterator[tuple[str, Any]]:
-    """Yield each array that a layer keeps, with its kind."""
-    norm_1, (x, o, _, (c, norm_q), norm_kv, (latent, q, k, v, weights)), norm_2, feed = saved
-    kinds = {INPUTS: [x, c, latent], OUTPUT: [o], QKV: [q, k, v], WEIGHTS: [weights], SWIGLU: [], GATE: []}
-    kinds[NORMS] = [*norm_1, *norm_q, *norm_kv, *norm_2]
-    if len(feed) == 2:
-        kinds[INPUTS].append(feed[0])
-        kinds[SWIGLU].append(feed[1])
-    else:
-        routing, sent, rows, kept, hidden, shared = feed
-        kinds[INPUTS].append(kept)
-        kinds[SWIGLU] += hidden.values()
-        if shared is not None:
-            kinds[INPUTS].append(shared[0])
-            kinds[SWIGLU].append(shared[1])
-        kinds[GATE] += [rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+def _arrays(saved: BlockSaved) -> Iterator[tuple[str, Any]]:
+    """Yield each array that a layer with MLA saves, with its kind."""
+    attention: Any = saved.attention  # of MLA: activation_bytes has checked it
+    mlp = saved.mlp
+    norms = (saved.input_norm, attention.q_norm, attention.kv_norm, saved.post_attention_norm)
+    kinds: dict[str, list[Any]] = {
+        INPUTS: [attention.x, attention.q_latent, attention.kv_latent],
+        OUTPUT: [attention.o],
+        QKV: [attention.q, attention.k, attention.v],
+        WEIGHTS: [attention.weights],
+        NORMS: [array for norm in norms if norm for array in norm],
+        SWIGLU: [],
+        GATE: [],
+    }
+    feed_forward = mlp.shared if isinstance(mlp, MoeSaved) else mlp
+    if isinstance(mlp, MoeSaved):
+        routing, sent = mlp.routing, mlp.dispatch
+        kinds[INPUTS].append(mlp.x)
+        kinds[SWIGLU] += mlp.gate_up.values()
+        kinds[GATE] += [mlp.rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+    if feed_forward:
+        kinds[INPUTS].append(feed_forward.x)
+        kinds[SWIGLU].append(feed_forward.gate_up)
     for kind, arrays in kinds.items():
-        yield from ((kind, one) for one in arrays if one is not None)
+        yield from ((kind, array) for array in arrays if array is not None)
