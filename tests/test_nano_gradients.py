@@ -195,3 +195,11 @@ def test_every_parameter_but_selection_biases_has_a_gradient(name):
     }
     assert {path: one.shape for path, one in iter_leaves(gradients)} == shapes
     assert {one.dtype for _, one in iter_leaves(gradients)} == {np.dtype(np.float32)}
+
+
+def test_the_absorbed_form_saves_nothing_and_has_no_way_back():
+    p, x = init_model(V3, seed=2, dtype=np.float64).params["layers"][0]["self_attn"], normal(2, 3, 8)
+    y, saved = attend(x, p, V3, absorbed=True)
+    assert saved is None
+    with pytest.raises(TypeError, match="the absorbed form has no backward pass"):
+        attention_backward(y, p, V3, saved)

@@ -8,7 +8,7 @@ Shapes: B sequences, T new tokens, S tokens to read (cached ones and the new), H
 """
 
 from dataclasses import dataclass
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -133,8 +133,8 @@ class GqaParams(TypedDict):
 class GqaSaved(NamedTuple):
     """What `gqa` saves; x and o in the number format of the projections that read them."""
 
-    x: Array  # [B, T, d_model]
-    o: Array  # [B, T, n_heads · head_dim]
+    x: Any  # [B, T, d_model]
+    o: Any  # [B, T, n_heads · head_dim]
     q: Array  # [B, G, R, T, head_dim]
     k: Array  # [B, G, S, head_dim]
     v: Array  # [B, G, S, head_dim]

@@ -85,25 +85,17 @@ def config_from_hf(config: Mapping[str, Any]) -> Config:
     fields = Fields(config)
     for name, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
         fields.refuse(name, allowed)
-    gate = _sigmoid_gate(fields) if hf_type == "deepseek_v3" else _softmax_gate(fields)
+    gate = _gate(fields, sigmoid=hf_type == "deepseek_v3")
     return Config(arch, _rope(fields, hf_type), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
 
 
-def _softmax_gate(fields: Fields) -> Gate:
-    fields.refuse("scoring_func", "softmax")
-    groups = (1, 1)
-    if fields.config.get("topk_method") == "group_limited_greedy":
-        groups = fields.count("n_group"), fields.count("topk_group")
-    scale = _number(fields.config, "routed_scaling_factor", 1.0)
-    return Gate("softmax", *groups, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=scale)
-
-
-def _sigmoid_gate(fields: Fields) -> Gate:
-    fields.refuse("scoring_func", "sigmoid")
-    norm = "norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob")
-    scale = _number(fields.config, "routed_scaling_factor", 2.5)
-    n_group, topk_group = fields.count("n_group"), fields.count("topk_group")
-    return Gate("sigmoid", n_group, topk_group, norm_topk_prob=norm, routed_scaling_factor=scale)
+def _gate(fields: Fields, *, sigmoid: bool) -> Gate:
+    fields.refuse("scoring_func", "sigmoid" if sigmoid else "softmax")
+    grouped = sigmoid or fields.config.get("topk_method") == "group_limited_greedy"
+    groups = (fields.count("n_group"), fields.count("topk_group")) if grouped else (1, 1)
+    norm = sigmoid and ("norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob"))
+    scale = _number(fields.config, "routed_scaling_factor", 2.5 if sigmoid else 1.0)
+    return Gate("sigmoid" if sigmoid else "softmax", *groups, 2 if sigmoid else 1, norm, scale)
 
 
 def _rope(fields: Fields, hf_type: str) -> Rope:
