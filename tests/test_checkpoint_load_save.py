@@ -33,7 +33,7 @@ QUERY = "model.layers.0.self_attn.q_a_proj.weight"
 def model(name="V3"):
     """Return a model whose every weight, gain and bias shows in the logits."""
     made, rng = init_model(MODELS[name], seed=1, std=0.3), np.random.default_rng(2)
-    for _, one in iter_leaves(made.parameters):
+    for _, one in iter_leaves(made.params):
         one += 0.2 * rng.standard_normal(one.shape, np.float32)
     return made
 
@@ -107,8 +107,8 @@ def test_float32_comes_back_bit_by_bit(name, shard_bytes, tmp_path):
 def test_bfloat16_comes_back_as_rounded(name, packed, tmp_path):
     made = model(name)
     save_checkpoint(made, tmp_path / "saved", stored="bfloat16")
-    found = dict(iter_leaves(load_checkpoint(tmp_path / "saved", packed=packed).parameters))
-    for path, one in iter_leaves(made.parameters):
+    found = dict(iter_leaves(load_checkpoint(tmp_path / "saved", packed=packed).params))
+    for path, one in iter_leaves(made.params):
         rounded = (
             one if path.endswith("gate.e_score_correction_bias") else one.astype(ml_dtypes.bfloat16).astype(np.float32)
         )
@@ -123,8 +123,7 @@ def test_selection_biases_stay_float32(tmp_path):
     assert kept == {f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2, 3)}
     assert stored[NORM].dtype == ml_dtypes.bfloat16
     assert (
-        load_checkpoint(tmp_path / "saved").parameters["layers"][1]["mlp"]["gate"]["e_score_correction_bias"].dtype
-        == "f4"
+        load_checkpoint(tmp_path / "saved").params["layers"][1]["mlp"]["gate"]["e_score_correction_bias"].dtype == "f4"
     )
 
 
@@ -132,12 +131,12 @@ def test_a_selection_bias_stored_in_bf16_is_read_too(saved):
     stored = tensors_of(saved)
     rounded = stored[GATE_BIAS].astype(ml_dtypes.bfloat16)
     store(saved / SINGLE, stored | {GATE_BIAS: rounded})
-    found = load_checkpoint(saved).parameters["layers"][1]["mlp"]["gate"]["e_score_correction_bias"]
+    found = load_checkpoint(saved).params["layers"][1]["mlp"]["gate"]["e_score_correction_bias"]
     assert np.array_equal(found, rounded.astype(np.float32))
 
 
 def test_gate_and_up_lie_one_after_the_other(saved):
-    stored, found = tensors_of(saved), load_checkpoint(saved).parameters["layers"]
+    stored, found = tensors_of(saved), load_checkpoint(saved).params["layers"]
     dense = found[0]["mlp"]["gate_up_proj"]
     assert np.array_equal(dense[:7], stored["model.layers.0.mlp.gate_proj.weight"])
     assert np.array_equal(dense[7:], stored["model.layers.0.mlp.up_proj.weight"])
@@ -179,7 +178,7 @@ def test_fp8_is_codes_times_scales(block, packed, saved):
     store(saved / SINGLE, codes)
     configure(saved, **blocks([block, block]))
     found = load_checkpoint(saved, packed=packed)
-    for (path, one), (_, other) in zip(iter_leaves(found.parameters), iter_leaves(expected.parameters), strict=True):
+    for (path, one), (_, other) in zip(iter_leaves(found.params), iter_leaves(expected.params), strict=True):
         assert np.array_equal(np.asarray(one), other), path
     assert np.array_equal(found.forward(TOKENS), expected.forward(TOKENS))
     assert np.array_equal(found.mtp_logits(TOKENS)[1], expected.mtp_logits(TOKENS)[1])
@@ -201,7 +200,7 @@ def test_blocks_of_fp8_are_128_wide_where_nothing_says_otherwise(tmp_path):
     store(tmp_path / SINGLE, codes)
     for fields in ({}, {"quantization_config": None}, {"quantization_config": {"quant_method": "fp8"}}):
         configure(tmp_path, **fields)
-        assert np.array_equal(np.asarray(load_checkpoint(tmp_path).parameters["embed_tokens"]), exact[EMBEDDING])
+        assert np.array_equal(np.asarray(load_checkpoint(tmp_path).params["embed_tokens"]), exact[EMBEDDING])
 
 
 @pytest.mark.parametrize("packed", [True, False])
@@ -212,8 +211,8 @@ def test_other_floats_are_read_too(kind, packed, saved):
     found = load_checkpoint(saved, packed=packed)
     error = np.abs(found.forward(TOKENS) - expected).max()
     assert error == 0 if kind == "<f8" else 0 < error < 0.05  # 11 bits of each weight are left
-    assert isinstance(found.parameters["lm_head"], PackedWeight) == (packed and kind == "<f2")
-    assert np.array_equal(np.asarray(found.parameters["lm_head"]), stored[HEAD].astype(kind).astype(np.float32))
+    assert isinstance(found.params["lm_head"], PackedWeight) == (packed and kind == "<f2")
+    assert np.array_equal(np.asarray(found.params["lm_head"]), stored[HEAD].astype(kind).astype(np.float32))
 
 
 def test_float16_moves_the_logits_of_a_fresh_model_by_less_than_a_hundredth(tmp_path):
@@ -226,7 +225,7 @@ def test_float16_moves_the_logits_of_a_fresh_model_by_less_than_a_hundredth(tmp_
 def test_one_parameter_may_be_stored_in_several_types(saved):
     stored, gate, up = tensors_of(saved), "model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"
     store(saved / SINGLE, stored | {gate: stored[gate].astype(np.float16), up: stored[up].astype(ml_dtypes.bfloat16)})
-    found = load_checkpoint(saved).parameters["layers"][0]["mlp"]["gate_up_proj"]
+    found = load_checkpoint(saved).params["layers"][0]["mlp"]["gate_up_proj"]
     assert found.dtype == np.float32
     assert np.array_equal(found[:7], stored[gate].astype(np.float16))
     assert np.array_equal(found[7:], stored[up].astype(ml_dtypes.bfloat16))
@@ -344,7 +343,7 @@ def test_tied_tables_are_stored_once_and_a_copy_is_skipped(tmp_path):
     assert HEAD not in stored
     store(tmp_path / SINGLE, stored | {HEAD: stored[EMBEDDING]})
     found = load_checkpoint(tmp_path)
-    assert found.head is found.parameters["embed_tokens"]
+    assert found.head is found.params["embed_tokens"]
     assert np.array_equal(found.forward(TOKENS), made.forward(TOKENS))
 
 
@@ -435,7 +434,7 @@ def test_the_smallest_and_the_largest_scale(saved):
     codes[f"{QUERY}_scale_inv"][:] = [[1e-45, 7.59e35]] * 2
     store(saved / SINGLE, codes)
     configure(saved, **blocks([4, 4]))
-    assert np.isfinite(np.asarray(load_checkpoint(saved).parameters["layers"][0]["self_attn"]["q_a_proj"])).all()
+    assert np.isfinite(np.asarray(load_checkpoint(saved).params["layers"][0]["self_attn"]["q_a_proj"])).all()
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
@@ -559,7 +558,7 @@ def test_a_model_without_a_published_form_leaves_nothing(config, tmp_path):
 @pytest.mark.parametrize("shape", [(9,), (13, 8), (7, 8), (14, 9)])
 def test_parameters_of_another_shape_are_not_written(shape, tmp_path):
     made = model()
-    made.parameters["layers"][0]["mlp"]["gate_up_proj"] = np.ones(shape, np.float32)
+    made.params["layers"][0]["mlp"]["gate_up_proj"] = np.ones(shape, np.float32)
     assert "layers.0.mlp.gate_up_proj: has shape" in line(save_checkpoint, made, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 

@@ -128,7 +128,7 @@ def test_a_run_that_stops_is_marked_with_step_reason_and_partial_trace(fate, sta
 def test_a_real_training_that_overflows_is_marked_with_its_step():
     def explode(run, trace):
         model = init_model(small_config(n_layers=1, gate=None), seed=run.seed)
-        model.parameters["lm_head"][:] *= 1e30
+        model.params["lm_head"][:] *= 1e30
         follow(train(model, iter([np.arange(8)[None]] * 3), Recipe(3, warmup_steps=1)), trace)
 
     row = perform(Study("x", [], explode), Toy(0))

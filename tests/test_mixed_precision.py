@@ -76,7 +76,7 @@ def test_bf16_rounds_operands_and_outputs(dtype):
     x, w, d_y = (normal(*size).astype(dtype) for size in ((5, 8), (7, 8), (5, 7)))
     weight = QuantizedWeight.cast(w, bf16_recipe())
     assert np.array_equal(weight.product(x), to_bf16(to_bf16(x) @ to_bf16(w).T))
-    d_x, d_w = weight.product_backward(d_y, weight.keep(x), None)
+    d_x, d_w = weight.product_backward(d_y, weight.save_for_backward(x), None)
     assert np.array_equal(d_x, to_bf16(to_bf16(d_y) @ to_bf16(w)))
     assert np.allclose(d_w, to_bf16(d_y).T @ to_bf16(x), rtol=1e-6)
     assert {one.dtype for one in (d_x, d_w)} == {np.dtype(dtype)}
@@ -88,7 +88,7 @@ def test_v3s_three_products_tile_by_tile():
     q_x, q_w = quantize(x, E4M3, (1, 4)).values, quantize(w, E4M3, (4, 4)).values
     assert np.array_equal(weight.product(x), to_bf16(q_x.astype(float) @ q_w.T.astype(float)))
     out = np.empty((7, 8))
-    d_x, d_w = weight.product_backward(d_y, weight.keep(x), out)
+    d_x, d_w = weight.product_backward(d_y, weight.save_for_backward(x), out)
     assert np.array_equal(d_x, to_bf16(quantize(d_y, E4M3, (1, 4)).values.astype(float) @ q_w.astype(float)))
     # Wgrad: 4 tokens of a column share a scale, and the kept input is cast from what was kept
     across = quantize(d_y, E4M3, (4, 1)).values.astype(float).T, quantize(q_x, E4M3, (4, 1)).values.astype(float)
@@ -111,7 +111,7 @@ def test_the_other_recipes_differ_in_the_gradients_operand():
 def test_per_tensor_wgrad_by_hand():
     x, w, d_y = normal(10, 8), normal(7, 8), normal(10, 7)
     weight = QuantizedWeight.cast(w, per_tensor_recipe())
-    _, d_w = weight.product_backward(d_y, weight.keep(x), None)
+    _, d_w = weight.product_backward(d_y, weight.save_for_backward(x), None)
     kept = quantize(quantize(x, E4M3, WHOLE_TENSOR).values, E4M3, WHOLE_TENSOR).values.astype(float)
     assert np.allclose(d_w, quantize(d_y, E5M2, WHOLE_TENSOR).values.astype(float).T @ kept, rtol=0, atol=1e-12)
 
@@ -123,10 +123,10 @@ def test_moments_of_each_recipe():
 
 def test_the_input_after_attention_is_kept_in_twelve_bits():
     x = normal(4, 8)
-    kept = QuantizedWeight.cast(normal(3, 8), v3_recipe(4), Role.AFTER_ATTENTION).keep(x)
+    kept = QuantizedWeight.cast(normal(3, 8), v3_recipe(4), Role.AFTER_ATTENTION).save_for_backward(x)
     assert kept.form is E5M6
     assert np.array_equal(kept.scales, 2.0 ** np.rint(np.log2(kept.scales)))
-    assert QuantizedWeight.cast(normal(3, 8), v3_recipe(4)).keep(x).form is E4M3
+    assert QuantizedWeight.cast(normal(3, 8), v3_recipe(4)).save_for_backward(x).form is E4M3
 
 
 def test_powers_of_two_are_where_the_report_has_them(monkeypatch):
@@ -138,7 +138,7 @@ def test_powers_of_two_are_where_the_report_has_them(monkeypatch):
         one = QuantizedWeight.cast(normal(7, 8), v3_recipe(4), role)
         powers.clear()
         one.product(normal(10, 8))
-        one.product_backward(normal(10, 7), one.keep(normal(10, 8)), None)
+        one.product_backward(normal(10, 7), one.save_for_backward(normal(10, 8)), None)
         found[role] = list(powers)  # Fprop, kept, Dgrad's gradient, Wgrad's gradient, Wgrad's input
     assert found[Role.LINEAR] == [False] * 5
     assert found[Role.AFTER_ATTENTION] == found[Role.EXPERT_UP] == [True, True, False, False, True]
@@ -159,8 +159,8 @@ def test_casting_along_tokens_adds_little_where_scales_are_powers_of_two():
 @pytest.mark.parametrize("name", [one for one in MODELS if one.startswith("V")])
 def test_what_is_cast_and_what_is_not(name):
     model = init_model(MODELS[name], seed=1)
-    cast = dict(iter_leaves(cast_model(model, v3_recipe(4)).parameters))
-    for path, one in iter_leaves(model.parameters):
+    cast = dict(iter_leaves(cast_model(model, v3_recipe(4)).params))
+    for path, one in iter_leaves(model.params):
         last = path.split(".")[-1]
         if path == "embed_tokens" or ".gate." in path or one.ndim == 1:
             assert cast[path] is one, path
@@ -189,8 +189,8 @@ def test_gradients_stay_near_the_precise_ones(model, name):
 
 @pytest.mark.parametrize("name", list(RECIPES))
 def test_experts_stay_near_the_precise_ones(name):
-    p = init_model(V3, seed=1, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
-    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), RECIPES[name]).parameters["layers"][1]
+    p = init_model(V3, seed=1, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
+    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), RECIPES[name]).params["layers"][1]
     x, d_y, limit = normal(40, 8), normal(40, 8, seed=1), 0.01 if name == "BF16" else 0.15
     results = []
     for weights in (p, cast["mlp"]):
@@ -210,7 +210,7 @@ def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
         few, out = QuantizedWeight.cast(w, precision), np.empty((64, 128))
         found = few.product(x), *few.product_backward(d_y, few.keep(x), out)
         assert found[2] is out
-        expected = exact.product(x), *exact.product_backward(d_y, exact.keep(x), None)
+        expected = exact.product(x), *exact.product_backward(d_y, exact.save_for_backward(x), None)
         errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True)])
     assert np.all(np.diff(errors, axis=0) < 0)
     assert max(errors[-1]) < 1e-4 < 0.01 < min(errors[0])
@@ -218,9 +218,9 @@ def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
 
 def test_the_precise_model_is_not_changed():
     found = init_model(V3, seed=1)
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
     cast_model(found, v3_recipe(4)).loss_and_gradients(some())
-    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
+    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.params))
 
 
 def test_moments_in_bf16_by_hand():
@@ -288,7 +288,7 @@ def test_bytes_of_state_are_those_of_the_closed_form(precision, name):
             expected = 4  # FP32 here, as in V3's recipe
         assert size > expected if part == "weights" and name == "v3" else size == expected, part
     if name == "v3":  # a scale for each square block, those at the edges whole
-        found_matrices = dict(iter_leaves(cast_model(init_model(wide_config(), seed=1), precision).parameters))
+        found_matrices = dict(iter_leaves(cast_model(init_model(wide_config(), seed=1), precision).params))
         cast = [
             one for one in found_matrices.values() if isinstance(one, QuantizedWeight) and one.precision is precision
         ]

@@ -158,7 +158,7 @@ def test_the_step_is_written_into_the_parameter_and_gradients_stay():
 
 def test_decay_shrinks_matrices_alone():
     recipe = Recipe(steps=1, peak_lr=0.1, warmup_steps=0, weight_decay=0.5)
-    found = init_model(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).parameters
+    found = init_model(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).params
     for path, one in iter_leaves(found):
         one += 1.0 if path.endswith("bias") else 0.0
     before = {path: one.copy() for path, one in iter_leaves(found)}
@@ -209,11 +209,11 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
 @pytest.mark.parametrize("name", list(MODELS))
 def test_all_but_the_biases_for_selection_are_trained(name):
     found = init_model(MODELS[name], seed=1, std=0.3)
-    for path, one in iter_leaves(found.parameters):
+    for path, one in iter_leaves(found.params):
         one += 0.1 if path.endswith("bias") else 0.0
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
     list(train(found, tokens(11, batch=4), Recipe(steps=11)))
-    same = {path for path, one in iter_leaves(found.parameters) if np.array_equal(one, before[path])}
+    same = {path for path, one in iter_leaves(found.params) if np.array_equal(one, before[path])}
     assert same == {path for path in before if path.endswith("gate.e_score_correction_bias")}
 
 
@@ -244,7 +244,7 @@ def test_a_step_is_clipping_then_the_optimiser():
     clipped = 1e-8 / norm * gradients["norm"]
     # so small that eps of 1e-8 counts: m and v corrected are the gradient and its square
     change = -recipe.learning_rate(0) * clipped / (np.abs(clipped) + 1e-8)
-    assert np.allclose(found.parameters["norm"] - expected.parameters["norm"], change, rtol=1e-6, atol=0)
+    assert np.allclose(found.params["norm"] - expected.params["norm"], change, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("given", [0, 1, 3])
@@ -279,11 +279,11 @@ def test_a_run_that_diverges_says_so_and_warns_of_nothing_else(workers):
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_weight_that_is_no_number_stops_the_first_step_before_anything_is_changed():
     found = init_model(V3, seed=1)
-    found.parameters["lm_head"][0, 0] = np.inf
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
+    found.params["lm_head"][0, 0] = np.inf
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
     with pytest.raises(TrainingDiverged, match="step 0: loss nan, gradient norm nan: try a lower peak_lr"):
         list(train(found, tokens(1), Recipe(steps=20)))
-    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
+    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.params))
 
 
 def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch):
@@ -303,7 +303,7 @@ def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_moments_have_the_models_type_where_no_scheme_says_otherwise(dtype):
     found, optimizer = init_model(V3, seed=1, dtype=dtype), AdamW(Recipe(20))
-    optimizer.step(found.parameters, found.loss_and_gradients(next(tokens(1)))[1])
+    optimizer.step(found.params, found.loss_and_gradients(next(tokens(1)))[1])
     assert {one.dtype for pair in optimizer.moments.values() for one in pair} == {np.dtype(dtype)}
 
 

@@ -51,7 +51,7 @@ def built(config, seed=3, std=0.5):
     """Return a model in float64, gains random too."""
     found = init_model(config, seed=seed, std=std, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    for path, one in iter_leaves(found.parameters):
+    for path, one in iter_leaves(found.params):
         if path.endswith("norm"):
             one += 0.3 * rng.standard_normal(one.shape)
     return found
@@ -448,8 +448,10 @@ def test_a_sequence_longer_than_the_caches_is_refused():
 @settings(max_examples=40, deadline=None)
 def test_tokens_are_passes_and_accepted_drafts_together(count, temperature, name):
     model, lengths = built(WITH_MODULE[name]), []
-    real = model.hidden
-    model.hidden = lambda tokens, *given, **fields: lengths.append(tokens.shape[1]) or real(tokens, *given, **fields)
+    real = model.hidden_states
+    model.hidden_states = lambda tokens, *given, **fields: (
+        lengths.append(tokens.shape[1]) or real(tokens, *given, **fields)
+    )
     found = speculative_decode(model, PROMPT, count, temperature=temperature)
     assert count == len(found.tokens) == found.steps + found.n_accepted
     assert found.steps == len(lengths)
@@ -483,7 +485,7 @@ def foreseen(name):
     """Return a model whose main layers add nothing, and whose module passes on the next token's embedding."""
     config = replace(with_modules(WITH_MODULE[name]), rms_norm_eps=0.0)
     model = built(config)
-    p, module = model.parameters, model.parameters["mtp"][0]
+    p, module = model.params, model.params["mtp"][0]
     for path, one in iter_leaves([p["layers"], module["block"]]):
         if path.endswith(("o_proj", "down_proj")) and "kv_a_proj_with_mqa" not in path and "q_a_proj" not in path:
             one[...] = 0
@@ -509,7 +511,7 @@ def test_a_module_that_is_always_right_brings_two_tokens_a_pass(name, count, ste
 def misled(name):
     """Return a model whose module drafts the last two tokens alone, which its main model never finds likeliest."""
     model = built(with_modules(WITH_MODULE[name], tied_embeddings=False))
-    p = model.parameters
+    p = model.params
     p["norm"][0], p["mtp"][0]["norm"][0] = 0, 1  # the first dimension is the module's
     p["lm_head"][:, 0] = 0
     p["lm_head"][-2:] = 0
@@ -536,9 +538,9 @@ def test_of_several_modules_the_first_drafts(temperature):
 
     both = built(V3)
     alone, first, second = (copy.deepcopy(both) for _ in range(3))
-    alone.config, alone.parameters["mtp"] = with_modules(V3), alone.parameters["mtp"][:1]
-    first.parameters["mtp"][0]["eh_proj"] *= -1
-    second.parameters["mtp"][1]["eh_proj"] *= -1
+    alone.config, alone.params["mtp"] = with_modules(V3), alone.params["mtp"][:1]
+    first.params["mtp"][0]["eh_proj"] *= -1
+    second.params["mtp"][1]["eh_proj"] *= -1
     assert call(both) == call(alone) == call(second)
     assert call(first)[1:] != call(both)[1:]
 

@@ -133,7 +133,7 @@ def test_ten_steps_of_training_lower_the_loss_alike(name, tmp_path):
         optimizer.step()
         own_loss, gradients = own.loss_and_gradients(given)
         clip_grad_norm(gradients, recipe.clip_norm)
-        ours.step(own.parameters, gradients)
+        ours.step(own.params, gradients)
         assert own_loss.total == pytest.approx(loss.item(), rel=1e-3)
     save_checkpoint(own, tmp_path / "after")
     assert loss_of(load_theirs(name, tmp_path / "after"), given).item() < loss.item()

@@ -220,7 +220,7 @@ def save_checkpoint(
 
 def _check_parameters(model: Model) -> None:
     """Raise InputError for the first parameter that is missing, superfluous or of a wrong shape."""
-    shapes, parameters = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.parameters))
+    shapes, parameters = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.params))
     for path in [*shapes, *parameters]:
         if path not in parameters or path not in shapes:
             raise InputError(f"parameter {path}: is {'missing' if path in shapes else 'no part of the model'}")
@@ -231,7 +231,7 @@ def _check_parameters(model: Model) -> None:
 
 def _tensors(model: Model, dtype: np.dtype[Any]) -> Iterator[tuple[str, NDArray[Any] | PackedWeight, np.dtype[Any]]]:
     """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
-    for place in places(model.config, model.parameters):
+    for place in places(model.config, model.params):
         for name, part in place.pieces(place.holder[place.key]):
             yield name, part, FP32 if place.tensor.stored == "fp32" else dtype
 

@@ -18,7 +18,8 @@ from repro.nano.attention import KVCache
 from repro.nano.block import layer_cache
 from repro.nano.model import Model
 from repro.nano.mtp import mtp_module
-from repro.nano.ops import flags_of_blas_ignored, linear, softmax
+from repro.nano.ops import ignore_blas_flags, linear, softmax
+from repro.nano.rope import cos_sin_tables
 from repro.validate import check_integer, check_number
 
 
@@ -160,7 +161,7 @@ class SpeculativeDecoder:
         """Run the main model over the next tokens, [T]: normed hidden states, [T, d_model], and logits, [T, V]."""
         absorbed = self.absorbed and self.caches[0].length > 0
         self.steps += 1
-        hidden, _ = self.model.hidden(np.asarray(tokens)[None], self.caches, absorbed=absorbed, keep=False)
+        hidden, _ = self.model.hidden_states(np.asarray(tokens)[None], self.caches, absorbed=absorbed, save=False)
         return hidden[0], linear(hidden[0], self.model.head)
 
     def rollback(self, count: int) -> None:
@@ -176,22 +177,24 @@ class SpeculativeDecoder:
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 to 23, for k = 1.
         """
-        model, cache = self.model, self.module_cache
-        embedded = np.asarray(model.parameters["embed_tokens"][np.asarray(following)])
+        model, config, cache = self.model, self.model.config, self.module_cache
+        embedded = np.asarray(model.params["embed_tokens"][np.asarray(following)])
+        cos_sin = cos_sin_tables(config.rope, config.rotary_dim, cache.length, len(embedded), embedded.dtype)
         y, _ = mtp_module(
             hidden[None],
             embedded[None],
-            model.parameters["mtp"][0],
-            model.config,
+            model.params["mtp"][0],
+            config,
+            cos_sin,
             cache,
             absorbed=self.absorbed and cache.length > 0,
             workers=model.workers,
-            keep=False,
+            save=False,
         )
         return linear(y[0], model.head)
 
 
-@flags_of_blas_ignored
+@ignore_blas_flags
 def speculative_decode(
     model: Model, prompt: ArrayLike, count: int, *, temperature: float = 0.0, seed: int = 0, absorbed: bool = False
 ) -> SpeculativeResult:
@@ -243,7 +246,7 @@ def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: fl
         raise InputError("prompt of unequal lengths: must be integers [T], one at least") from None
     if prompt.ndim != 1 or not np.issubdtype(prompt.dtype, np.integer) or not prompt.size:
         raise InputError(f"prompt of shape {prompt.shape} and type {prompt.dtype}: must be integers [T], one at least")
-    model.checked(prompt[None])
+    model.check_tokens(prompt[None])
     check_integer("count", count, least=0)
     check_number("temperature", temperature)
     check_integer("seed", seed, least=0)

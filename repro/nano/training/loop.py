@@ -53,13 +53,13 @@ def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator
             norm = clip_grad_norm(gradients, recipe.clip_norm)
             if not np.isfinite([loss.total, norm]).all():
                 raise TrainingDiverged(number, f"loss {loss.total}, gradient norm {norm}")
-            optimizer.step(model.parameters, gradients)
+            optimizer.step(model.params, gradients)
             if recipe.balance and recipe.balance.bias_speed:
-                update_biases(model.parameters, loss.loads, recipe.balance.bias_speed)
+                update_biases(model.params, loss.loads, recipe.balance.bias_speed)
         yield TrainStep(number, loss, norm)
 
 
 def evaluate(model: Model, batch: IntArray) -> float:
     """Return the mean cross-entropy of the next token, in nats, on tokens [B, T + 1]."""
-    batch = model.checked(batch)
+    batch = model.check_tokens(batch)
     return cross_entropy(model.forward(batch[:, :-1]), batch[:, 1:])[0]

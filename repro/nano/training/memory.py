@@ -8,7 +8,9 @@ import numpy as np
 from repro.arrays import IntArray
 from repro.errors import InputError
 from repro.models.architecture import MultiHeadLatentAttention
+from repro.nano.block import BlockSaved
 from repro.nano.model import Model
+from repro.nano.moe import MoeSaved
 from repro.nano.numerics.recipes import PrecisionRecipe
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.training.mixed_precision import QuantizedWeight, cast_model
@@ -30,14 +32,14 @@ def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> di
     cast = cast_model(model, precision)
     operands: dict[str, Any] = {
         path: leaf
-        for path, leaf in iter_leaves(cast.parameters)
+        for path, leaf in iter_leaves(cast.params)
         if isinstance(leaf, QuantizedWeight) and leaf.precision is precision
     }
     count = sum(np.prod(weight.shape) for weight in operands.values())
     _, gradients = cast.loss_and_gradients(batch)
     optimizer = AdamW(Recipe(steps=1, warmup_steps=0, precision=precision))
-    optimizer.step(model.parameters, gradients)
-    masters, gradient_by_path = dict(iter_leaves(model.parameters)), dict(iter_leaves(gradients))
+    optimizer.step(model.params, gradients)
+    masters, gradient_by_path = dict(iter_leaves(model.params)), dict(iter_leaves(gradients))
     return {
         "weights": sum(weight.stored.nbytes for weight in operands.values()) / count,
         "master_weights": sum(masters[path].nbytes for path in operands) / count,
@@ -54,7 +56,7 @@ def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
-    for saved in model.kept_by_layer(tokens):
+    for saved in model.saved_by_layer(tokens):
         sizes, seen = dict.fromkeys(KINDS, 0.0), set()
         for kind, array in _arrays(saved):
             if id(array) not in seen:  # an array that two need is kept once
@@ -64,21 +66,28 @@ def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
     return layers
 
 
-def _arrays(saved: tuple) -> Iterator[tuple[str, Any]]:
-    """Yield each array that a layer keeps, with its kind."""
-    norm_1, (x, o, _, (c, norm_q), norm_kv, (latent, q, k, v, weights)), norm_2, feed = saved
-    kinds = {INPUTS: [x, c, latent], OUTPUT: [o], QKV: [q, k, v], WEIGHTS: [weights], SWIGLU: [], GATE: []}
-    kinds[NORMS] = [*norm_1, *norm_q, *norm_kv, *norm_2]
-    if len(feed) == 2:
-        kinds[INPUTS].append(feed[0])
-        kinds[SWIGLU].append(feed[1])
-    else:
-        routing, sent, rows, kept, hidden, shared = feed
-        kinds[INPUTS].append(kept)
-        kinds[SWIGLU] += hidden.values()
-        if shared is not None:
-            kinds[INPUTS].append(shared[0])
-            kinds[SWIGLU].append(shared[1])
-        kinds[GATE] += [rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+def _arrays(saved: BlockSaved) -> Iterator[tuple[str, Any]]:
+    """Yield each array that a layer with MLA saves, with its kind."""
+    attention: Any = saved.attention  # of MLA: activation_bytes has checked it
+    mlp = saved.mlp
+    norms = (saved.input_norm, attention.q_norm, attention.kv_norm, saved.post_attention_norm)
+    kinds: dict[str, list[Any]] = {
+        INPUTS: [attention.x, attention.q_latent, attention.kv_latent],
+        OUTPUT: [attention.o],
+        QKV: [attention.q, attention.k, attention.v],
+        WEIGHTS: [attention.weights],
+        NORMS: [array for norm in norms if norm for array in norm],
+        SWIGLU: [],
+        GATE: [],
+    }
+    feed_forward = mlp.shared if isinstance(mlp, MoeSaved) else mlp
+    if isinstance(mlp, MoeSaved):
+        routing, sent = mlp.routing, mlp.dispatch
+        kinds[INPUTS].append(mlp.x)
+        kinds[SWIGLU] += mlp.gate_up.values()
+        kinds[GATE] += [mlp.rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+    if feed_forward:
+        kinds[INPUTS].append(feed_forward.x)
+        kinds[SWIGLU].append(feed_forward.gate_up)
     for kind, arrays in kinds.items():
-        yield from ((kind, one) for one in arrays if one is not None)
+        yield from ((kind, array) for array in arrays if array is not None)

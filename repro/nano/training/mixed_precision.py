@@ -78,7 +78,7 @@ class QuantizedWeight(WeightBackend):
             d_weight = out
         return _round_to_bf16(self._multiply(d_y, self._weight.T, dtype)), d_weight
 
-    def keep(self, rows: Array) -> Operand:
+    def save_for_backward(self, rows: Array) -> Operand:
         """Return an input, [N, d_in], as it is stored for Wgrad."""
         form = self.precision.attention_output
         if self.role == Role.AFTER_ATTENTION and form is not None:
@@ -117,7 +117,7 @@ def cast_model(model: Model, precision: PrecisionRecipe) -> Model:
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; the projection: DeepSeek-V3 repository, weights.
     """
-    return Model(model.config, _cast(model.parameters, precision), model.workers)
+    return Model(model.config, _cast(model.params, precision), model.workers)
 
 
 def _cast(tree: Any, precision: PrecisionRecipe, name: str = "") -> Any:
