@@ -135,7 +135,7 @@ def _shade(kind: str, light: int) -> tuple[float, float, float]:
 
 def _points(axes: Axes) -> tuple[float, float]:
     """Return how many points a unit of time is wide, and a row is high, in the figure as laid out so far."""
-    figure = axes.get_figure(root=True)
+    figure = axes.figure
     figure.draw_without_rendering()
     (left, top), (right, bottom) = axes.transData.transform([(0, 0), (1, 1)])
     return (right - left) / figure.dpi * 72, (top - bottom) / figure.dpi * 72
@@ -157,7 +157,7 @@ def _legend(axes: Axes, kinds: set[str], directions: bool) -> None:
     if directions:
         names += [("lighter: entered at the last rank", "white")]
     handles = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=EDGE, linewidth=0.6) for _, colour in names]
-    below = axes.transAxes + ScaledTranslation(0, -34 / 72, axes.get_figure(root=True).dpi_scale_trans)
+    below = axes.transAxes + ScaledTranslation(0, -34 / 72, axes.figure.dpi_scale_trans)
     axes.legend(
         handles,
         [name for name, _ in names],
