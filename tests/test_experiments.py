@@ -270,12 +270,16 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
     started = subprocess.Popen(
         [sys.executable, str(RUN), "ablations", "--runs", str(tmp_path), "--workers", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     while not (tmp_path / "ablations.jsonl").exists() and started.poll() is None:
         time.sleep(0.1)
     time.sleep(3)  # the first run is training now: it takes several times as long
     os.killpg(started.pid, signal.SIGINT)
-    told_rows, errors = started.communicate(timeout=60)
+    try:
+        told_rows, errors = started.communicate(timeout=60)
+    finally:
+        started.kill()  # its workers end with it
     assert started.returncode == 1
     assert errors.splitlines()[-1] == "experiments: interrupted; what ended is kept, call again to go on"
     rows = [json.loads(line) for line in (tmp_path / "ablations.jsonl").read_text().splitlines()]
