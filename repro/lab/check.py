@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 from repro.errors import InputError
@@ -22,6 +23,8 @@ def check(paths: list[Path]) -> None:
 
     Raises: InputError where an output differs, or a notebook cannot be checked.
     """
+    for module in ("nbval", "pytest", "xdist"):
+        import_module(module)  # pytest's own complaint of a missing one would be read as a difference
     for path in paths:
         read(path)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NBVAL]

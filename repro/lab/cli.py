@@ -38,8 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _open_standard_streams()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _stop)
+    words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        given = _parse(list(sys.argv[1:] if arguments is None else arguments))
+        given = _parse(words)
         given.command(given)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -49,7 +50,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain("interrupted" if _stopped else str(error), last=bool(_stopped))
     except ImportError as error:
-        return _complain(f"{error}: install what requirements.lock names, with make setup")
+        package = (error.name or str(error)).partition(".")[0]
+        how = "in a checkout, make setup or pip install . brings it"
+        return _complain(f"repro {words[0] if words else ''} needs {package}, which is not installed: {how}")
     except OSError as error:
         drop_output()
         return _complain(f"cannot go on: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
