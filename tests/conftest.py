@@ -10,6 +10,13 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_modifyitems(items):
+    """Mark as slow what starts the command or runs a notebook, each about a second."""
+    for item in items:
+        if {"repro", "refuses"} & set(getattr(item, "fixturenames", ())) or item.path.suffix == ".ipynb":
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def repro(tmp_path):
     """Return a function that runs `repro ARGUMENTS` in an empty folder and returns the finished process."""
