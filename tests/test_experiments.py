@@ -34,6 +34,8 @@ from repro.lab.recorded import recorded
 from repro.nano import Recipe, initialised, small, train
 from repro.nano.trainer import Diverged
 
+pytestmark = pytest.mark.slow
+
 RUN = Path(__file__).resolve().parents[1] / "experiments" / "run.py"
 
 

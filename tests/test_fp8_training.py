@@ -200,6 +200,7 @@ def test_moments_in_bf16_by_hand():
     assert second.astype(float) == to_bf16(0.95 * to_bf16(np.array([[0.05 * 0.09]])) + 0.05 * 0.09)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(SCHEMES))
 def test_forty_steps_learn_in_every_scheme(name):
     model = initialised(small(n_layers=2), seed=1, dtype=np.float64)
