@@ -71,7 +71,8 @@ def test_locks_name_no_address():
 
 @pytest.mark.skipif(not (ROOT / ".git").exists() or not shutil.which("git"), reason="not a checkout by git")
 def test_no_tracked_file_names_this_machine():
-    here = re.compile(b"|".join(re.escape(f"{path}/".encode()) for path in (Path.home(), ROOT)))
+    folders = [path for path in (Path.home(), ROOT) if len(path.parts) > 1]  # a user without a home has the root
+    here = re.compile(b"|".join(re.escape(f"{path}/".encode()) for path in folders))
     done = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=True)
     names = [name for name in done.stdout.decode().split("\0") if name and (ROOT / name).is_file()]
     assert names
