@@ -27,7 +27,7 @@ reproduce: setup ## run every notebook, draw figures/, print the scoreboard
 test: lint types ## ruff, codespell, mypy, the unit tests and nbval
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 120
 
-quick: lint ## a first answer in under a minute: ruff, codespell and the tests that start no process and train little
+quick: lint types ## a first answer in 40 to 60 seconds on two cores: test, without notebooks and slow tests
 	@$(BIN)/python -m pytest -q -n 2 -m 'not slow' tests
 
 lint: setup ## ruff and codespell
