@@ -11,6 +11,8 @@ from repro.lab import gantt
 from repro.lab.gantt import COLOURS, check_target, check_tasks, draw_gantt, gantt_bars, write_gantt
 from repro.sim import BACKWARD, FORWARD, INPUT, SCHEDULES, WEIGHT, Durations, schedule, simulate
 
+pytestmark = pytest.mark.slow
+
 LASTING = Durations(forward=1, backward=2.5, weight=1, overlapped=3)
 KIND = {FORWARD: "forward", BACKWARD: "backward", INPUT: "input", WEIGHT: "weight"}
 
@@ -108,7 +110,6 @@ def test_all_colours_differ():
     assert len(shades) == 2 * len(COLOURS)
 
 
-@pytest.mark.slow
 def test_thousands_of_bars_are_one_collection_and_bear_no_more_numbers_than_can_be_read():
     result = run("DualPipe", 16, 1000)
     axes = drawn(result)
@@ -141,7 +142,6 @@ def test_a_chart_of_more_tasks_than_can_be_shown_is_refused():
         check_tasks(schedule("GPipe", ranks=100, micro_batches=501))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["svg", "png", "SVG"])
 def test_files_are_equal_from_run_to_run(tmp_path, ending):
     for name in ("one", "two"):

@@ -30,6 +30,8 @@ from repro.nano.speculative import (
     verify,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def with_modules(config, n_mtp=1, **fields):
     """Return the same model with so many modules, and another vocabulary where one is given."""
@@ -212,7 +214,6 @@ def learner(request):
     return model
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("absorbed", [False, True])
 def test_greedy_tokens_of_a_trained_model_some_drafts_kept_and_some_not(learner, absorbed):
     found = [
@@ -290,7 +291,6 @@ def chance_of(model, prompt, tokens, temperature):
     return math.prod(p[len(prompt) - 1 + place, token] for place, token in enumerate(tokens))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 3, 4])
 @pytest.mark.parametrize(
     ("name", "temperature", "absorbed"), [("V3", 1.0, True), ("GQA", 0.6, False), ("V2", 3.0, False)]
@@ -312,7 +312,6 @@ def chi_square(found, expected):
     return float(np.sum((found - expected) ** 2 / expected))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("call", [lambda *given, **fields: decode(*given, **fields).tokens, sample])
 def test_sequences_drawn_over_many_seeds(call):
     model, prompt, n_seeds = built(with_modules(WITH_MODULE["GQA"], vocabulary=3)), np.array([2, 0]), 1500
