@@ -10,6 +10,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from scripts.environment import LOCK, ROOT, environment, pins
+from scripts.matrix import HOSTED
 
 LOCKS = {name: (ROOT / name).read_text() for name in ("requirements.lock", "requirements-lab.lock")}
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -36,6 +37,14 @@ def test_every_dependency_is_locked_at_a_version_that_it_allows():
             requirement = Requirement(text)
             for version in locked[requirement.name.lower().replace("_", "-")]:
                 assert requirement.specifier.contains(version), (name, text, version)
+
+
+def test_a_hosted_notebook_is_taken_as_it_is():
+    wanted = {(requirement := Requirement(text)).name: requirement.specifier for text in PROJECT["dependencies"]}
+    present = dict(pin.split("==") for pin in HOSTED.split())
+    assert {"matplotlib", "numpy", "pandas", "pydantic", "scipy"} < set(present) & set(wanted)
+    for name in set(present) & set(wanted):
+        assert wanted[name].contains(present[name]), name
 
 
 def test_the_lab_lock_is_the_lock_and_more():
