@@ -1,4 +1,4 @@
-# Two commands matter: `make reproduce` and `make test`. The rest are their parts.
+# Two commands matter: `make reproduce` and `make test`; while you write, `make quick`. The rest are their parts.
 # Another interpreter: make PYTHON=python3.12 reproduce
 
 PYTHON ?= python3
@@ -12,7 +12,7 @@ export OPENBLAS_NUM_THREADS := 1
 # A user's own settings for these would change what notebooks draw and what pytest runs.
 unexport MPLBACKEND REPRO_FIGURES PYTEST_ADDOPTS
 
-.PHONY: help setup reproduce test check oracles lab bench experiments notebooks lock clean
+.PHONY: help setup reproduce test quick lint types coverage matrix check oracles lab bench experiments notebooks lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the commands
@@ -24,10 +24,27 @@ reproduce: setup ## run every notebook, draw figures/, print the scoreboard
 	@$(BIN)/repro run --figures figures
 	@$(BIN)/repro claims
 
-test: setup ## ruff, the unit tests and nbval
+test: lint types ## ruff, codespell, mypy, the unit tests and nbval
+	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 120
+
+quick: lint types ## a first answer in 40 to 60 seconds on two cores: test, without notebooks and slow tests
+	@$(BIN)/python -m pytest -q -n 2 -m 'not slow' tests
+
+lint: setup ## ruff and codespell
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 120
+	@$(BIN)/codespell
+
+types: setup ## mypy, strict for facts, models, calc and claims
+	@$(BIN)/mypy
+
+coverage: setup ## which lines and branches the tests reach, in the commands that they start too
+	@$(BIN)/coverage erase
+	@$(BIN)/coverage run -m pytest -q -n 2 tests; status=$$?; \
+	$(BIN)/coverage combine -q && $(BIN)/coverage report && exit $$status
+
+matrix: setup ## the tests on the lowest and newest versions and on each Python found here; with pydantic alone
+	@$(BIN)/python scripts/matrix.py
 
 check: setup ## nbval over the committed notebooks alone
 	@$(BIN)/repro check
@@ -55,10 +72,10 @@ lock: ## resolve both locks and environment.yml again (needs uv)
 	    --extra test pyproject.toml -o requirements.lock
 	uv pip compile -q --universal --generate-hashes --no-header --python-version 3.11 \
 	    --extra test --extra lab -c requirements.lock pyproject.toml -o requirements-lab.lock
-	$(PYTHON) repro/lab/environment.py
+	$(PYTHON) scripts/environment.py
 
 clean: ## remove what the commands made, except figures/
-	rm -rf $(VENV) $(LAB) $(ORACLE) runs
+	rm -rf $(VENV) $(LAB) $(ORACLE) runs .coverage* .mypy_cache
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(call install,$(VENV),requirements.lock)

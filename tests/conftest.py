@@ -3,11 +3,28 @@
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
+
+
+def pytest_configure(config):
+    """Keep a user's own IPython settings from the kernels, and do without a home that can be written to."""
+    folder = tempfile.TemporaryDirectory(prefix="ipython-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["IPYTHONDIR"] = folder.name
+    if not os.access(Path.home(), os.W_OK):
+        os.environ.setdefault("MPLCONFIGDIR", folder.name)  # matplotlib's warning would stand in a notebook
+
+
+def pytest_collection_modifyitems(items):
+    """Mark as slow what starts the command or runs a notebook, each about a second."""
+    for item in items:
+        if {"repro", "refuses"} & set(getattr(item, "fixturenames", ())) or item.path.suffix == ".ipynb":
+            item.add_marker("slow")
 
 
 @pytest.fixture

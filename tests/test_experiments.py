@@ -34,6 +34,8 @@ from repro.nano import Recipe, init_model, small_config, train
 from repro.nano.training.loop import TrainingDiverged
 from repro.spread import confidence_interval, paired_interval
 
+pytestmark = pytest.mark.slow
+
 RUN = Path(__file__).resolve().parents[1] / "experiments" / "run.py"
 
 
@@ -272,12 +274,16 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
     started = subprocess.Popen(
         [sys.executable, str(RUN), "ablations", "--runs", str(tmp_path), "--workers", "1"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     while not (tmp_path / "ablations.jsonl").exists() and started.poll() is None:
         time.sleep(0.1)
     time.sleep(3)  # the first run is training now: it takes several times as long
     os.killpg(started.pid, signal.SIGINT)
-    printed, errors = started.communicate(timeout=60)
+    try:
+        printed, errors = started.communicate(timeout=60)
+    finally:
+        started.kill()  # its workers end with it
     assert started.returncode == 1
     assert errors.splitlines()[-1] == "experiments: interrupted; finished runs are kept, call again to go on"
     rows = [json.loads(line) for line in (tmp_path / "ablations.jsonl").read_text().splitlines()]

@@ -56,6 +56,7 @@ def test_tiles_do_not_overlap():
     assert len(set(corners)) == len(corners) == 26
 
 
+@pytest.mark.slow
 def test_files_are_equal_from_run_to_run_and_nothing_is_written_outside_a_run(tmp_path, monkeypatch):
     monkeypatch.delenv(FIGURES, raising=False)
     for name in ("one", "two"):

@@ -11,6 +11,8 @@ from repro.lab import gantt
 from repro.lab.gantt import COLOURS, check_target, check_tasks, draw_gantt, gantt_bars, write_gantt
 from repro.sim import BACKWARD, FORWARD, INPUT, SCHEDULES, WEIGHT, Durations, schedule, simulate
 
+pytestmark = pytest.mark.slow
+
 LASTING = Durations(forward=1, backward=2.5, weight=1, overlapped=3)
 KIND = {FORWARD: "forward", BACKWARD: "backward", INPUT: "input", WEIGHT: "weight"}
 

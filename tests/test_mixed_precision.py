@@ -103,7 +103,7 @@ def test_the_other_recipes_differ_in_the_gradients_operand():
         (square_gradients_recipe(4), E4M3, (4, 4)),
     ):
         weight = QuantizedWeight.cast(w, precision)
-        d_x, _ = weight.product_backward(d_y, weight.keep(normal(8, 8)), None)
+        d_x, _ = weight.product_backward(d_y, weight.save_for_backward(normal(8, 8)), None)
         expected = quantize(d_y, form, tile).values.astype(float) @ weight.values
         assert np.array_equal(d_x, to_bf16(expected))
 
@@ -208,7 +208,7 @@ def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
     for bits in (4, 8, 14, 40):
         precision = replace(v3_recipe(64), accumulation=Accumulation(bits, promote_every=64))
         few, out = QuantizedWeight.cast(w, precision), np.empty((64, 128))
-        found = few.product(x), *few.product_backward(d_y, few.keep(x), out)
+        found = few.product(x), *few.product_backward(d_y, few.save_for_backward(x), out)
         assert found[2] is out
         expected = exact.product(x), *exact.product_backward(d_y, exact.save_for_backward(x), None)
         errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True)])

@@ -136,6 +136,7 @@ def test_the_gradient_through_the_gate_is_that_of_differences(name, scope):
             assert found[place] == pytest.approx((ends[0] - ends[1]) / 2e-6, rel=1e-5, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 @pytest.mark.parametrize("scope", SCOPES)
 def test_the_whole_models_gradient_with_losses_in_every_gate_modules_included(config, scope):
@@ -221,6 +222,7 @@ def test_biases_move_in_training_by_whole_speeds_and_no_gradient_moves_them():
     assert not routed_gates(still.params)[0]["e_score_correction_bias"].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("balance", [Balance(expert=0.1), Balance(expert=0.1, scope="batch"), loss_free(0.01)])
 def test_each_way_evens_the_load_of_a_training(balance):
     left, kept = (

@@ -136,6 +136,7 @@ def test_the_gates_weights(name):
     agree(loss, {"x": d_x, **d_p}, {"x": x, **p})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_experts(config, workers):
@@ -164,6 +165,7 @@ def test_one_module_of_multi_token_prediction():
     agree(lambda: np.sum(mtp_module(h, e, p, V3, cos_sin)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(MODELS))
 def test_the_whole_models_loss(name):
     model = init_model(MODELS[name], seed=6, std=0.4, dtype=np.float64)

@@ -253,7 +253,7 @@ def test_speculative_decoding_builds_rotary_tables_once_for_each_models_pass(mon
     found, built_tables, real = built("V3"), [], rope.rope_frequencies
     monkeypatch.setattr(rope, "rope_frequencies", lambda *sizes: built_tables.append(sizes) or real(*sizes))
     decoded = speculative_decode(found, some(3), 12)
-    assert len(built_tables) == decoded.steps + decoded.proposed
+    assert len(built_tables) == decoded.steps + decoded.n_drafts
 
 
 # Decoding

@@ -189,6 +189,7 @@ def unigram_entropy():
     return -sum(share * math.log(share) for share in shares)
 
 
+@pytest.mark.slow
 def test_forty_steps_learn_more_than_how_often_each_byte_comes():
     found = init_model(small_config(n_mtp_modules=1), seed=1)
     steps = list(train(found, batches(8, 65, seed=2), Recipe(steps=40, peak_lr=6e-3)))

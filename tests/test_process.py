@@ -16,6 +16,8 @@ from repro.errors import InputError
 from repro.lab import notebooks
 from repro.lab.run import run_notebook
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[1]
 REPRO = f"{sys.executable} -m repro"
 

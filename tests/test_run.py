@@ -7,6 +7,8 @@ from repro.errors import InputError
 from repro.lab import notebooks
 from repro.lab.run import FINDING, _writable, canonical, run_notebook
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def dear(tmp_path_factory):

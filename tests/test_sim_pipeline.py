@@ -246,6 +246,7 @@ def test_no_longer_task_makes_a_step_shorter(order, lasting, which):
     assert simulate(order, Durations(**longer)).makespan >= simulate(order, lasting).makespan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_sixteen_ranks_and_a_thousand_micro_batches(name):
     micro_batches = 1008 if name == "interleaved" else 1000  # 1008 is a multiple of 16

@@ -30,6 +30,8 @@ from repro.nano.serving.speculative import (
     verify,
 )
 
+pytestmark = pytest.mark.slow
+
 
 def with_modules(config, n_mtp_modules=1, **fields):
     """Return the same model with so many modules, and another vocabulary where one is given."""

@@ -2,7 +2,7 @@
 
 import argparse
 
-NEEDS = ("nbformat", "papermill", "pytest", "nbval", "ipykernel")
+NEEDS = ("nbformat", "papermill", "pytest", "nbval", "xdist", "ipykernel")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

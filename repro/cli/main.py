@@ -53,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         signal.signal(number, _stop)
     try:
         args = _parse(list(sys.argv[1:] if arguments is None else arguments))
+        check_installed(f"repro {args.name}", args.needs)
         args.command(args)
         sys.stdout.flush()
     except BrokenPipeError:
@@ -62,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except InputError as error:
         return _complain("interrupted" if _stopped else str(error), last=bool(_stopped))
     except ImportError as error:
-        return _complain(f"{error}: install what requirements.lock names, with make setup")
+        return _complain(f"{error}: in a checkout, make setup or pip install . brings what is missing")
     except OSError as error:
         discard_output()
         where = f": {error.filename}" if error.filename else ""
@@ -122,6 +123,5 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
 def _prepare(parser: argparse.ArgumentParser, name: str) -> None:
     """Give the chosen command its arguments and its function; the others need neither, nor what they import."""
     command = import_module(f"repro.cli.{name}")
-    check_installed(f"repro {name}", getattr(command, "NEEDS", ()))
     command.add_arguments(parser)
-    parser.set_defaults(command=command.run)
+    parser.set_defaults(command=command.run, name=name, needs=getattr(command, "NEEDS", ()))

@@ -12,9 +12,9 @@ from repro.inputs import UserInput, Value
 def check_installed(command: str, packages: Sequence[str]) -> None:
     """Raise InputError naming every package that a command needs and that is not installed."""
     if missing := [name for name in packages if find_spec(name) is None]:
-        raise InputError(
-            f"{command} needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}, or make setup"
-        )
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        how = f"in a checkout, make setup or pip install . brings {them}"
+        raise InputError(f"{command} needs {', '.join(missing)}, which {are} not installed: {how}")
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

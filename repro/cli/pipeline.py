@@ -92,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it if asked to."""
     if args.figure is not None:
-        check_installed("repro pipeline --figure", ("matplotlib",))
+        check_installed("repro pipeline --figure", ("matplotlib", "numpy"))
     name = _name(args.schedule)
     known = SIZES | CHUNKS
     sizes = {key: known[key].parse(text) for key in known if (text := getattr(args, key)) is not None}

@@ -157,9 +157,8 @@ def _points(axes: Axes) -> tuple[float, float]:
 
 
 def _figure(axes: Axes) -> Figure:
-    figure = axes.get_figure(root=True)
-    assert figure is not None  # axes that are drawn on belong to one
-    return figure
+    assert isinstance(axes.figure, Figure)  # no subfigures here; get_figure(root=True) is younger than matplotlib 3.9
+    return axes.figure
 
 
 def _number(axes: Axes, bars: Sequence[Bar], widths: Array, dark: Sequence[bool]) -> None:
