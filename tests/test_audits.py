@@ -256,7 +256,7 @@ def test_what_a_source_says_does_not_change_with_an_assumption(claim_id):
 
     facts = load()
     for name in AUDITS[claim_id].assumptions:
-        default = ASSUMPTIONS[name].parameter(facts).default
+        default = ASSUMPTIONS[name].user_input(facts).default
         assert sayings(**{name: moved(name, default)}) == sayings(), name
 
 

@@ -54,7 +54,7 @@ def test_parameters_are_the_assumptions_of_the_audits_or_of_experiments(path):
     for name, parameter in notebooks.read(path).parameters.items():
         if name not in ASSUMPTIONS and path.stem >= "09":  # where models are built and trained
             continue
-        expected = ASSUMPTIONS[name].parameter(facts)
+        expected = ASSUMPTIONS[name].user_input(facts)
         assert parameter.default == expected.default, name
         assert parameter.type == expected.type, name
         assert parameter.domain == expected.domain, name

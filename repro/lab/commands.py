@@ -53,7 +53,7 @@ def audit(given: argparse.Namespace) -> None:
     claim = load_register().claim(given.id)
     taken = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
     overrides: dict[str, Any] = {
-        name: ASSUMPTIONS[name].parameter(facts).parse(text) if name in taken else text
+        name: ASSUMPTIONS[name].user_input(facts).parse(text) if name in taken else text
         for name, text in _assignments(given.set, "--set").items()
     }
     result = run_audit(claim.id, facts, **overrides)

@@ -29,7 +29,7 @@ def options(facts: Facts) -> dict[str, UserInput]:
     """Return the options that take a value, by name, with their defaults and the values that make sense."""
 
     def like(option: str, known: str) -> UserInput:
-        one = assumption(known).parameter(facts)
+        one = assumption(known).user_input(facts)
         return UserInput(option, one.default, one.unit, one.domain)
 
     return {
