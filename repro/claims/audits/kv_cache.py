@@ -57,7 +57,7 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Answer:
     cache = kv_cache.elements_per_token(v3) / kv_cache.elements_per_token(architecture(facts, "deepseek_67b"))
     ratios = {
         f"multi-head attention with {v3.attention.n_heads} heads, V3's number": mla / mha,
-        f"multi-head attention with {usual_heads} heads, d_model / head_dim": mla / smaller_mha,
+        f"multi-head attention with {usual_heads} heads, d_model / d_head": mla / smaller_mha,
     }
     listed = ", ".join(f"{format_percent(ratio)} of those of {what}" for what, ratio in ratios.items())
     return tuple(
