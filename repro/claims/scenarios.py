@@ -38,9 +38,6 @@ def experts_of(model: Architecture) -> MixtureOfExperts:
     return model.experts
 
 
-# FLOP, rates and parameters
-
-
 def counted_train_flop_per_token(facts: Ledger, name: str, flop_per_parameter_per_token: float) -> float:
     """Return a model's FLOP per token in training, counted: matrix products, causal attention, modules for MTP.
 
@@ -79,9 +76,6 @@ def draft_share(facts: Ledger) -> float:
     return matmul_parameters(v3, mtp_counted=True) / matmul_parameters(v3, mtp_counted=False) - 1
 
 
-# Attention and its cache
-
-
 def attention_flop(model: Architecture, sequence_length: int) -> float:
     """Return the training FLOP of one token's attention in one layer, projections and causal context."""
     layer = replace(model, n_dense_layers=1, n_moe_layers=0)
@@ -107,9 +101,6 @@ def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits:
         "DeepSeek 67B, the same format": kv_cache.reduction(elements, dense),
         "multi-head attention with its own heads, the same format": kv_cache.reduction(elements, same_heads),
     }
-
-
-# Memory in training
 
 
 def state_bytes(facts: Ledger, scheme: str) -> float:
@@ -166,22 +157,15 @@ def v3_peak_memory_gpu(
     return memory.peak_memory_gpu(v3, layout, scheme, activation_bytes_by_scheme(facts)[way])
 
 
-# Benchmark scores
-
-
 def percentages(comparisons: Iterable[Comparison]) -> list[Comparison]:
     """Return those whose scores are percentages; ratings and bits per byte have other scales."""
     return [comparison for comparison in comparisons if comparison.metric not in ("Rating", "BPB")]
 
 
-def describe_tally(comparisons: list[Comparison], tie_points: float) -> str:
-    """Return a tally in words, such as "5 won, 1 tied, 2 lost"."""
-    return ", ".join(f"{count} {outcome}" for outcome, count in tally(comparisons, tie_points=tie_points).items())
-
-
 def describe_tallies(pairs: Mapping[str, list[Comparison]], tie_points: float) -> str:
-    """Return several tallies in words, each after its name."""
-    return "; ".join(f"{name}: {describe_tally(pair, tie_points)}" for name, pair in pairs.items())
+    """Return tallies in words, each after its name, such as "writing: 5 won, 1 tied, 2 lost"."""
+    tallies = {name: tally(pair, tie_points=tie_points).items() for name, pair in pairs.items()}
+    return "; ".join(f"{name}: {', '.join(f'{n} {outcome}' for outcome, n in rows)}" for name, rows in tallies.items())
 
 
 def net_wins(comparisons: list[Comparison], tie_points: float) -> int:

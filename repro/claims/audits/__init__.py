@@ -1,15 +1,7 @@
-"""One audit function per claim, grouped by topic; importing this package registers them all."""
+"""One audit function per claim, grouped by topic; importing this package registers every one of them."""
 
-from repro.claims.audits import (  # noqa: F401
-    benchmarks,
-    context,
-    dollars,
-    flops,
-    hardware,
-    hours,
-    kv_cache,
-    mechanisms,
-    parameters,
-    precision,
-    serving,
-)  # fmt: skip
+from importlib import import_module
+from pkgutil import iter_modules
+
+for module in iter_modules(__path__):
+    import_module(f"{__name__}.{module.name}")

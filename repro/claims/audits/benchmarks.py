@@ -10,7 +10,7 @@ from repro.facts import Ledger
 
 @audit("A01", notebook="08_benchmarks_and_context", unit="benchmarks, won less lost")
 def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
-    """R1 against each model of its report's table, on the whole and on every benchmark."""
+    """Compare R1 with each model of its report's table, on the whole and on every benchmark."""
     rows = facts.table("r1_table_4")
     rivals = ("OpenAI-o1-1217", "OpenAI-o1-mini", CLAUDE, GPT)
     pairs = {name: percentages(compare(rows, "DeepSeek-R1", name)) for name in rivals}
@@ -30,7 +30,7 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
 
 @audit("A27", notebook="08_benchmarks_and_context", unit="benchmarks, won less lost")
 def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> Answer:
-    """V3 against the two closed models, in mathematics and in reasoning."""
+    """Compare V3 with the two closed models, in mathematics and in reasoning."""
     rows = facts.table("v3_table_6")
     pairs = {
         f"{area} against {name}": compare(rows, V3, name, (area,))
@@ -55,7 +55,7 @@ def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> A
 
 @audit("A28", notebook="08_benchmarks_and_context", unit="benchmarks of coding, won less lost")
 def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> Answer:
-    """Claude 3.5 Sonnet against V3, in writing and in kinds of coding."""
+    """Compare Claude 3.5 Sonnet with V3, in writing and in kinds of coding."""
     rows = facts.table("v3_table_6")
     pairs = {
         "writing": compare(facts.table("v3_table_7"), "Claude-Sonnet-3.5-1022", V3, ("writing",)),

@@ -8,7 +8,7 @@ from repro.facts import Ledger
 
 @audit("A03", notebook="08_benchmarks_and_context")
 def first_in_the_app_store(facts: Ledger) -> Answer:
-    """The app's rank, by press."""
+    """Cite the app's rank from the press."""
     rank, date = facts["app_store.rank"], facts.date("app_store.rank")
     return (), (
         f"Press of {date}: place {format_si(rank)} of free apps in the US App Store, reached on 26 January 2025 by two "
@@ -18,7 +18,7 @@ def first_in_the_app_store(facts: Ledger) -> Answer:
 
 @audit("A04", notebook="08_benchmarks_and_context")
 def share_prices(facts: Ledger) -> Answer:
-    """Nvidia's fall, by press."""
+    """Cite Nvidia's fall from the press."""
     fall, lost = facts["nvidia.fall_on_27_january_2025"], facts["nvidia.value_lost_usd"]
     return (), (
         f"Press of {facts.date('nvidia.value_lost_usd')}: Nvidia fell by nearly {format_percent(fall)} in one day, "
@@ -28,7 +28,7 @@ def share_prices(facts: Ledger) -> Answer:
 
 @audit("A05", notebook="08_benchmarks_and_context")
 def algorithms_over_hardware(facts: Ledger) -> Answer:
-    """What can be counted of it: work per token and per cache entry, and the hardware it still took."""
+    """Count what can be counted: work and cache per token, and the hardware that V3 still took."""
     v3, llama = (counted_train_flop_per_token(facts, name, 6) for name in ("deepseek_v3", "llama_3_1_405b"))
     cache = architecture(facts, "deepseek_v3").attention.cache_elements
     return (), (
@@ -40,7 +40,7 @@ def algorithms_over_hardware(facts: Ledger) -> Answer:
 
 @audit("A22", notebook="08_benchmarks_and_context")
 def own_framework(facts: Ledger) -> Answer:
-    """Who says that HAI-LLM was used, and since when it exists."""
+    """Cite who says that V3 used HAI-LLM, and how old HAI-LLM is."""
     year, published = facts["hai_llm.year"], facts.date("deepseek_v3.tokens")
     return (), (
         f"V3's report of {published}, section 3.2, says that its own engineers wrote HAI-LLM. V2's report cites it as "
@@ -51,7 +51,7 @@ def own_framework(facts: Ledger) -> Answer:
 
 @audit("B02", notebook="08_benchmarks_and_context")
 def billions_of_infrastructure(facts: Ledger) -> Answer:
-    """Announced and reported capital of two companies."""
+    """Cite the capital that two companies announced and reported."""
     spent, planned = facts["meta.capital_2024_usd"], facts["meta.capital_planned_2025_usd"]
     return (), (
         f"Meta reported {format_usd(spent)} of capital expenditures for 2024 on {facts.date('meta.capital_2024_usd')} "
@@ -63,7 +63,7 @@ def billions_of_infrastructure(facts: Ledger) -> Answer:
 
 @audit("B10", notebook="08_benchmarks_and_context")
 def export_rules(facts: Ledger) -> Answer:
-    """The rules and their dates; motives are not published."""
+    """Cite the rules and their dates; nobody publishes motives."""
     first, second = facts.date("export_rules.first_year"), facts.date("export_rules.h800_year")
     link, full = (facts[f"{card}.nvlink_bytes_per_s"] / 1e9 for card in ("h800_sxm", "h100_sxm"))
     return (), (

@@ -11,14 +11,7 @@ from repro.facts import Ledger
 
 
 def v2_costs(tokens: float, rate: float, rent: float, list_price: float) -> tuple[float, dict[str, float], str]:
-    """Return V2's GPU hours, what they cost by the price that is assumed, and these costs in words.
-
-    Args:
-        tokens: V2 was trained on.
-        rate: GPU hours per trillion tokens.
-        rent: USD per GPU hour.
-        list_price: USD per GPU hour.
-    """
+    """Return V2's GPU hours, what they cost by the price that is assumed, and these costs in words."""
     gpu_hours = run_cost.gpu_hours_from_rate(rate, tokens)
     costs = {
         f"a rent of ${format_si(rent)} per GPU hour": run_cost.rental_usd(gpu_hours, rent),
@@ -28,7 +21,7 @@ def v2_costs(tokens: float, rate: float, rent: float, list_price: float) -> tupl
 
 
 def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
-    """Return the least and the greatest rent, in USD per hour to the cent, at which hours round to a printed cost."""
+    """Return the lowest and the highest rent, in USD per hour to the cent, at which hours round to a printed cost."""
     printed = load_register().claim(claim_id).figure("cost")
     ends = printed.value - printed.place / 2, (printed.high or printed.value) + printed.place / 2
     low, high = (100 * run_cost.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
@@ -39,7 +32,7 @@ def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
 def fraction_of_the_cost(
     facts: Ledger, *, total_gpu_hours: float, reference_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Answer:
-    """R1's training and list price over those of others, as far as theirs are public."""
+    """Divide R1's training cost and list price by those of others, as far as theirs are public."""
     own_gpu_hours = run_cost.rental_gpu_hours(facts["deepseek_r1.own_training_usd"], facts["price.h800_v3_report"])
     r1 = run_cost.rental_usd(total_gpu_hours + own_gpu_hours, price_usd_per_gpu_hour)
     llama = run_cost.rental_usd(reference_gpu_hours, price_usd_per_gpu_hour)
@@ -60,7 +53,7 @@ def fraction_of_the_cost(
 def final_run_cost(
     facts: Ledger, *, total_gpu_hours: float, pre_training_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Answer:
-    """The rent of all three stages, and of the first alone, to the two digits that the claim prints."""
+    """Work out the rent of all three stages, and of the first alone, to the two digits that the claim prints."""
     total, alone = (
         run_cost.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
     )
@@ -73,7 +66,7 @@ def final_run_cost(
 
 @audit("A09", notebook="02_gpu_hours_to_dollars", unit="USD")
 def nothing_but_rent(facts: Ledger) -> Answer:
-    """What is left of the reported total after the reported rent of the reported GPU hours."""
+    """Subtract the rent of all GPU hours from the reported total, and see what is left."""
     price, total = facts["price.h800_v3_report"], facts["deepseek_v3.total_usd"]
     rent = run_cost.rental_usd(facts["deepseek_v3.total_gpu_hours"], price)
     half_a_place = load_register().claim("A46").figure("cost").place / 2
@@ -90,7 +83,7 @@ def forty_five_times(
     reference_gpu_hours: float, active_parameters: float, tokens: float, gpu_hours_per_trillion_tokens: float,
     price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """V3 against every baseline for which a figure is public; the claim names none."""
+    """Compare V3 with every baseline for which a figure is public; the claim names none."""
     cost = run_cost.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
     hours = reference_gpu_hours / total_gpu_hours
     size, parameters = reference_parameters * reference_tokens, facts["deepseek_v3.parameters"]
@@ -118,7 +111,7 @@ def tokens_hours_and_dollars(
     facts: Ledger, *, tokens: float, total_gpu_hours: float, pre_training_gpu_hours: float,
     price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """The three figures of one sentence, for the stage that it names and for all."""
+    """Check three figures of one sentence, for the stage that it names and for all stages."""
     stages = {"all three stages": total_gpu_hours, "pre-training, as the sentence says": pre_training_gpu_hours}
     costs = {stage: run_cost.rental_usd(gpu_hours, price_usd_per_gpu_hour) for stage, gpu_hours in stages.items()}
     total, alone = costs.values()
@@ -133,7 +126,7 @@ def tokens_hours_and_dollars(
 
 @audit("A46", notebook="02_gpu_hours_to_dollars", unit="USD")
 def total_cost(facts: Ledger, *, total_gpu_hours: float, price_usd_per_gpu_hour: float) -> Answer:
-    """Hours times the rent that the report assumes."""
+    """Multiply the hours by the rent that the report assumes."""
     total = run_cost.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
     return (Case("the stated rent", total, {"price": price_usd_per_gpu_hour, "cost": total}),), (
         f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price_usd_per_gpu_hour)} = {format_usd(total)}. The "
@@ -146,7 +139,7 @@ def far_below_500_million(
     facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float,
     price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """V2's rent against half a billion."""
+    """Compare V2's rent with half a billion."""
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     bound = load_register().claim("B01").figure("cost").value
@@ -163,7 +156,7 @@ def v2_two_to_five_million(
     facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float,
     price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """V2's rent against the printed range."""
+    """Compare V2's rent with the printed range."""
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     low, high = rents_that_print("B03", gpu_hours)
@@ -177,7 +170,7 @@ def v2_two_to_five_million(
 def others_cost_tens_or_hundreds_of_millions(
     facts: Ledger, *, price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float
 ) -> Answer:
-    """Llama 3 70B's reported hours at two prices, and what is published of GPT-4."""
+    """Price Llama 3 70B's reported hours at two rents, and cite what is published about GPT-4."""
     gpu_hours = facts["llama_3_70b.gpu_hours"]
     costs = {
         f"Llama 3 70B at ${format_si(price)} per GPU hour": run_cost.rental_usd(gpu_hours, price)
@@ -196,7 +189,7 @@ def v2_five_million(
     facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float,
     price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """V2's rent against the one figure of the summary table."""
+    """Compare V2's rent with the one figure of the summary table."""
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     low, high = rents_that_print("B16", gpu_hours)

@@ -14,7 +14,7 @@ from repro.facts import Ledger
 
 
 def rounded_as(claim_id: str, figure: str, value: float) -> float:
-    """Return a value rounded to as many digits as a claim prints of a figure."""
+    """Return a value rounded to as many digits as a claim prints for a figure."""
     printed = load_register().claim(claim_id).figure(figure)
     return to_digits(value, printed_digits(printed.value, printed.place))
 
@@ -24,9 +24,14 @@ def run_flop(active_parameters: float, tokens: float, flop_per_parameter_per_tok
     return run_cost.train_flop(active_parameters, tokens, flop_per_parameter_per_token=flop_per_parameter_per_token)
 
 
+def ideal_gpu_hours(facts: Ledger, gpu: str, flop: float) -> dict[str, float]:
+    """Return the hours that a GPU needs at each of its peak rates, every cycle used."""
+    return {peak: run_cost.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
+
+
 @audit("A31", notebook="01_flops_to_gpu_hours", unit="FLOP per token")
 def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_parameter_per_token: float) -> Answer:
-    """Six FLOP for each active parameter."""
+    """Count six FLOP for each active parameter."""
     flop = run_cost.train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
     counted = counted_train_flop_per_token(facts, "deepseek_v3", flop_per_parameter_per_token)
     case = Case("the rule of thumb", flop, {"active_parameters": active_parameters, "flop_per_token": flop})
@@ -41,7 +46,7 @@ def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_paramete
 def total_flop(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float
 ) -> Answer:
-    """FLOP per token times tokens."""
+    """Multiply FLOP per token by tokens."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     return (Case("the rule of thumb", flop, {"flop": flop}),), (
         f"{format_si(flop_per_parameter_per_token)} × {format_si(active_parameters)} × {format_si(tokens)} tokens = "
@@ -51,7 +56,7 @@ def total_flop(
 
 @audit("A33", notebook="01_flops_to_gpu_hours", unit="FLOP/s")
 def peak_rate(facts: Ledger, *, gpu: str) -> Answer:
-    """The printed rate against each peak rate of the GPU, named by precision and sparsity."""
+    """Compare the printed rate with each peak rate of the GPU, by precision and sparsity."""
     rates = {f"the {PEAK_WORDS[peak]} peak": peak_flop_per_s(facts, gpu, peak) for peak in PEAKS}
     listed = ", ".join(f"{name.removeprefix('the ')} {format_scientific(rate)}" for name, rate in rates.items())
     return readings("rate", rates), (
@@ -66,7 +71,7 @@ def ideal_seconds(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     gpu: str, peak: str,
 ) -> Answer:  # fmt: skip
-    """Total FLOP over the peak rate, both rounded as the article rounds them."""
+    """Divide total FLOP by the peak rate, both rounded as the article rounds them."""
     exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     exact_rate = peak_flop_per_s(facts, gpu, peak)
     flop, rate = rounded_as("A32", "flop", exact_flop), rounded_as("A33", "rate", exact_rate)
@@ -81,12 +86,11 @@ def ideal_seconds(
 def ideal_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str
 ) -> Answer:
-    """The printed seconds as hours; and the ideal hours at each peak rate."""
+    """Turn the printed seconds into hours, and work out the ideal hours at each peak rate."""
     seconds = load_register().claim("A34").figure("seconds").value
     printed = load_register().claim("A35").figure("gpu_hours").value
     gpu_hours = run_cost.hours(seconds)
-    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    ideal = {peak: run_cost.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
+    ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
     listed = ", ".join(f"{PEAK_WORDS[peak]} {format_si(hours, 3)}" for peak, hours in ideal.items())
     return readings("gpu_hours", {"the printed seconds, 3,600 to the hour": gpu_hours}), (
         f"The printed {format_scientific(seconds)} s / 3600 = {format_si(gpu_hours, 3)} GPU hours; the printed "
@@ -100,9 +104,8 @@ def ideal_is_a_lower_bound(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     gpu: str, pre_training_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """The ideal hours at every peak rate, against the hours that pre-training took."""
-    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    ideal = {peak: run_cost.gpu_hours_at(flop, peak_flop_per_s(facts, gpu, peak), utilisation=1) for peak in PEAKS}
+    """Compare the ideal hours at every peak rate with the hours that pre-training took."""
+    ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
     shares = ", ".join(f"{format_percent(ideal[peak] / pre_training_gpu_hours)} ({PEAK_WORDS[peak]})" for peak in PEAKS)
     return tuple(
         Case(f"the {PEAK_WORDS[peak]} peak", hours, is_true=hours < pre_training_gpu_hours)
@@ -117,7 +120,7 @@ def ideal_is_a_lower_bound(
 def llama_as_reported(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, reference_gpu_hours: float
 ) -> Answer:
-    """Parameters, tokens and hours of Llama 3.1 405B, by the model card and by the paper."""
+    """Compare parameters, tokens and hours of Llama 3.1 405B with its model card and its paper."""
     card, paper = facts["llama_3_1_405b.tokens"], facts["llama_3_1_405b.tokens_in_paper"]
     sources = {card: "by the model card", paper: "by the paper"}
 
@@ -135,7 +138,7 @@ def llama_as_reported(
 def llama_flop(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, flop_per_parameter_per_token: float
 ) -> Answer:
-    """The same arithmetic for the model compared with."""
+    """Do the same arithmetic for the model compared with."""
     flop = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
     return readings("flop", {"the rule of thumb": flop}), (
         f"{format_si(flop_per_parameter_per_token)} × {format_si(reference_parameters)} × "
@@ -150,7 +153,7 @@ def scaled_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """Llama's hours times the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
+    """Scale Llama's hours by the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
     rounded, rounded_reference = rounded_as("A32", "flop", flop), rounded_as("A38", "flop", reference)
@@ -172,7 +175,7 @@ def summary_of_the_estimate(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """The estimate as the summary restates it."""
+    """Compare the estimate with the summary that restates it."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
     gpu_hours = run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference)
@@ -190,7 +193,7 @@ def estimate_supports_the_report(
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
     gpu: str, utilisation_peak: str, utilisation: float, total_gpu_hours: float, price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """Five estimates of the hours against the reported ones, each with what it assumes of efficiency."""
+    """Compare five estimates of the hours with the reported ones; each assumes something else about efficiency."""
     rule = flop_per_parameter_per_token
     flop = run_flop(active_parameters, tokens, rule)
     reference = run_flop(reference_parameters, reference_tokens, rule)

@@ -18,7 +18,7 @@ from repro.facts import Ledger
 
 @audit("A06", notebook="06_hardware_and_serving", unit="GPUs")
 def two_thousand_gpus(facts: Ledger, *, gpus: int) -> Answer:
-    """The cluster as reported."""
+    """Cite the cluster as reported."""
     per_node = facts["deepseek_v3.gpus_per_node"]
     return readings("gpus", {"the cluster that the report names": gpus}), (
         f"{format_si(gpus)} H800 GPUs, {format_si(gpus / per_node)} machines of {format_si(per_node)}; as a share of "
@@ -32,7 +32,7 @@ def fewer_bubbles(
     facts: Ledger, *, pipeline_ranks: int, backward_over_forward: float, weight_over_forward: float,
     overlapped_over_forward: float,
 ) -> Answer:  # fmt: skip
-    """Idle time by table 2 of the report, and the idle share that was measured."""
+    """Work out idle times by table 2 of the report, and cite the idle share that was measured."""
     backward, weight = backward_over_forward, weight_over_forward
     # The formulas know no order of events, and turn negative where a part outlasts the whole.
     dualpipe = max(bubble_dualpipe(pipeline_ranks, backward, weight, overlapped_over_forward), 0)
@@ -56,7 +56,7 @@ def fewer_bubbles(
 
 @audit("A24", notebook="06_hardware_and_serving", unit="share of InfiniBand bandwidth", digits=2)
 def full_bandwidth(facts: Ledger) -> Answer:
-    """Bandwidth between nodes that the published kernels reach over what the card has, and the bytes they carry."""
+    """Divide the bandwidth that the published kernels reach by the network card's, and count the bytes they carry."""
     card = facts["h800_sxm.infiniband_bytes_per_s"]
     published = {what: facts[f"h800_sxm.{what}_bytes_per_s"] / card for what in ("dispatch", "combine")}
     fewer = {gpus: facts[f"h800_sxm.dispatch_{gpus}_bytes_per_s"] / card for gpus in (16, 32)}
@@ -90,7 +90,7 @@ def full_bandwidth(facts: Ledger) -> Answer:
 
 @audit("B11", notebook="06_hardware_and_serving", unit="of what V2's report counts")
 def mainly_h800(facts: Ledger) -> Answer:
-    """How much of V2's reported training is counted in H800 hours."""
+    """Check how much of V2's reported training is counted in H800 hours."""
     keys = ("deepseek_v2.gpu_hours_per_trillion_tokens", "deepseek_v2.gpus_per_node")
     share = sum(facts.unit(key).startswith("H800") for key in keys) / len(keys)
     return (Case("the GPU hours and the cluster that V2's report names", share, is_true=share > 0.5),), (
@@ -101,7 +101,7 @@ def mainly_h800(facts: Ledger) -> Answer:
 
 @audit("B12", notebook="06_hardware_and_serving", unit="of the H100's rate", digits=2)
 def h100_compute_slower_link(facts: Ledger) -> Answer:
-    """H800 over H100, rate by rate."""
+    """Divide the H800's rates by the H100's."""
     rates = {
         "dense BF16": "bf16_dense_flop_per_s",
         "dense FP8": "fp8_dense_flop_per_s",
@@ -127,7 +127,7 @@ def h100_compute_slower_link(facts: Ledger) -> Answer:
 
 @audit("B13", notebook="06_hardware_and_serving", unit="GPUs")
 def fifty_thousand(facts: Ledger) -> Answer:
-    """The estimate of a third party; DeepSeek has published no total."""
+    """Cite a third party's estimate; DeepSeek has published no total."""
     estimate, of_wang = facts["deepseek_group.hopper_gpus"], facts["deepseek_group.h100_gpus_by_wang"]
     in_papers = facts["fire_flyer_2.gpus"] + facts["deepseek_v3.gpus"]
     capital = [facts[f"deepseek_group.servers_usd{copy}"] / estimate for copy in ("_in_other_copies", "")]
@@ -147,7 +147,7 @@ def fifty_thousand(facts: Ledger) -> Answer:
 def two_to_ten_thousand(
     facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float
 ) -> Answer:
-    """The cluster of V3; V2's size is not published."""
+    """Check the cluster of V3; V2's size is not published."""
     hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     printed = load_register().claim("B14").figure("gpus")
     sizes = int(printed.value), int(printed.high or printed.value)
@@ -161,7 +161,7 @@ def two_to_ten_thousand(
 
 @audit("B15", notebook="06_hardware_and_serving", unit="GPUs")
 def five_thousand_a100(facts: Ledger) -> Answer:
-    """Two sources for Fire-Flyer 2, and what its reported hours imply."""
+    """Compare two sources for Fire-Flyer 2 with what its reported hours imply."""
     implied = facts["fire_flyer_2.gpu_hours_2022"] / facts["fire_flyer_2.use_2022"] / (365 * run_cost.HOURS_PER_DAY)
     paper, then = facts["fire_flyer_2.gpus"], facts["fire_flyer_2.gpus_2022"]
     return readings("gpus", {"an encyclopedia, for 2022": then, "its makers' paper of 2024": paper}), (
@@ -173,7 +173,7 @@ def five_thousand_a100(facts: Ledger) -> Answer:
 
 @audit("B18", notebook="06_hardware_and_serving", unit="of the two")
 def h800_and_a100(facts: Ledger) -> Answer:
-    """How many of the two GPUs V2's experiments ran on, and how many its makers had."""
+    """Count on which of the two GPUs V2's experiments ran, and which of them its makers had."""
     named = ("H800", "A100")
     of_v2 = [facts.unit("deepseek_v2.gpus_per_node").startswith(name) for name in named]
     of_the_group = [

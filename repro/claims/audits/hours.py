@@ -8,13 +8,13 @@ from repro.facts import Ledger
 
 
 def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:
-    """Return how many average months a cluster is busy, all its GPUs at work all the time."""
+    """Return how many average months a cluster is busy if all its GPUs work all the time."""
     return run_cost.wall_days(gpu_hours, gpus) / facts["convention.days_per_month"]
 
 
 @audit("A07", notebook="02_gpu_hours_to_dollars", unit="months", digits=3)
 def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, gpus: int) -> Answer:
-    """Pre-training alone, and all stages, on the cluster."""
+    """Divide the hours of pre-training alone, and of all stages, by the GPUs of the cluster."""
     spans = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
     days = ", ".join(f"{format_si(run_cost.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
     cases = readings("months", {what: months_on(facts, gpu_hours, gpus) for what, gpu_hours in spans.items()})
@@ -26,14 +26,9 @@ def llama_against_v3(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
     total_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """Llama's hours over V3's, and the sizes named beside them."""
+    """Divide Llama's hours by V3's, and check the sizes named beside them."""
     ratio = reference_gpu_hours / total_gpu_hours
-    figures = {
-        "ratio": ratio,
-        "gpu_hours": reference_gpu_hours,
-        "tokens": reference_tokens,
-        "parameters": reference_parameters,
-    }
+    figures = dict(ratio=ratio, gpu_hours=reference_gpu_hours, tokens=reference_tokens, parameters=reference_parameters)
     return (Case("the model card's figures", ratio, figures),), (
         f"{format_si(reference_gpu_hours)} / {format_si(total_gpu_hours)} = {format_si(ratio)} times the GPU hours. "
         f"The model has {format_si(reference_parameters)} parameters; Llama's paper puts its tokens at "
@@ -43,7 +38,7 @@ def llama_against_v3(
 
 @audit("A40", notebook="02_gpu_hours_to_dollars", unit="GPU hours per trillion tokens")
 def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: float) -> Answer:
-    """Pre-training hours over tokens."""
+    """Divide pre-training hours by tokens."""
     rate = run_cost.rate_from_gpu_hours(pre_training_gpu_hours, tokens)
     return (Case("the reported hours and tokens", rate, {"rate": rate}),), (
         f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(tokens)} tokens = {format_si(rate)} per trillion; "
@@ -53,7 +48,7 @@ def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: 
 
 @audit("A41", notebook="02_gpu_hours_to_dollars", unit="GPU hours")
 def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, tokens: float) -> Answer:
-    """The rate times the tokens."""
+    """Multiply the rate by the tokens."""
     gpu_hours = run_cost.gpu_hours_from_rate(gpu_hours_per_trillion_tokens, tokens)
     return (Case("the reported rate", gpu_hours, {"gpu_hours": gpu_hours}),), (
         f"{format_si(gpu_hours_per_trillion_tokens)} per trillion × {format_si(tokens)} tokens = "
@@ -63,7 +58,7 @@ def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, t
 
 @audit("A42", notebook="02_gpu_hours_to_dollars", unit="months", digits=3)
 def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: int) -> Answer:
-    """Pre-training hours over the cluster."""
+    """Divide pre-training hours by the GPUs of the cluster."""
     months = months_on(facts, pre_training_gpu_hours, gpus)
     days = run_cost.wall_days(pre_training_gpu_hours, gpus)
     return (Case("every GPU at work all the time", months, {"months": months, "gpus": gpus}),), (
@@ -87,13 +82,13 @@ def stage_finding(facts: Ledger, stage: str, gpu_hours: float, remark: str = "")
 
 @audit("A43", notebook="02_gpu_hours_to_dollars", unit="GPU hours")
 def context_extension_hours(facts: Ledger, *, context_extension_gpu_hours: float) -> Answer:
-    """The stage as reported, and as what the others leave of the total."""
+    """Compare the stage as reported with what the others leave of the total."""
     return stage_finding(facts, "context_extension", context_extension_gpu_hours)
 
 
 @audit("A44", notebook="02_gpu_hours_to_dollars", unit="GPU hours")
 def post_training_hours(facts: Ledger, *, post_training_gpu_hours: float) -> Answer:
-    """The stage as reported, and as what the others leave of the total."""
+    """Compare the stage as reported with what the others leave of the total."""
     remark = " The training of R1, from whose answers this stage learns, has no line in the table."
     return stage_finding(facts, "post_training", post_training_gpu_hours, remark)
 
@@ -103,7 +98,7 @@ def sum_of_stages(
     facts: Ledger, *, pre_training_gpu_hours: float, context_extension_gpu_hours: float,
     post_training_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """The three stages added up."""
+    """Add up the three stages."""
     stages = (pre_training_gpu_hours, context_extension_gpu_hours, post_training_gpu_hours)
     total = sum(stages)
     return (Case("the three stages", total, {"gpu_hours": total}),), (
@@ -117,7 +112,7 @@ def whose_hours(
     facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, v2_tokens: float,
     v2_gpu_hours_per_trillion_tokens: float,
 ) -> Answer:  # fmt: skip
-    """The printed range against V3, V2 and both together."""
+    """Compare the printed range with V3, V2 and both together."""
     v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     values = {
         "V3, all stages": total_gpu_hours,
@@ -135,7 +130,7 @@ def whose_hours(
 
 @audit("B07", notebook="02_gpu_hours_to_dollars", unit="tokens")
 def tokens_in_that_time(facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float) -> Answer:
-    """V2's tokens; the hours that the page sets beside them are another model's."""
+    """Check V2's tokens; the hours that the page sets beside them are another model's."""
     v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     return readings("tokens", {"V2's pre-training": v2_tokens}), (
         f"V2's report gives {format_si(facts['deepseek_v2.tokens'])} tokens. The time that the page sets beside them "
@@ -149,7 +144,7 @@ def v2_hours(
     facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float, pre_training_gpu_hours: float,
     total_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """V2's reported rate times its tokens, beside V3's hours."""
+    """Multiply V2's reported rate by its tokens, and set the product beside V3's hours."""
     v2 = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     return readings("gpu_hours", {"V2's pre-training by its reported rate": v2}), (
         f"{format_si(v2_gpu_hours_per_trillion_tokens)} per trillion × {format_si(v2_tokens)} tokens = "

@@ -19,7 +19,7 @@ def reduction_cases(shares: Mapping[str, float]) -> tuple[Case, ...]:
 
 @audit("A12", notebook="04_kv_cache", unit="% smaller", digits=3)
 def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Answer:
-    """V2's cache as its report counts it, which the article passes on, and V3's own."""
+    """Measure V2's cache as its report does, whose figure the article passes on, and V3's own."""
     v2_deployed, *_ = reductions(facts, "deepseek_v2", cache_bits, baseline_cache_bits).items()
     _, *v3_shares = reductions(facts, "deepseek_v3", cache_bits, baseline_cache_bits).items()
     rows = [("V2", *v2_deployed), *(("V3", what, share) for what, share in v3_shares)]
@@ -33,7 +33,7 @@ def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits
 
 @audit("B08", notebook="04_kv_cache", unit="% smaller", digits=3)
 def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: float) -> Answer:
-    """V2's cache against DeepSeek 67B's and against multi-head attention."""
+    """Compare V2's cache with DeepSeek 67B's and with multi-head attention's."""
     shares = reductions(facts, "deepseek_v2", cache_bits, baseline_cache_bits)
     of_all, by_architecture, _ = shares.values()
     v2, dense = (kv_cache.elements_per_token(architecture(facts, name)) for name in ("deepseek_v2", "deepseek_67b"))
@@ -47,7 +47,7 @@ def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: f
 
 @audit("A17", notebook="04_kv_cache", unit="ratio", digits=3)
 def cache_and_training(facts: Ledger, *, sequence_length: int) -> Answer:
-    """What MLA does to the cache, and to the FLOP of training, against plain attention of two sizes."""
+    """Compare MLA's cache, and its FLOP in training, with plain attention of two sizes."""
     v3 = architecture(facts, "deepseek_v3")
     head_dim = v3.attention.v_head_dim
     usual_heads = v3.d_model // head_dim

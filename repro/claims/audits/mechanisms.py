@@ -11,7 +11,7 @@ from repro.facts import Ledger
 
 @audit("A13", notebook="13_multi_token_prediction", unit="ratio", digits=3)
 def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
-    """The reported speed-up, the bound from acceptance and the cost of a draft, and what others measured."""
+    """Collect the reported speed-up, what acceptance and the cost of a draft allow, and what others measured."""
     draft = draft_share(facts)
     bound = serving.speculative_tokens_per_step(acceptance)
     computed = serving.speculative_speedup(acceptance, draft_cost=draft)
@@ -39,7 +39,7 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
 
 @audit("A21", notebook="12_load_balancing", unit="comparisons, won less lost")
 def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Answer:
-    """Loss-free balancing against two auxiliary losses in scores, and the balance on one kind of text alone."""
+    """Compare loss-free balancing with auxiliary losses, in scores and in balance on one kind of text alone."""
     rows = facts.table("v3_table_5")
     pairs = {
         f"{size} model": percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))

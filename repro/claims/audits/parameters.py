@@ -23,7 +23,7 @@ def sizes(facts: Ledger, name: str) -> Answer:
 
 @audit("A15", notebook="03_parameters_and_sparsity", unit="parameters per token")
 def v3_sizes(facts: Ledger) -> Answer:
-    """V3's total and active parameters from its configuration, by what is counted as active."""
+    """Count V3's total and active parameters from its configuration, by what counts as active."""
     cases, counted = sizes(facts, "deepseek_v3")
     return cases, (
         f"{counted}. The report states {format_si(facts['deepseek_v3.active_parameters'])}; the notes on its weights "
@@ -34,7 +34,7 @@ def v3_sizes(facts: Ledger) -> Answer:
 
 @audit("A26", notebook="03_parameters_and_sparsity", unit="parameters per token")
 def v3_sizes_and_name(facts: Ledger) -> Answer:
-    """The same sizes, and whether the parts of the mixture are what the claim's word for them means."""
+    """Count the same sizes, and check the claim's word for the parts of the mixture."""
     cases, counted = sizes(facts, "deepseek_v3")
     v3 = architecture(facts, "deepseek_v3")
     moe, total = experts_of(v3), param_count.total_parameters(v3)
@@ -48,14 +48,14 @@ def v3_sizes_and_name(facts: Ledger) -> Answer:
 
 @audit("B05", notebook="03_parameters_and_sparsity", unit="parameters per token")
 def v2_sizes(facts: Ledger) -> Answer:
-    """V2's total and active parameters from its configuration, by what is counted as active."""
+    """Count V2's total and active parameters from its configuration, by what counts as active."""
     cases, counted = sizes(facts, "deepseek_v2")
     return cases, f"{counted}."
 
 
 @audit("A16", notebook="03_parameters_and_sparsity", unit="ratio", digits=3)
 def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> Answer:
-    """V3's FLOP per token over those of dense models, and V2's hours per token over a dense model's."""
+    """Divide V3's FLOP per token by those of dense models, and V2's hours per token by a dense model's."""
     rule = flop_per_parameter_per_token
     v3 = counted_train_flop_per_token(facts, "deepseek_v3", rule)
     total = param_count.total_parameters(architecture(facts, "deepseek_v3"))
@@ -75,7 +75,7 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> A
 
 @audit("B19", notebook="03_parameters_and_sparsity", unit="of the two")
 def main_innovations(facts: Ledger) -> Answer:
-    """How many of the two were new against DeepSeek's model before, and how many first appeared with V2."""
+    """Count how many of the two were new to DeepSeek's models, and how many first appeared with V2."""
     v2, before = architecture(facts, "deepseek_v2"), architecture(facts, "deepseek_67b")
     published, mla_published, moe_published = (
         date.fromisoformat(facts.date(key)) for key in ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")

@@ -12,7 +12,7 @@ GB = 1e9
 
 @audit("A11", notebook="05_precision_and_memory", unit="bits")
 def eight_bits_for_thirty_two(facts: Ledger) -> Answer:
-    """Bits of a number in three scopes: operands against FP32, operands against usual practice, the whole state."""
+    """Compare bits in three scopes: operands with FP32, operands with usual practice, all that training keeps."""
     fp8, half, single = facts["fp8.bits"], facts["half_precision.bits"], facts["single_precision.bits"]
     v3, usual, all_fp32 = (8 * state_bytes(facts, scheme) for scheme in ("v3", "bf16_mixed", "fp32"))
 
@@ -33,7 +33,7 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Answer:
 
 @audit("A18", notebook="05_precision_and_memory", unit="ratio", digits=3)
 def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
-    """FP8 over BF16, all else equal: bytes of state and of activations, time of a product and of the run."""
+    """Divide FP8 by BF16, all else equal: bytes of state and activations, time of a product and of the run."""
     fp8, bf16, _ = (activations.experts for activations in activation_bytes_by_scheme(facts).values())
     v3 = state_bytes(facts, "v3")
     wider = v3 - facts["bytes.v3.weights"] + facts["bytes.bf16_mixed.weights"]
@@ -60,7 +60,7 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
 
 @audit("A19", notebook="05_precision_and_memory", unit="% less", digits=3)
 def up_to_half(facts: Ledger) -> Answer:
-    """The largest cut of any part, against either format, and the cut of all that training keeps."""
+    """Find the largest cut of any part, against either format, and the cut of all that training keeps."""
     fp8, half, single = (facts[f"{name}.bits"] for name in ("fp8", "half_precision", "single_precision"))
     scaled = fp8 + memory.BITS_PER_BYTE * memory.FP32_BYTES / facts["fp8.block"]
     v3, usual = state_bytes(facts, "v3"), state_bytes(facts, "bf16_mixed")
@@ -80,7 +80,7 @@ def up_to_half(facts: Ledger) -> Answer:
 
 @audit("A20", notebook="05_precision_and_memory", unit="relative loss error", digits=2)
 def accuracy_kept(facts: Ledger) -> Answer:
-    """The reported gap of loss against BF16 beside a gap that the same report counts; V3 itself has no twin."""
+    """Compare the reported gap in loss with a gap that the same report counts as a gain; V3 has no BF16 twin."""
     bound, mean = facts["fp8.loss_error"], facts["fp8.mean_loss_error"]
     sequence_wise, loss_free = (facts[f"balancing.v3_1b_{way}_loss"] for way in ("sequence_wise", "loss_free"))
     counted = sequence_wise / loss_free - 1
@@ -98,7 +98,7 @@ def accuracy_kept(facts: Ledger) -> Answer:
 
 @audit("A25", notebook="05_precision_and_memory", unit="GB on the fullest GPU", digits=3)
 def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_batch: int) -> Answer:
-    """Whether V3 fits its GPUs without tensor parallelism, with the report's savings and without them."""
+    """Estimate whether V3 fits its GPUs without tensor parallelism, with the report's savings and without."""
     room = facts["h800_sxm.memory_bytes"]
     rank, held = v3_peak_memory_gpu(facts, gpus, tokens_per_micro_batch, "V3's scheme")
     _, plain = v3_peak_memory_gpu(facts, gpus, tokens_per_micro_batch, "BF16, nothing computed again")

@@ -19,7 +19,7 @@ SMALL = ("llama_3_8b", "gemma_7b")
 
 @audit("A14", notebook="06_hardware_and_serving", unit="of the memory", digits=3)
 def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
-    """Bytes of V3's weights over the memory of a consumer card, a desktop and a workstation; and what an expert is."""
+    """Divide V3's weights by the memory of a consumer card, a desktop and a workstation; size one expert."""
     v3 = architecture(facts, "deepseek_v3")
     total, four_bits = param_count.total_parameters(v3), facts["consumer_server.weight_bits"]
     stored, small = (memory.weights_bytes(total, bits_per_parameter=bits) for bits in (weight_bits, four_bits))
@@ -46,7 +46,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
 
 @audit("B09", notebook="06_hardware_and_serving", unit="place", digits=2)
 def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answer:
-    """V2's list price among those of its months, and its cost per token at the reported throughput."""
+    """Rank V2's list price among its contemporaries', and work out its cost per token at the reported throughput."""
     lists = {"large models": LARGE, "large and small models": (*LARGE, *SMALL)}
     places = {what: max(place_of_v2(facts, names, way) for way in ("input", "output")) for what, names in lists.items()}
     listed = " and ".join(f"place {place} of {len(lists[what])} among {what}" for what, place in places.items())
