@@ -66,21 +66,6 @@ class Finding:
         """The recomputed number under the first case, None if it has none."""
         return self.cases[0].value if self.cases else None
 
-    @property
-    def low(self) -> float | None:
-        """The least value over several cases, else None."""
-        return min(self._values, default=None)
-
-    @property
-    def high(self) -> float | None:
-        """The greatest value over several cases, else None."""
-        return max(self._values, default=None)
-
-    @property
-    def _values(self) -> list[float]:
-        values = [case.value for case in self.cases if case.value is not None]
-        return values if len(values) > 1 else []
-
 
 @dataclass(frozen=True)
 class AuditResult:
@@ -228,14 +213,19 @@ def count_verdicts(results: Iterable[AuditResult]) -> dict[str, int]:
 
 
 def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str, Any]:
-    """Return a result as plain data, with every assumption's unit and every source's locator and standing."""
+    """Return a result as plain data: low and high over several cases, every assumption's unit, every source."""
     facts = facts if facts is not None else load()
     claim, finding = result.claim, result.finding
+    values = [case.value for case in finding.cases if case.value is not None] if finding else []
+    spread = values if len(values) > 1 else []
     return {
         **claim.model_dump(include={"id", "document", "section", "kind", "statement"}),
         "printed": [figure.model_dump() for figure in claim.printed],
         "verdict": str(result.verdict),
-        **{name: getattr(finding, name, None) for name in ("value", "unit", "low", "high")},
+        "value": finding.value if finding else None,
+        "unit": finding.unit if finding else None,
+        "low": min(spread, default=None),
+        "high": max(spread, default=None),
         "explanation": result.explanation,
         "cases": [_case_to_json(claim, case) for case in finding.cases] if finding else [],
         "assumptions": {
