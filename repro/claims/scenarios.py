@@ -1,7 +1,8 @@
-"""What audits and notebooks share: built-in models, their runs, and how findings name them.
+"""What audits and notebooks share: quantities of built-in models and runs, and the words for them.
 
-An audit may depend on nothing that its notebook cannot show. So whatever an audit works out from the facts before it
-judges a claim stands here, where a notebook calls the same function and prints what lies between.
+A notebook must be able to show every step of the audits that it argues. So an audit keeps to itself only how it reads
+and judges its claim. What it first works out from the facts, such as V3's layout on its GPUs, stands here, and its
+notebook calls the same function.
 """
 
 from collections.abc import Iterable, Mapping

@@ -37,12 +37,12 @@ def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> A
         for area in ("mathematics", "reasoning", "reasoning, questions")
         for name in (GPT, CLAUDE)
     }
-    losses = {what: describe_losses(pair, tie_points) for what, pair in pairs.items()}
+    losses = {name: describe_losses(pair, tie_points) for name, pair in pairs.items()}
     whole, questions = (
-        min(net_wins(pair, tie_points) for what, pair in pairs.items() if what.startswith(areas))
+        min(net_wins(pair, tie_points) for name, pair in pairs.items() if name.startswith(areas))
         for areas in (("mathematics", "reasoning against"), ("mathematics", "reasoning, questions"))
     )
-    lost = "; ".join(f"{what}: {', '.join(names)}" for what, names in losses.items() if names) or "none"
+    lost = "; ".join(f"{name}: {', '.join(names)}" for name, names in losses.items() if names) or "none"
     return (
         Case("on the whole, in both areas, against both", whole, is_true=whole > 0),
         Case("the same without tests that the report calls long-context", questions, is_true=questions > 0),
@@ -63,8 +63,8 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
         "engineering": compare(rows, CLAUDE, V3, ("coding, engineering",)),
         "algorithms": compare(rows, CLAUDE, V3, ("coding, algorithms",)),
     }
-    ahead = {what: net_wins(pair, tie_points) for what, pair in pairs.items()}
-    leads = ", ".join(what for what, count in ahead.items() if count > 0) or "nothing"
+    ahead = {name: net_wins(pair, tie_points) for name, pair in pairs.items()}
+    leads = ", ".join(name for name, count in ahead.items() if count > 0) or "nothing"
     scopes = {
         "writing and all coding": ahead["all coding"],
         "writing and engineering, the coding that edits whole programs": ahead["engineering"],

@@ -41,7 +41,7 @@ def fraction_of_the_cost(
         "training against a third party's estimate for GPT-4": r1 / facts["gpt_4.training_usd"],
         "inference by list price against o1": facts["price.r1_output"] / facts["price.o1_output"],
     }
-    listed = ", ".join(f"{format_percent(ratio)} ({what})" for what, ratio in ratios.items())
+    listed = ", ".join(f"{format_percent(ratio)} ({name})" for name, ratio in ratios.items())
     return (*readings("ratio", ratios), Case("training against o1, the model that R1 is set beside", None)), (
         f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {format_usd(r1, 3)} at "
         f"${format_si(price_usd_per_gpu_hour)}: {listed}. A fraction is read as less than the whole. List prices are "
@@ -96,7 +96,7 @@ def forty_five_times(
         "GPT-4, a third party's estimate in dollars": facts["gpt_4.training_usd"] / cost,
         "Gemini Ultra, a third party's estimate in dollars": facts["gemini_ultra.training_usd"] / cost,
     }
-    listed = "; ".join(f"{what}: {format_si(ratio, 3)}" for what, ratio in ratios.items())
+    listed = "; ".join(f"{name}: {format_si(ratio, 3)}" for name, ratio in ratios.items())
     at_least = facts["gpt_4.training_usd_by_openai"]
     printed = load_register().claim("A10").figure("ratio").value
     return readings("ratio", ratios), (
@@ -178,7 +178,7 @@ def others_cost_tens_or_hundreds_of_millions(
     }
     costs["GPT-4, a third party's estimate"] = facts["gpt_4.training_usd"]
     costs["GPT-4, by OpenAI's word at the least"] = facts["gpt_4.training_usd_by_openai"]
-    listed = "; ".join(f"{what}: {format_usd(cost, 3)}" for what, cost in costs.items())
+    listed = "; ".join(f"{name}: {format_usd(cost, 3)}" for name, cost in costs.items())
     return readings("cost", costs), (
         f"{listed}. Llama 3 70B took {format_si(gpu_hours)} GPU hours; OpenAI has not published those of GPT-4."
     )

@@ -163,7 +163,7 @@ def scaled_hours(
         "V3's FLOP alone so rounded": scaled(rounded, reference),
         "nothing rounded on the way": scaled(flop, reference),
     }
-    listed = ", ".join(f"{format_si(value)} ({what})" for what, value in values.items())
+    listed = ", ".join(f"{format_si(value)} ({name})" for name, value in values.items())
     return readings("gpu_hours", values), (
         f"{format_si(reference_gpu_hours)} h times the ratio of FLOP, {format_si(flop)} to {format_si(reference)}: "
         f"{listed}. The article assumes similar inefficiency, read here as equal FLOP/s per GPU in both runs."

@@ -58,7 +58,7 @@ def fewer_bubbles(
 def full_bandwidth(facts: Ledger) -> Answer:
     """Divide the bandwidth that the published kernels reach by the network card's, and count the bytes they carry."""
     card = facts["h800_sxm.infiniband_bytes_per_s"]
-    published = {what: facts[f"h800_sxm.{what}_bytes_per_s"] / card for what in ("dispatch", "combine")}
+    published = {name: facts[f"h800_sxm.{name}_bytes_per_s"] / card for name in ("dispatch", "combine")}
     fewer = {gpus: facts[f"h800_sxm.dispatch_{gpus}_bytes_per_s"] / card for gpus in (16, 32)}
     in_training = facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
     reached = min(published.values())
@@ -74,7 +74,7 @@ def full_bandwidth(facts: Ledger) -> Answer:
     over_fewer = " and ".join(f"{format_percent(share)} ({gpus})" for gpus, share in fewer.items())
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     return (
-        *(Case(what, share, is_true=share >= 1 - RIGHT_SIZE) for what, share in shares.items()),
+        *(Case(name, share, is_true=share >= 1 - RIGHT_SIZE) for name, share in shares.items()),
         Case("the kernels in the training run, of which a lower bound alone is published", None),
     ), (
         f"Over 64 GPUs dispatch reaches {format_percent(published['dispatch'])} and combine "
@@ -108,12 +108,12 @@ def h100_compute_slower_link(facts: Ledger) -> Answer:
         "FP64": "fp64_flop_per_s",
         "NVLink": "nvlink_bytes_per_s",
     }
-    ratios = {what: facts[f"h800_sxm.{key}"] / facts[f"h100_sxm.{key}"] for what, key in rates.items()}
-    listed = ", ".join(f"{what} {format_percent(ratio)}" for what, ratio in ratios.items())
+    ratios = {name: facts[f"h800_sxm.{key}"] / facts[f"h100_sxm.{key}"] for name, key in rates.items()}
+    listed = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in ratios.items())
 
-    def case(what: str, *names: str) -> Case:
-        least = min(ratios[name] for name in names)
-        return Case(what, least, is_true=least == 1 and ratios["NVLink"] < 1)
+    def case(scope: str, *formats: str) -> Case:
+        least = min(ratios[name] for name in formats)
+        return Case(scope, least, is_true=least == 1 and ratios["NVLink"] < 1)
 
     return (
         case("in the formats that training multiplies in", "dense BF16", "dense FP8"),

@@ -16,8 +16,8 @@ def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:
 def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, gpus: int) -> Answer:
     """Divide the hours of pre-training alone, and of all stages, by the GPUs of the cluster."""
     spans = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
-    days = ", ".join(f"{format_si(run_cost.wall_days(h, gpus), 3)} days for {what}" for what, h in spans.items())
-    cases = readings("months", {what: months_on(facts, gpu_hours, gpus) for what, gpu_hours in spans.items()})
+    days = ", ".join(f"{format_si(run_cost.wall_days(h, gpus), 3)} days for {name}" for name, h in spans.items())
+    cases = readings("months", {name: months_on(facts, gpu_hours, gpus) for name, gpu_hours in spans.items()})
     return cases, f"{format_si(gpus)} GPUs, always at work: {days}."
 
 
@@ -120,7 +120,7 @@ def whose_hours(
         "V2, pre-training by its reported rate": v2,
         "V2's pre-training and all of V3": v2 + total_gpu_hours,
     }
-    listed = "; ".join(f"{what}: {format_si(gpu_hours, 3)}" for what, gpu_hours in values.items())
+    listed = "; ".join(f"{name}: {format_si(gpu_hours, 3)}" for name, gpu_hours in values.items())
     return readings("gpu_hours", values), (
         f"{listed}. V2's report states no total, and nothing of later stages; "
         f"{format_si(v2_gpu_hours_per_trillion_tokens)} per trillion × {format_si(v2_tokens)} tokens give its "

@@ -14,7 +14,7 @@ from repro.models.architecture import GroupedQueryAttention
 
 def reduction_cases(shares: Mapping[str, float]) -> tuple[Case, ...]:
     """Return one case per reduction, in per cent, for a claim that prints one."""
-    return readings("reduction", {what: 100 * share for what, share in shares.items()})
+    return readings("reduction", {name: 100 * share for name, share in shares.items()})
 
 
 @audit("A12", notebook="04_kv_cache", unit="% smaller", digits=3)
@@ -22,9 +22,9 @@ def v3_cache_compressed(facts: Ledger, *, cache_bits: float, baseline_cache_bits
     """Measure V2's cache as its report does, whose figure the article passes on, and V3's own."""
     v2_deployed, *_ = reductions(facts, "deepseek_v2", cache_bits, baseline_cache_bits).items()
     _, *v3_shares = reductions(facts, "deepseek_v3", cache_bits, baseline_cache_bits).items()
-    rows = [("V2", *v2_deployed), *(("V3", what, share) for what, share in v3_shares)]
-    shares = {f"{model} against {what}": share for model, what, share in rows}
-    listed = "; ".join(f"{what}: {format_percent(share)}" for what, share in shares.items())
+    rows = [("V2", *v2_deployed), *(("V3", name, share) for name, share in v3_shares)]
+    shares = {f"{model} against {name}": share for model, name, share in rows}
+    listed = "; ".join(f"{name}: {format_percent(share)}" for name, share in shares.items())
     return reduction_cases(shares), (
         f"The figure is V2's, {format_percent(facts['deepseek_v2.cache_reduction'])} by its report; V3's report gives "
         f"none. {listed}. The article's key value indices are the keys and values themselves."
@@ -37,7 +37,7 @@ def v2_cache_reduced(facts: Ledger, *, cache_bits: float, baseline_cache_bits: f
     shares = reductions(facts, "deepseek_v2", cache_bits, baseline_cache_bits)
     of_all, by_architecture, _ = shares.values()
     v2, dense = (kv_cache.elements_per_token(architecture(facts, name)) for name in ("deepseek_v2", "deepseek_67b"))
-    return reduction_cases({f"against {what}": share for what, share in shares.items()}), (
+    return reduction_cases({f"against {name}": share for name, share in shares.items()}), (
         f"{v2:,} elements per token against DeepSeek 67B's {dense:,}: {format_percent(by_architecture)} smaller by "
         f"architecture, and the number format takes it to {format_percent(of_all)}. V2's report states "
         f"{format_percent(facts['deepseek_v2.cache_reduction'])} against DeepSeek 67B, a model with grouped queries, "
@@ -59,9 +59,9 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Answer:
         f"multi-head attention with {v3.attention.n_heads} heads, V3's number": mla / mha,
         f"multi-head attention with {usual_heads} heads, d_model / d_head": mla / smaller_mha,
     }
-    listed = ", ".join(f"{format_percent(ratio)} of those of {what}" for what, ratio in ratios.items())
+    listed = ", ".join(f"{format_percent(ratio)} of those of {name}" for name, ratio in ratios.items())
     return tuple(
-        Case(f"training against {what}", ratio, is_true=ratio < 1 and cache < 1) for what, ratio in ratios.items()
+        Case(f"training against {name}", ratio, is_true=ratio < 1 and cache < 1) for name, ratio in ratios.items()
     ), (
         f"The cache has {format_percent(cache)} of the elements of DeepSeek 67B's. FLOP of attention in training, at "
         f"{format_si(sequence_length)} tokens: {listed}. Training keeps no cache; in training MLA's low-rank "

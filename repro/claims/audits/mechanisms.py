@@ -15,7 +15,7 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
     draft = draft_share(facts)
     bound = serving.speculative_tokens_per_step(acceptance)
     computed = serving.speculative_speedup(acceptance, draft_cost=draft)
-    also = "against one that lacks overlapped scheduling too"
+    cluster = "throughput of a large cluster, against one that lacks overlapped scheduling too"
     least, most = (facts[f"mtp.amd_random_speedup_concurrency_{users}"] for users in (64, 1))
     speedups = {
         "tokens per second, as reported": facts["mtp.speedup"],
@@ -25,7 +25,7 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
         "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
         "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
         "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
-        f"throughput of a large cluster, {also}": facts["mtp.lmsys_large_throughput_ratio"],
+        cluster: facts["mtp.lmsys_large_throughput_ratio"],
     }
     return readings("speedup", speedups), (
         f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a "

@@ -46,7 +46,7 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
         "time of a matrix product on an H800, FP8 as measured against BF16 at its peak": measured[0] / measured[1],
     }
     highest = max(ratios.values())
-    listed = ", ".join(f"{what} {format_percent(ratio)}" for what, ratio in ratios.items())
+    listed = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in ratios.items())
     return (
         Case("memory, and the time of a matrix product", highest, is_true=highest < 1),
         Case("memory, and the time of the whole run against the same run in BF16", None),
@@ -69,7 +69,7 @@ def up_to_half(facts: Ledger) -> Answer:
         "the largest cut of any part, weights, against 32 bits": 1 - fp8 / single,
         "all that training keeps per parameter, against BF16 mixed precision": 1 - v3 / usual,
     }
-    return readings("reduction", {what: 100 * cut for what, cut in cuts.items()}), (
+    return readings("reduction", {name: 100 * cut for name, cut in cuts.items()}), (
         f"Weights in the products shrink by {format_percent(1 - fp8 / half)} against 16 bits and "
         f"{format_percent(1 - fp8 / single)} against 32; a stored activation with its share of a scale by "
         f"{format_percent(1 - scaled / half)} and {format_percent(1 - scaled / single)}. All that training keeps per "
@@ -104,7 +104,7 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
     _, plain = v3_peak_memory_gpu(facts, gpus, tokens_per_micro_batch, "BF16, nothing computed again")
     saving, without = sum(held.values()), sum(plain.values())
     layout = f"the report's layout, micro-batches of {format_si(tokens_per_micro_batch)} tokens"
-    listed = ", ".join(f"{what} {format_si(size / GB, 3)}" for what, size in held.items() if size)
+    listed = ", ".join(f"{name} {format_si(size / GB, 3)}" for name, size in held.items() if size)
     return (Case(layout, saving / GB, is_true=saving <= room < without),), (
         f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {format_si(saving / GB, 3)} of "
         f"{format_si(room / GB)} GB, and {format_si(without / GB, 3)} GB in BF16 with nothing computed again. Layers "

@@ -34,7 +34,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     active = param_count.active_parameters(v3, embedding_counted=False)
     touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
     return tuple(
-        Case(what, share, is_true=share <= 1, wording_ok=expert >= total) for what, share in machines.items()
+        Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items()
     ), (
         f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
         f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
@@ -48,14 +48,14 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
 def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answer:
     """Rank V2's list price among its contemporaries', and work out its cost per token at the reported throughput."""
     lists = {"large models": LARGE, "large and small models": (*LARGE, *SMALL)}
-    places = {what: max(place_of_v2(facts, names, way) for way in ("input", "output")) for what, names in lists.items()}
-    listed = " and ".join(f"place {place} of {len(lists[what])} among {what}" for what, place in places.items())
+    places = {name: max(place_of_v2(facts, names, way) for way in ("input", "output")) for name, names in lists.items()}
+    listed = " and ".join(f"place {place} of {len(lists[name])} among {name}" for name, place in places.items())
     node_usd = price_usd_per_gpu_hour * facts["inference_day.gpus_per_node"]
     cost = serving.usd_per_million_tokens(node_usd, 3600 * facts["deepseek_v2.output_tokens_per_node_s"])
     return (
         *(
-            Case(f"list prices of input and output among {what}", place, is_true=4 * place <= len(lists[what]))
-            for what, place in places.items()
+            Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
+            for name, place in places.items()
         ),
         Case("cost of running it, against the others' costs", None),
     ), (
