@@ -1,7 +1,7 @@
-"""What simulating a pipeline step takes for each task, and routing for each token, as ratios to the smallest case.
+"""Time simulating a pipeline step per task, and routing per token, as ratios to the smallest case.
 
-Ratios near 1 mean that the cost is linear. The floor of routing is numpy's own generator drawing a normal number for
-each token and expert.
+Ratios near 1 mean that the cost is linear. Routing cannot be faster than numpy draws a normal number for each token and
+expert, which is timed beside it.
 """
 
 import statistics
@@ -18,7 +18,7 @@ from repro.sim.all_to_all import Deployment, route_tokens
 ROUNDS = 5
 SIZES = ((16, 1000), (16, 4000), (64, 1000), (64, 4096))  # ranks, micro-batches
 TOKENS = (12_500, 100_000)
-LASTING = Durations(forward=1, backward=2, weight=1, overlapped=3)
+DURATIONS = Durations(forward=1, backward=2, weight=1, overlapped=3)
 Case = tuple[int, Callable[[], object]]  # tasks or tokens, and the work on them
 
 
@@ -36,7 +36,7 @@ def pipelines() -> dict[str, Case]:
         def order():
             return schedule("DualPipe", ranks=ranks, micro_batches=micro_batches)
 
-        return sum(map(len, order().orders)), lambda: simulate(order(), LASTING)
+        return sum(map(len, order().orders)), lambda: simulate(order(), DURATIONS)
 
     return {f"DualPipe, {ranks} x {micro_batches}": case(ranks, micro_batches) for ranks, micro_batches in SIZES}
 
@@ -45,14 +45,16 @@ def routing() -> dict[str, Case]:
     """Return V3's gate on 8 nodes for several numbers of tokens, and what drawing its logits takes alone."""
     config = config_from_hf(Ledger(load()).config("deepseek_v3"))
     moe = config.arch.experts
-    on = Deployment(moe.n_routed_experts, moe.top_k, config.gate, 8, 8)
+    deployment = Deployment(moe.n_routed_experts, moe.top_k, config.gate, 8, 8)
 
     def case(tokens: int) -> Case:
-        return tokens, lambda: route_tokens(on, tokens, seed=1, skew=0.5)
+        return tokens, lambda: route_tokens(deployment, tokens, seed=1, skew=0.5)
 
     def drawing() -> object:
         rng = np.random.default_rng(1)
-        return [rng.standard_normal((1024, on.n_routed_experts), np.float32) for _ in range(0, TOKENS[-1], 1024)]
+        return [
+            rng.standard_normal((1024, deployment.n_routed_experts), np.float32) for _ in range(0, TOKENS[-1], 1024)
+        ]
 
     routed = {f"V3's gate, {tokens:,} tokens": case(tokens) for tokens in TOKENS}
     return {**routed, f"drawing logits of {TOKENS[-1]:,}": (TOKENS[-1], drawing)}
@@ -69,7 +71,7 @@ def report(unit: str, cases: dict[str, Case]) -> None:
     print(f"{'part':<28} {unit + 's':>9}  {'median':>9}  {'µs per ' + unit:>18}  {'to first':>8}")
     for name, (count, _) in cases.items():
         per = times[name]
-        ratio = statistics.median(one / first for one, first in zip(per, least, strict=True))
+        ratio = statistics.median(each / first for each, first in zip(per, least, strict=True))
         spread = f"{min(per) * 1e6:.2f} to {max(per) * 1e6:.2f}"
         print(f"{name:<28} {count:>9,}  {statistics.median(per) * count:>7.3f} s  {spread:>18}  {ratio:>6.2f} x")
 

@@ -1,7 +1,7 @@
-"""How long a million samples of the cost model take, as a ratio to drawing as many random numbers, in the same round.
+"""Time a million samples of the cost model, as a ratio to drawing as many random numbers in the same round.
 
-The floor is one pass over memory: numpy's own generator filling an array of the same shape. Above it stand the even
-sequence, the ranges' shapes and the costs.
+The floor is numpy's own generator filling an array of the same shape. What comes on top is the Sobol' sequence, the
+ranges' shapes and the costs.
 """
 
 import statistics
@@ -47,7 +47,7 @@ def main() -> None:
     floor = next(iter(times.values()))
     print(f"{'part':<28} {'median':>9}  {'range':>18}  {'to random':>9}")
     for name, taken in times.items():
-        ratio = statistics.median(one / least for one, least in zip(taken, floor, strict=True))
+        ratio = statistics.median(each / least for each, least in zip(taken, floor, strict=True))
         limit = f"  promised < {PROMISED:g} s" if name == "samples and costs" else ""
         spread = f"{min(taken):.3f} to {max(taken):.3f}"
         print(f"{name:<28} {statistics.median(taken):>7.3f} s  {spread:>16} s  {ratio:>7.1f} x{limit}")

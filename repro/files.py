@@ -1,4 +1,4 @@
-"""Reading TOML, JSON and CSV, with one clear line where a file is damaged."""
+"""Reading TOML, JSON and CSV, with one clear line for a file that is missing or damaged."""
 
 import csv
 import json
@@ -13,41 +13,42 @@ LARGEST_BYTES = 10_000_000  # of any file that is read whole
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """Return the contents of a TOML file.
-
-    Raises: InputError naming the file where it cannot be read or is not TOML.
-    """
-    return _read(path, path.name, "TOML", tomllib.loads)
+    """Return the contents of a TOML file, or raise InputError naming it."""
+    contents: dict[str, Any] = _read(path, path.name, "TOML", tomllib.loads)
+    return contents
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Return the object that a JSON file holds.
+    """Return the object in a JSON file.
 
-    Raises: InputError naming the file where it cannot be read, is not JSON, names a field twice, or holds something
-        else.
+    Raises:
+        InputError: naming the file, if it cannot be read, is not JSON, names a field twice, or holds no object.
     """
-    data = _read(path, str(path), "JSON", lambda text: json.loads(text, object_pairs_hook=fields_once))
+    data = _read(path, str(path), "JSON", lambda text: json.loads(text, object_pairs_hook=unique_fields))
     if not isinstance(data, dict):
         raise InputError(f"{path}: must hold one JSON object, not a {type(data).__name__}")
     return data
 
 
-def fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object's fields; raises ValueError where one is there twice."""
-    fields = dict(pairs)
-    if len(fields) < len(pairs):
-        seen: set[str] = set()
-        twice = next(name for name, _ in pairs if name in seen or seen.add(name))
-        raise ValueError(f"{printable(twice)} is there twice")
+def unique_fields(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object's fields; raise ValueError for a name that occurs twice."""
+    fields: dict[str, Any] = {}
+    for name, value in pairs:
+        if name in fields:
+            raise ValueError(f"{printable(name)} is there twice")
+        fields[name] = value
     return fields
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
     """Return the rows of a CSV file by column name.
 
-    Raises: InputError naming the file where it cannot be read, and the line where one has not a field per column.
+    Raises:
+        InputError: naming the file, if it cannot be read, and the line that lacks a field or has one too many.
     """
-    rows = _read(path, path.name, "CSV", lambda text: list(csv.DictReader(text.splitlines(), strict=True)))
+    rows: list[dict[str, str]] = _read(
+        path, path.name, "CSV", lambda text: list(csv.DictReader(text.splitlines(), strict=True))
+    )
     for line, row in enumerate(rows, start=2):
         if None in row or None in row.values():
             raise InputError(f"{path.name}: line {line}: must have one field per column")
@@ -65,5 +66,5 @@ def _read(path: Path, name: str, kind: str, parse: Callable[[str], Any]) -> Any:
         raise InputError(f"{name}: cannot be read: {error.strerror}") from None
     except InputError:
         raise
-    except (ValueError, RecursionError, csv.Error) as error:  # of the format, its encoding, or a number out of bounds
+    except (ValueError, RecursionError, csv.Error) as error:  # malformed, of another encoding, or a number out of range
         raise InputError(f"{name}: is not valid {kind}: {error}") from None

@@ -8,8 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import EXPERTS, MLA, TINY
 
-from repro.calc.flops import attention_over_context, counted_flop_per_token, matmul_parameters
-from repro.calc.param_count import active_parameters, moe_parts, mtp_parts, parts, total_parameters
+from repro.calc.flops import attention_flop_per_token, counted_flop_per_token, matmul_parameters
+from repro.calc.param_count import (
+    active_parameters,
+    attention_part,
+    expert_parameters,
+    mtp_parts,
+    parts,
+    total_parameters,
+)
 from repro.models.architecture import (
     Architecture,
     GatedFeedForward,
@@ -46,11 +53,13 @@ def by_name(rows):
         (replace(GQA, n_kv_heads=4), 192, 192),
         # one for all: 48 + 12 + 12 + 48
         (replace(GQA, n_kv_heads=1), 120, 120),
+        # a gain per element of a query and of a key, the same for all heads
+        (replace(GQA, qk_norm=True), 144 + 3 + 3, 144),
     ],
 )
 def test_attention_of_one_layer(attention, parameters, multiplied):
-    assert attention.parameters(4) == parameters
-    assert attention.matmul_parameters(4) == multiplied
+    part = attention_part(attention, 4)
+    assert (part.total, part.active, part.multiplied) == (parameters, parameters, multiplied)
 
 
 @pytest.mark.parametrize(("attention", "qk_head_dim", "v_head_dim"), [(MLA, 2 + 1, 4), (GQA, 3, 3)])
@@ -59,10 +68,12 @@ def test_elements_of_a_query_and_of_a_value(attention, qk_head_dim, v_head_dim):
 
 
 def test_feed_forward_has_three_matrices():
-    # 3 x 4 x 5 = 60; biases 5 + 5 + 4
-    assert GatedFeedForward(5).parameters(4) == 60
-    assert GatedFeedForward(5, bias=True).parameters(4) == 74
-    assert GatedFeedForward(5, bias=True).matmul_parameters(4) == 60
+    # 3 x 4 x 5 = 60; biases 5 + 5 + 4; in 2 layers
+    biased = replace(DENSE, dense=GatedFeedForward(5, bias=True))
+    assert by_name(parts(DENSE))["dense feed-forward"] == (120, 120, 120)
+    assert by_name(parts(biased))["dense feed-forward"] == (148, 148, 120)
+    assert expert_parameters(TINY) == 24  # 3 x 4 x 2
+    assert expert_parameters(DENSE) == 0
 
 
 def test_every_part_of_a_model_with_experts():
@@ -79,13 +90,13 @@ def test_every_part_of_a_model_with_experts():
 
 
 def test_a_gate_without_biases():
-    gate = moe_parts(replace(TINY, experts=replace(EXPERTS, correction_bias=False)), 1)[0]
-    assert (gate.total, gate.multiplied) == (28, 28)
+    unbiased = replace(TINY, experts=replace(EXPERTS, correction_bias=False))
+    assert by_name(parts(unbiased))["gate"] == (2 * 28, 2 * 28, 2 * 28)
 
 
 def test_every_token_passes_each_shared_expert():
-    shared = moe_parts(replace(TINY, experts=replace(EXPERTS, n_shared_experts=3)), 1)[1]
-    assert (shared.total, shared.active, shared.multiplied) == (72, 72, 72)
+    shared = by_name(parts(replace(TINY, experts=replace(EXPERTS, n_shared_experts=3))))["shared experts"]
+    assert shared == (2 * 72, 2 * 72, 2 * 72)
 
 
 def test_every_part_of_a_module_for_multi_token_prediction():
@@ -164,7 +175,7 @@ def test_multiplied_parameters():
 )
 def test_flop_of_a_token(causal, mtp_counted, attention, flop):
     counted = {"causal": causal, "mtp_counted": mtp_counted}
-    assert attention_over_context(TINY, 7, **counted) == attention
+    assert attention_flop_per_token(TINY, 7, **counted) == attention
     assert counted_flop_per_token(TINY, 7, **counted) == flop
     # forward alone
     assert counted_flop_per_token(TINY, 7, **counted, flop_per_parameter_per_token=2) == flop / 3
@@ -177,8 +188,8 @@ def test_flop_of_a_token_in_a_dense_model():
 
 sizes = st.integers(1, 9)
 grouped = st.builds(
-    lambda groups, kv, d, qkv, out: GroupedQueryAttention(groups * kv, kv, d, qkv, out),
-    *(sizes, sizes, sizes, st.booleans(), st.booleans()),
+    lambda groups, kv, d, qkv, out, norm: GroupedQueryAttention(groups * kv, kv, d, qkv, out, norm),
+    *(sizes, sizes, sizes, st.booleans(), st.booleans(), st.booleans()),
 )
 latent = st.builds(
     MultiHeadLatentAttention, sizes, st.none() | sizes, sizes, sizes, sizes, sizes, st.booleans()
@@ -212,6 +223,7 @@ def attention_tensors(one, d):
         for heads in (one.n_heads, one.n_kv_heads, one.n_kv_heads):
             yield from [(heads * one.head_dim, d), *([(heads * one.head_dim,)] if one.qkv_bias else [])]
         yield from [(d, one.n_heads * one.head_dim), *([(d,)] if one.output_bias else [])]
+        yield from [(one.head_dim,)] * (2 if one.qk_norm else 0)
         return
     width = one.n_heads * (one.qk_nope_head_dim + one.qk_rope_head_dim)
     if one.q_lora_rank is None:
@@ -312,7 +324,9 @@ def test_conventions_differ_by_one_table_each(shape):
 
 @given(shapes(), st.integers(1, 1000), st.booleans())
 def test_causal_attention_costs_more_than_half_of_full_attention(shape, length, mtp_counted):
-    causal, full = (attention_over_context(shape, length, causal=one, mtp_counted=mtp_counted) for one in (True, False))
+    causal, full = (
+        attention_flop_per_token(shape, length, causal=one, mtp_counted=mtp_counted) for one in (True, False)
+    )
     # on average (T + 1) / 2 of T tokens
     assert causal * 2 * length == full * (length + 1)
     assert full / 2 < causal <= full
@@ -320,5 +334,5 @@ def test_causal_attention_costs_more_than_half_of_full_attention(shape, length, 
 
 @given(shapes(), st.integers(1, 1000))
 def test_full_attention_is_linear_in_the_context(shape, length):
-    once, twice = (attention_over_context(shape, n, causal=False, mtp_counted=True) for n in (length, 2 * length))
+    once, twice = (attention_flop_per_token(shape, n, causal=False, mtp_counted=True) for n in (length, 2 * length))
     assert twice == 2 * once

@@ -38,6 +38,13 @@ def test_an_audit_in_words(repro):
     assert "deepseek_v2.gpu_hours_per_trillion_tokens: v2_report, section 3.2.3 (reported)" in out
 
 
+def test_a_single_reading_is_not_listed_and_several_are(repro):
+    # A46 has one reading; B03 has two, of which one holds.
+    assert "(holds)" not in repro("audit", "A46").stdout
+    assert "(holds)" in (several := repro("audit", "B03").stdout)
+    assert "(wrong)" in several
+
+
 def test_a_source_that_was_read_in_a_copy_says_so(repro):
     out = " ".join(repro("audit", "A33").stdout.split())
     assert "H100 SXM5 (vendor, read in: the table on glennklockwood.com)" in out

@@ -1,4 +1,4 @@
-"""Experiments: what a watched run keeps, how a study resumes, what is said of runs that stop, how repeats compare."""
+"""Experiments: what a watched run keeps, how a study resumes, what becomes of runs that stop, how repeats compare."""
 
 import json
 import os
@@ -26,13 +26,13 @@ from repro.experiments.record import (
     perform_all,
     write_record,
 )
-from repro.experiments.spread import confidence_interval, paired_interval
 from repro.experiments.studies import STUDIES
 from repro.experiments.texts import held_out_texts
 from repro.experiments.watch import Trace, follow
-from repro.lab.recorded import load_record
+from repro.lab.records import load_record
 from repro.nano import Recipe, init_model, small_config, train
 from repro.nano.training.loop import TrainingDiverged
+from repro.spread import confidence_interval, paired_interval
 
 RUN = Path(__file__).resolve().parents[1] / "experiments" / "run.py"
 
@@ -163,14 +163,14 @@ def test_rows_of_other_code_are_done_again(tmp_path):
 def test_the_fingerprint_of_code_changes_with_any_room_that_results_come_from(tmp_path, monkeypatch):
     monkeypatch.setattr(record, "PACKAGE", tmp_path)
     seen = set()
-    for room in ("calc", "experiments", "nano"):
+    for room in ("calc", "experiments", "models", "nano"):
         (tmp_path / room).mkdir()
         seen.add(code_version())
         (tmp_path / room / "x.py").write_text("1")
         seen.add(code_version())
     (tmp_path / "lab").mkdir()
     (tmp_path / "lab" / "x.py").write_text("1")
-    assert len(seen) == 4
+    assert len(seen) == 5
     assert code_version() in seen
 
 
@@ -179,7 +179,7 @@ def test_a_last_line_cut_off_is_left_out_and_another_is_named(tmp_path):
     path.write_text('{"code": "v", "run": {}, "status": "complete"}\n{"code": "v", "ru')
     assert len(load_rows(path, "v")) == 1
     path.write_text('{"code": "v", "ru\n{"code": "v", "run": {}, "status": "complete"}\n')
-    with pytest.raises(InputError, match=r"toy\.jsonl: line 1: is no row of a run"):
+    with pytest.raises(InputError, match=r"toy\.jsonl: line 1: must be the row of a run"):
         load_rows(path, "v")
 
 
@@ -203,7 +203,9 @@ def test_a_repeat_that_measures_something_else_is_named(tmp_path):
     rows = [perform(study(), Toy(0))]
     write_record(study(), rows, tmp_path / "toy.json")
     rows[0]["results"]["bits"] = 1.0
-    with pytest.raises(InputError, match=r"toy\.json: bits: must be among the results of both, repeat and record"):
+    with pytest.raises(
+        InputError, match=r"toy\.json: bits: must be among the results of both the repeat and the record"
+    ):
         differences(rows, tmp_path / "toy.json")
 
 
@@ -211,10 +213,10 @@ def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
     rows = [perform(study(), Toy(0))]
     write_record(study(), rows, tmp_path / "toy.json")
     with pytest.raises(
-        InputError, match=r"toy\.json: the run: diverged .* seed=0, fate=nan.*: in the record it is not"
+        InputError, match=r"toy\.json: this run: diverged .* seed=0, fate=nan.*: in the record it is missing"
     ):
         differences([perform(study(), Toy(0, "nan"))], tmp_path / "toy.json")
-    with pytest.raises(InputError, match="in the record it was complete"):
+    with pytest.raises(InputError, match="in the record it is complete"):
         differences([rows[0] | {"status": "diverged"}], tmp_path / "toy.json")
 
 
@@ -240,7 +242,7 @@ def test_the_record_begins_as_a_run_made_now_does(module, monkeypatch):
 
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_every_run_of_a_study_is_there_once(name):
-    keys = [record.key(record.asdict(run)) for run in STUDIES[name].runs]
+    keys = [record.run_key(record.asdict(run)) for run in STUDIES[name].runs]
     assert len(set(keys)) == len(keys)
     assert {run.seed for run in STUDIES[name].runs} == set(range(5))
 
@@ -277,12 +279,12 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
         time.sleep(0.1)
     time.sleep(3)  # the first run is training now: it takes several times as long
     os.killpg(started.pid, signal.SIGINT)
-    told_rows, errors = started.communicate(timeout=60)
+    printed, errors = started.communicate(timeout=60)
     assert started.returncode == 1
-    assert errors.splitlines()[-1] == "experiments: interrupted; what ended is kept, call again to go on"
+    assert errors.splitlines()[-1] == "experiments: interrupted; finished runs are kept, call again to go on"
     rows = [json.loads(line) for line in (tmp_path / "ablations.jsonl").read_text().splitlines()]
     assert [row["status"] for row in rows] == ["interrupted"]
-    assert told_rows.startswith("ablations: interrupted after ")
+    assert printed.startswith("ablations: interrupted after ")
     assert rows[0]["trace"][-1]["step"] <= rows[0]["steps_done"]
 
 
@@ -347,7 +349,7 @@ def test_the_variants_differ_where_they_say():
     ("make", "message"),
     [
         (
-            lambda: balancing.model(balancing.BalancingRun("all")),
+            lambda: balancing.build_model(balancing.BalancingRun("all")),
             "method = 'all': must be one of: none, V2's three losses",
         ),
         (lambda: ablations.config("sparse"), "variant = 'sparse': must be one of"),
@@ -376,7 +378,7 @@ def test_pairs_of_equal_seeds_have_the_spread_of_their_differences():
 
 
 def test_too_few_values_and_unequal_lists_are_refused():
-    with pytest.raises(InputError, match="1 values: must be at least 2"):
+    with pytest.raises(InputError, match="number of seeds = 1: must be at least 2"):
         confidence_interval([1.0])
-    with pytest.raises(InputError, match="3 values and 2: must be one of each for every seed"):
+    with pytest.raises(InputError, match="3 values and a baseline of 2: must be one of each for every seed"):
         paired_interval([1, 2, 3], [1, 2])

@@ -1,5 +1,8 @@
 """Facts load with their sources, and not without."""
 
+from datetime import date
+from urllib.parse import urlsplit
+
 import pytest
 
 from repro.errors import InputError
@@ -11,7 +14,9 @@ REFERENCE = """
 title = "A paper"
 by = "Its authors"
 date = "2024"
-where = "arXiv:0000.00000"
+citation = "arXiv:0000.00000"
+url = "https://example.org/paper"
+accessed = "2024-05-06"
 """
 FACT = """
 [model.tokens]
@@ -19,7 +24,7 @@ value = 100
 unit = "tokens"
 source = "paper"
 locator = "section 1"
-standing = "reported"
+provenance = "reported"
 """
 
 
@@ -35,13 +40,64 @@ def test_every_shipped_fact_says_where_it_stands():
     for fact in facts.values():
         assert fact.unit
         assert fact.locator
-        assert facts.references[fact.source].where
+        assert facts.references[fact.source].citation
 
 
 def test_every_reference_is_cited():
     facts = load()
     cited = {entry.source for entry in (*facts.values(), *facts.published.values())}
     assert cited == set(facts.references)
+
+
+def test_every_reference_has_an_address_but_the_calculators_whose_places_were_not_kept():
+    references = load().references.values()
+    assert [one.key for one in references if not one.url] == ["public_calculators"]
+    assert all(
+        urlsplit(one.url).scheme in ("http", "https") and urlsplit(one.url).netloc for one in references if one.url
+    )
+
+
+def test_no_two_references_share_an_address():
+    urls = [one.url.rstrip("/").lower() for one in load().references.values() if one.url]
+    assert len(set(urls)) == len(urls)
+
+
+@pytest.mark.parametrize("key", [key for key, one in load().references.items() if one.citation.startswith("arXiv:")])
+def test_an_arxiv_citation_and_its_address_name_the_same_paper(key):
+    reference = load().references[key]
+    assert reference.url == f"https://arxiv.org/abs/{reference.citation.removeprefix('arXiv:')}"
+
+
+@pytest.mark.parametrize(
+    "key", [key for key, one in load().references.items() if one.citation.startswith("github.com")]
+)
+def test_a_github_citation_and_its_address_name_the_same_repository(key):
+    reference = load().references[key]
+    assert reference.url.startswith(f"https://{reference.citation.split(',')[0]}")
+
+
+def test_a_publication_was_opened_after_it_appeared_or_on_a_day_not_kept():
+    opened = [one for one in load().references.values() if one.accessed]
+    assert opened
+    for one in opened:
+        assert date.fromisoformat(one.accessed) <= date.fromisoformat("2026-11-27")
+        assert one.date[:4].isdigit()
+        assert one.date[:10] <= one.accessed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('url = "https://example.org/paper"\n', "", "has no url"),
+        ('accessed = "2024-05-06"\n', "", "has no accessed"),
+        ("https://example.org", "ftp://example.org", "url = 'ftp://example.org/paper'"),
+        ("https://example.org", "example.org", "url = 'example.org/paper'"),
+        ("2024-05-06", "6 May 2024", "accessed = '6 May 2024'"),
+    ],
+)
+def test_a_reference_without_address_or_date_names_what_is_wrong(tmp_path, old, new, message):
+    with pytest.raises(InputError, match=f"^references.toml: paper: {message}"):
+        load(folder(tmp_path, FACT, REFERENCE.replace(old, new)))
 
 
 def test_conflicts_are_named_from_both_sides():
@@ -57,7 +113,7 @@ def test_a_good_folder(tmp_path):
     assert [fact.key for fact in facts.under("model")] == ["model.tokens"]
 
 
-@pytest.mark.parametrize("field", ["value", "unit", "source", "locator", "standing"])
+@pytest.mark.parametrize("field", ["value", "unit", "source", "locator", "provenance"])
 def test_a_fact_without_one_of_its_fields_names_file_and_key(tmp_path, field):
     lines = [line for line in FACT.splitlines() if not line.startswith(field)]
     with pytest.raises(InputError, match=rf"^runs.toml: model.tokens: has no {field}$"):
@@ -71,7 +127,7 @@ def test_a_fact_without_one_of_its_fields_names_file_and_key(tmp_path, field):
         ("value = 100", 'value = "many"', "value = 'many'"),
         ("value = 100", "value = true", "value = True"),
         ('unit = "tokens"', 'unit = ""', "unit = ''"),
-        ('standing = "reported"', 'standing = "guess"', "standing = 'guess'"),
+        ('provenance = "reported"', 'provenance = "guess"', "provenance = 'guess'"),
         ('source = "paper"', 'source = "papr"', "unknown source 'papr'; did you mean paper?"),
         ("value = 100", "value = 100\ncolour = 1", "colour = 1"),
         ("value = 100", "value = ", "is not valid TOML"),
@@ -140,7 +196,7 @@ file = "tiny.json"
 title = "Tiny"
 source = "paper"
 locator = "appendix"
-standing = "reported"
+provenance = "reported"
 """
 
 
@@ -163,7 +219,7 @@ def test_a_published_file_is_read_and_remembered(tmp_path):
     [
         ('source = "paper"', 'source = "papr"', "index.toml: config.tiny: unknown source 'papr'; did you mean paper?"),
         ('source = "paper"\n', "", "index.toml: config.tiny: has no source"),
-        ('standing = "reported"', 'standing = "guess"', "standing = 'guess'"),
+        ('provenance = "reported"', 'provenance = "guess"', "provenance = 'guess'"),
         ('file = "tiny.json"', 'file = "none.json"', "none.json: cannot be read"),
         ('title = "Tiny"', 'title = "Tiny"\ntokens = "model.token"', "did you mean model.tokens"),
     ],

@@ -8,6 +8,7 @@ from repro.lab.figures import (
     VERDICT_COLOURS,
     bar_lengths,
     draw_tiles,
+    label_bars,
     line_heights,
     plain_ticks,
     save,
@@ -96,3 +97,36 @@ def test_labelled_lines_are_read_back_as_texts_and_ticks_written_out():
     assert line_heights(axes, 4) == {"one": ["1,234", "0.00567"]}
     assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000,000"]
     assert len(axes.xaxis.get_minorticklocs()) == 0
+
+
+def test_the_style_leaves_room_for_long_labels():
+    figure, axes = plt.subplots()
+    axes.barh(["a name that is far longer than a figure's usual margin"], [1])
+    figure.draw_without_rendering()
+    (label,) = axes.get_yticklabels()
+    assert label.get_window_extent().x0 >= 0
+
+
+def test_a_label_stands_four_points_beyond_the_end_of_its_bar():
+    figure, axes = plt.subplots()
+    label_bars(axes, axes.barh(["a", "b"], [1, 2]), ["one", "two"])
+    axes.set_xlim(0, 3)
+    figure.draw_without_rendering()
+    for text, length in zip(axes.texts, (1, 2), strict=True):
+        end = axes.transData.transform((length, 0))[0]
+        assert (text.get_window_extent().x0 - end) / figure.dpi * 72 == pytest.approx(4, abs=0.6)
+
+
+def test_where_tiles_lie():
+    # 25 claims of A in rows of 12: two full rows and one; then a gap of 0.4, then B's one row.
+    _, axes = plt.subplots()
+    draw_tiles(axes, {f"A{n:02d}": "holds" for n in range(1, 26)} | {"B01": "wrong"})
+    corners = {tile.get_gid(): tile.get_xy() for tile in axes.patches}
+    assert (corners["A01"], corners["A12"], corners["A13"], corners["A25"]) == ((0, 0), (11, 0), (0, 1), (0, 2))
+    assert corners["B01"] == pytest.approx((0, 3.4))
+    centres = {text.get_text(): text.get_position() for text in axes.texts}
+    assert centres == {name: pytest.approx((x + 0.92 / 2, y + 0.86 / 2)) for name, (x, y) in corners.items()}
+    # The axes end just outside the tiles, 0.92 wide and 0.86 high.
+    assert axes.get_xlim() == pytest.approx((-0.1, 12))
+    bottom, top = axes.get_ylim()
+    assert (top, bottom) == pytest.approx((-0.1, 3.4 + 0.86 + 0.24))

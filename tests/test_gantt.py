@@ -180,3 +180,12 @@ def test_a_name_as_long_as_a_file_may_have(tmp_path):
     target = tmp_path / f"{'a' * 251}.svg"
     write_gantt(run("1F1B", 2, 2), target, "title")
     assert list(tmp_path.iterdir()) == [target]
+
+
+@pytest.mark.parametrize(("width", "rows"), [(12, 1), (8, 2)])
+def test_a_wide_chart_names_its_colours_in_one_row_a_narrow_one_three_to_a_row(width, rows):
+    axes = drawn(run("DualPipe", 4, 8), size=(width, 4))  # five colours and the note on lighter ones
+    axes.get_figure().draw_without_rendering()
+    heights = {round(text.get_window_extent().y0) for text in axes.get_legend().get_texts()}
+    assert len(axes.get_legend().get_texts()) == 6
+    assert len(heights) == rows

@@ -2,6 +2,7 @@
 
 import json
 import math
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -9,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from shapes import LLAMA_CONFIG as LLAMA
 
+from repro.calc.kv_cache import elements_per_token
 from repro.calc.param_count import active_parameters, mtp_parts, total_parameters
 from repro.errors import InputError
 from repro.facts import load
 from repro.models.architecture import GroupedQueryAttention, MixtureOfExperts
-from repro.models.hf_config import READERS, architecture_from_hf, model_type, read_config
+from repro.models.hf_config import FAMILIES as KNOWN
+from repro.models.hf_config import architecture_from_hf, model_type, read_config
+from repro.models.inventory import inventory
 
 QWEN = {**LLAMA, "model_type": "qwen2"}
 MIXTRAL = {**LLAMA, "model_type": "mixtral", "num_local_experts": 4, "num_experts_per_tok": 2}
@@ -42,7 +46,17 @@ DEEPSEEK = {
     "num_nextn_predict_layers": 1,
 }
 DEEPSEEK_V2 = {**DEEPSEEK, "model_type": "deepseek_v2", "topk_method": "greedy"}
-FAMILIES = {"llama": LLAMA, "qwen2": QWEN, "mixtral": MIXTRAL, "deepseek_v2": DEEPSEEK_V2, "deepseek_v3": DEEPSEEK}
+QWEN_3 = {**LLAMA, "model_type": "qwen3", "head_dim": 3}
+GLM = {**DEEPSEEK, "model_type": "glm4_moe_lite"}
+FAMILIES = {
+    "llama": LLAMA,
+    "qwen2": QWEN,
+    "mixtral": MIXTRAL,
+    "deepseek_v2": DEEPSEEK_V2,
+    "deepseek_v3": DEEPSEEK,
+    "qwen3": QWEN_3,
+    "glm4_moe_lite": GLM,
+}
 
 R1 = {
     **DEEPSEEK,
@@ -93,6 +107,56 @@ QWEN_2_5_0_5B = {
     "use_sliding_window": False,
     "tie_word_embeddings": True,
 }
+QWEN_3_8B = {
+    "architectures": ["Qwen3ForCausalLM"],
+    "model_type": "qwen3",
+    "num_hidden_layers": 36,
+    "hidden_size": 4096,
+    "intermediate_size": 12288,
+    "vocab_size": 151936,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "head_dim": 128,
+    "attention_bias": False,
+    "use_sliding_window": False,
+    "sliding_window": None,
+    "max_window_layers": 36,
+    "tie_word_embeddings": False,
+}
+QWEN_3_0_6B = {
+    **QWEN_3_8B,
+    "num_hidden_layers": 28,
+    "hidden_size": 1024,
+    "intermediate_size": 3072,
+    "num_attention_heads": 16,
+    "tie_word_embeddings": True,
+}
+QWEN_3_1_7B = {**QWEN_3_0_6B, "hidden_size": 2048, "intermediate_size": 6144}
+GLM_4_7_FLASH = {
+    "architectures": ["Glm4MoeLiteForCausalLM"],
+    "model_type": "glm4_moe_lite",
+    "num_hidden_layers": 47,
+    "hidden_size": 2048,
+    "intermediate_size": 10240,
+    "moe_intermediate_size": 1536,
+    "vocab_size": 154880,
+    "first_k_dense_replace": 1,
+    "num_attention_heads": 20,
+    "num_key_value_heads": 20,
+    "q_lora_rank": 768,
+    "kv_lora_rank": 512,
+    "qk_nope_head_dim": 192,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 256,
+    "n_routed_experts": 64,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 4,
+    "n_group": 1,
+    "topk_group": 1,
+    "topk_method": "noaux_tc",
+    "num_nextn_predict_layers": 1,
+    "tie_word_embeddings": False,
+}
 LLAMA_3_2_1B = {
     "architectures": ["LlamaForCausalLM"],
     "model_type": "llama",
@@ -135,6 +199,13 @@ def refusal(config):
         # a layer: 2 x 2048x2048 + 2 x 2048x512 + 3 x 2048x8192 + 2 x 2048 = 60,821,504; 16 of them, 2048 and one
         # table of 128256x2048 = 262,668,288
         (LLAMA_3_2_1B, 1_235_814_400),
+        # as transformers builds them; a layer of 8B: 2 x 4096x4096 + 2 x 4096x1024 + 3 x 4096x12288 + norms of heads
+        # 2 x 128 and of the stream 2 x 4096 = 192,946,432; 36 of them, 4096 and two tables of 151936x4096
+        (QWEN_3_8B, 8_190_735_360),
+        (QWEN_3_0_6B, 596_049_920),
+        (QWEN_3_1_7B, 1_720_574_976),
+        # as transformers builds it, with 46 x 64 biases of gates beside
+        (GLM_4_7_FLASH, 29_943_393_920),
     ],
 )
 def test_a_published_configuration_gives_the_models_total(config, total):
@@ -157,6 +228,39 @@ def test_a_built_in_model_has_its_total(name, total):
     assert total_parameters(architecture_from_hf(load().model(name).content)) == total
 
 
+def test_glm_4_7_flashs_module_and_what_its_checkpoint_holds():
+    arch = architecture_from_hf(GLM_4_7_FLASH)
+    module = sum(part.total for part in mtp_parts(arch))
+    assert module == 643_706_176
+    # the published files hold the module and its copies of two tables of 154880 x 2048 too
+    assert total_parameters(arch) + module + 2 * 154_880 * 2048 == 31_221_488_576
+    assert sum(prod(row.shape) * row.experts * len(row.layers) for row in inventory(arch)) == 31_221_488_576
+    assert elements_per_token(arch) == 27_072  # 47 x (512 + 64)
+
+
+def test_qwen_3s_cache():
+    assert elements_per_token(architecture_from_hf(QWEN_3_8B)) == 73_728  # 36 x 2 x 8 x 128
+
+
+def test_a_small_copy_of_v3_with_fewer_layers_than_v3_has_dense_ones_is_dense():
+    tiny = {
+        **R1,
+        "num_hidden_layers": 2,
+        "hidden_size": 8,
+        "intermediate_size": 32,
+        "vocab_size": 300,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
+    arch = architecture_from_hf(tiny)
+    assert (arch.n_dense_layers, arch.n_moe_layers, arch.experts) == (2, 0, None)
+    # a layer: queries 8x1536 + 1536 + 1536x384, keys and values 8x576 + 512 + 512x512, out 256x8, feed-forward
+    # 3 x 8x32, two norms of 8 = 873,744; two of them, 8, and two tables of 300x8; as transformers builds it
+    assert total_parameters(arch) == 1_752_296
+    # a module after them is layer 2 of 3 dense ones: projection 2 x 8x8 and three norms of 8 around such a layer
+    assert sum(part.total for part in mtp_parts(arch)) == 873_744 + 128 + 24
+
+
 def test_kimi_k2s_active_parameters():
     # of 384 routed experts 376 are idle: 376 x 44,040,192 x 60 layers = 993,546,731,520
     arch = architecture_from_hf(KIMI_K2)
@@ -177,8 +281,10 @@ def test_a_family_by_its_type_or_by_its_class(name):
         "mixtral": "MixtralForCausalLM",
         "deepseek_v2": "DeepseekV2ForCausalLM",
         "deepseek_v3": "DeepseekV3ForCausalLM",
+        "qwen3": "Qwen3ForCausalLM",
+        "glm4_moe_lite": "Glm4MoeLiteForCausalLM",
     }
-    assert set(classes) == set(READERS)
+    assert set(classes) == set(KNOWN)
     alias = {**FAMILIES[name], "model_type": "of_its_own", "architectures": [classes[name]]}
     assert model_type(FAMILIES[name]) == model_type(alias) == model_type(without(alias, "model_type")) == name
     assert architecture_from_hf(FAMILIES[name]) == architecture_from_hf(alias)
@@ -201,6 +307,9 @@ def test_biases():
     assert total_parameters(biased) - total_parameters(llama) == 2 * (8 + 4 + 4 + 8 + 5 + 5 + 8)
     # Qwen2 has those of queries, keys and values, whatever it says
     assert total_parameters(architecture_from_hf({**QWEN, "attention_bias": False})) - total_parameters(llama) == 2 * 16
+    # Qwen3 has all four where it says so
+    qwen, biased = architecture_from_hf(QWEN_3), architecture_from_hf({**QWEN_3, "attention_bias": True})
+    assert total_parameters(biased) - total_parameters(qwen) == 2 * (12 + 6 + 6 + 8)
     # MLA: of both down-projections, 3 and 5 + 1, and of the output, 8, in 6 layers
     deepseek, biased = architecture_from_hf(DEEPSEEK), architecture_from_hf({**DEEPSEEK, "attention_bias": True})
     assert total_parameters(biased) - total_parameters(deepseek) == 6 * (3 + 6 + 8)
@@ -217,6 +326,16 @@ def test_experts_of_mixtral():
     arch = architecture_from_hf(MIXTRAL)
     assert (arch.n_dense_layers, arch.n_moe_layers, arch.experts) == (0, 2, MixtureOfExperts(4, 0, 2, d_expert=5))
     assert arch.attention == GroupedQueryAttention(4, 2, head_dim=2)
+
+
+def test_heads_of_qwen_3_have_norms_and_a_size_of_their_own():
+    assert architecture_from_hf(QWEN_3).attention == GroupedQueryAttention(4, 2, head_dim=3, qk_norm=True)
+
+
+def test_glm_is_v3_by_another_name():
+    assert architecture_from_hf(GLM) == architecture_from_hf(DEEPSEEK)
+    kinds = ["dense"] + ["sparse"] * 5  # as transformers writes it beside
+    assert architecture_from_hf({**GLM, "mlp_layer_types": kinds}) == architecture_from_hf(GLM)
 
 
 def test_the_gate_of_v3_has_biases_and_that_of_v2_none():
@@ -261,9 +380,10 @@ def test_what_deepseek_may_leave_out():
     [
         *((family, name) for family in ("llama", "qwen2") for name in without(LLAMA, "model_type")),
         *(("mixtral", name) for name in without(MIXTRAL, "model_type")),
+        *(("qwen3", name) for name in without(QWEN_3, "model_type")),
         *(
             (family, name)
-            for family in ("deepseek_v2", "deepseek_v3")
+            for family in ("deepseek_v2", "deepseek_v3", "glm4_moe_lite")
             for name in DEEPSEEK
             if name
             not in {
@@ -285,6 +405,7 @@ def test_a_missing_field_is_named(family, name):
 COUNTS = {
     **{("llama", name): 1 for name in ("num_hidden_layers", "hidden_size", "head_dim", "num_key_value_heads")},
     **{("mixtral", name): 1 for name in ("num_local_experts", "num_experts_per_tok", "intermediate_size")},
+    ("qwen3", "head_dim"): 1,
     **{("deepseek_v3", name): 1 for name in ("kv_lora_rank", "q_lora_rank", "moe_layer_freq", "n_group", "vocab_size")},
     **{("deepseek_v3", name): 0 for name in ("first_k_dense_replace", "n_shared_experts", "num_nextn_predict_layers")},
 }
@@ -320,7 +441,7 @@ OPTIONAL = (
 )
 def test_a_value_of_the_wrong_kind_is_shown_with_what_would_be_right(family, name, value, shown):
     least = COUNTS[family, name]
-    if (value is None and name in OPTIONAL) or value == least == 0:
+    if (value is None and name in OPTIONAL and family != "qwen3") or value == least == 0:
         architecture_from_hf({**FAMILIES[family], name: value})
         return
     line = refusal({**FAMILIES[family], name: value})
@@ -333,6 +454,8 @@ def test_a_value_of_the_wrong_kind_is_shown_with_what_would_be_right(family, nam
         ("llama", "attention_bias"),
         ("llama", "mlp_bias"),
         ("qwen2", "use_sliding_window"),
+        ("qwen3", "use_sliding_window"),
+        ("qwen3", "attention_bias"),
         *((family, "tie_word_embeddings") for family in FAMILIES),
         ("deepseek_v3", "attention_bias"),
     ],
@@ -371,7 +494,7 @@ def test_a_flag_is_true_or_false(family, name):
         ),
         (
             "deepseek_v2",
-            {"first_k_dense_replace": 7},
+            {"first_k_dense_replace": 7, "num_nextn_predict_layers": 2},  # one module before layer 7, one from there on
             "first_k_dense_replace = 7: must be at most num_hidden_layers = 6",
         ),
         (
@@ -382,8 +505,21 @@ def test_a_flag_is_true_or_false(family, name):
         ("qwen2", {"use_sliding_window": True}, "use_sliding_window = true: is not counted here; must be false"),
         ("mixtral", {"sliding_window": 4096}, "sliding_window = 4096: is not counted here; must be null"),
         ("deepseek_v3", {"topk_method": "greedy"}, 'topk_method = "greedy": is not counted here; must be "noaux_tc"'),
+        ("qwen3", {"use_sliding_window": True}, "use_sliding_window = true: is not counted here; must be false"),
+        (
+            "glm4_moe_lite",
+            {"mlp_layer_types": ["dense"] * 2 + ["sparse"] * 4},
+            'mlp_layer_types = ["dense", "dense", "sparse", "sparse", "sparse", "sparse"]: must be 1 dense and then '
+            "5 sparse, by first_k_dense_replace",
+        ),
+        (
+            "glm4_moe_lite",
+            {"mlp_layer_types": "dense", "num_hidden_layers": 10**9},
+            'mlp_layer_types = "dense": must be 1 dense and then 999999999 sparse, by first_k_dense_replace',
+        ),
         ("llama", {"num_local_experts": 8}, "num_local_experts = 8: is not counted here; must be null"),
         ("llama", {"n_routed_experts": 8}, "n_routed_experts = 8: is not counted here; must be null"),
+        ("qwen3", {"num_experts": 128}, "num_experts = 128: is not counted here; must be null"),
         ("qwen2", {"num_experts": 60}, "num_experts = 60: is not counted here; must be null"),
         # a second, small attention that picks what the first one sees
         ("deepseek_v3", {"index_n_heads": 64}, "index_n_heads = 64: is not counted here; must be null"),
@@ -402,9 +538,9 @@ def test_fields_that_contradict_each_other_are_both_named(family, fields, line):
 
 def test_the_largest_number_taken():
     assert architecture_from_hf({**LLAMA, "vocab_size": 10**9}).vocab_size == 10**9
-    assert (
-        architecture_from_hf({**DEEPSEEK, "num_hidden_layers": 10**9}).n_moe_layers == 10**9 - 1
-    )  # without a walk through them
+    assert architecture_from_hf({**DEEPSEEK, "num_hidden_layers": 10**9}).n_moe_layers == 10**9 - 1
+    # without a walk through them: of attention 2 x 8x8 + 2 x 8x4, feed-forward 3 x 8x5 and two norms of 8 each
+    assert total_parameters(architecture_from_hf({**LLAMA, "num_hidden_layers": 10**9})) == 328 * 10**9 + 8 + 2 * 80
 
 
 def test_what_just_does_not_contradict():
@@ -414,7 +550,7 @@ def test_what_just_does_not_contradict():
     assert architecture_from_hf({**QWEN, "sliding_window": 4096}).n_layers == 2
 
 
-TYPES = "deepseek_v2, deepseek_v3, llama, qwen2, mixtral"
+TYPES = "deepseek_v2, deepseek_v3, llama, qwen2, mixtral, qwen3, glm4_moe_lite"
 
 
 @pytest.mark.parametrize(
@@ -452,7 +588,7 @@ def test_a_list_within_the_list_of_classes_is_shown():
     line = refusal({**LLAMA, "architectures": [["LlamaForCausalLM"]]})
     assert line == (
         'architectures = [["LlamaForCausalLM"]]: must name one of: DeepseekV2ForCausalLM, DeepseekV3ForCausalLM, '
-        "LlamaForCausalLM, Qwen2ForCausalLM, MixtralForCausalLM"
+        "LlamaForCausalLM, Qwen2ForCausalLM, MixtralForCausalLM, Qwen3ForCausalLM, Glm4MoeLiteForCausalLM"
     )
 
 

@@ -10,7 +10,16 @@ import pytest
 import repro
 
 PACKAGE = Path(repro.__file__).parent
-SHARED = {"repro", "repro.errors", "repro.inputs", "repro.files", "repro.machine", "repro.validate", "repro.arrays"}
+SHARED = {
+    "repro",
+    "repro.errors",
+    "repro.inputs",
+    "repro.files",
+    "repro.machine",
+    "repro.validate",
+    "repro.arrays",
+    "repro.spread",
+}
 MAY_IMPORT = {
     "facts": {"repro.facts"},
     "models": {"repro.models"},
@@ -20,6 +29,7 @@ MAY_IMPORT = {
     "sim": {"repro.sim", "repro.nano", "repro.calc", "repro.models"},
     "uncertainty": {"repro.uncertainty", "repro.calc", "repro.facts"},
     "claims": {"repro.claims", "repro.calc", "repro.models", "repro.facts"},
+    "cli": {"repro.cli", "repro.lab", "repro.claims", "repro.calc", "repro.models", "repro.facts", "repro.sim"},
     "lab": {"repro.lab", "repro.claims", "repro.calc", "repro.models", "repro.facts", "repro.sim"},
 }
 

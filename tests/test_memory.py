@@ -11,13 +11,19 @@ from repro.calc import memory
 from repro.calc.param_count import total_parameters
 from repro.errors import InputError
 from repro.facts import load
-from repro.models.architecture import GatedFeedForward
+from repro.models.architecture import Architecture, GatedFeedForward, GroupedQueryAttention
 from repro.models.hf_config import architecture_from_hf
 
 EXPERTS = replace(shapes.EXPERTS, n_routed_experts=8)  # shared evenly by four GPUs
 TINY = replace(shapes.TINY, experts=EXPERTS)
 SIX_LAYERS = replace(TINY, n_moe_layers=5)
 LAYOUT = memory.ParallelLayout(gpus=16, pipeline_ranks=2, expert_ranks=4, tokens_per_micro_batch=10)
+DENSE = Architecture(
+    4, 10, n_dense_layers=2, n_moe_layers=0, attention=GroupedQueryAttention(4, 2, 3), dense=GatedFeedForward(5)
+)
+BUILT_IN = {
+    key: architecture_from_hf(entry.content) for key, entry in load().published.items() if key.startswith("config.")
+}
 KEPT = memory.ActivationBytes(dense=5, experts=7)
 SCHEME = {"weights": 2, "gradients": 4, "master_weights": 4, "moments": 8}
 
@@ -41,16 +47,6 @@ def test_bytes_of_a_matrix_with_a_scale_per_block(rows, columns, size):
     assert memory.block_scaled_bytes(columns, rows, block=128) == size
 
 
-def test_matrices_of_latent_attention():
-    assert memory.mla_matrices(shapes.MLA, 4) == [
-        (3, 4),  # queries down
-        (6, 3),  # and up: 2 heads x (2 + 1)
-        (6, 4),  # keys and values down, and the shared key: 5 + 1
-        (12, 5),  # and up: 2 x (2 + 4)
-        (4, 8),  # out: from 2 x 4
-    ]
-
-
 def test_bytes_of_a_released_checkpoint():
     # Scales per 2x2. Attention: 12 + 16, 18 + 24, 24 + 24, 60 + 72, 32 + 32 = 314; norms (3 + 5 + 4 + 4) x 2 = 32.
     # Dense: 3 x (20 + 24) = 132. Expert: 3 x (8 + 8) = 48. Gate: 8x4 x 2 + 8 x 4 = 96; with 9 experts 528.
@@ -66,6 +62,32 @@ def test_a_gate_without_biases_takes_four_bytes_less_per_expert():
     assert memory.checkpoint_bytes(plain, block=2, mtp_counted=False) == 2394 - 2 * 8 * 4
 
 
+def test_bytes_of_checkpoints_of_other_kinds():
+    # queries not compressed: 24 + 24 in place of 28 + 42 and of a norm's 3 x 2, in 3 layers
+    plain = replace(TINY, attention=replace(shapes.MLA, q_lora_rank=None))
+    assert memory.checkpoint_bytes(plain, block=2, mtp_counted=False) == 2394 - 3 * 28
+    # a layer: queries and output 48 + 48, keys and values 24 + 24: 288; feed-forward 132; norms 2 x 4 x 2. Two of them,
+    # two tables of 80 and the last norm
+    assert memory.checkpoint_bytes(DENSE, block=2, mtp_counted=True) == 2 * 436 + 160 + 8
+    assert memory.checkpoint_bytes(replace(DENSE, tied_embeddings=True), block=2, mtp_counted=True) == 2 * 436 + 80 + 8
+    # biases of 12 + 6 + 6 in BF16
+    biased = replace(DENSE, attention=replace(DENSE.attention, qkv_bias=True))
+    assert memory.checkpoint_bytes(biased, block=2, mtp_counted=True) == 2 * (436 + 48) + 168
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_built_in_model_has_an_answer(name):
+    arch, total = BUILT_IN[name], total_parameters(BUILT_IN[name])
+    assert total < memory.checkpoint_bytes(arch, block=128, mtp_counted=False) < 1.2 * total
+    kept = memory.activation_bytes(arch, bytes_per_element=2, attention_output_bytes=2, recomputed=True)
+    assert kept.dense > 0
+    assert (kept.experts > 0) == (arch.experts is not None)
+    layout = memory.ParallelLayout(gpus=64, pipeline_ranks=2, expert_ranks=8, tokens_per_micro_batch=1)
+    rank, held = memory.peak_memory_gpu(arch, layout, {"weights": 2, "gradients": 4, "moments": 8}, kept)
+    assert rank == 0
+    assert all(size > 0 for size in held.values())
+
+
 def test_v3s_checkpoint():
     # Elements of the released tensors: 684,531,386,000, of which FP32: 41,540,496 scales and 59 x 256 biases; BF16:
     # four tables 3,706,716,160, gates 59 x 256x7168 = 108,265,472, projection 102,760,448, norms 1,044,480, so
@@ -78,23 +100,17 @@ def test_v3s_checkpoint():
     assert 0 < load()["deepseek_v3.released_bytes"].value - size < 2e-5 * size
 
 
-def test_state_of_mixed_precision_adam():
-    # ZeRO (arXiv 1910.02054), section 3.1: 16 bytes, FP16 weights and gradients and three copies in FP32
-    scheme = {"weights": 2, "gradients": 2, "master_weights": 4, "momentum": 4, "variance": 4}
-    assert memory.state_bytes_per_parameter(scheme) == 16
-
-
 def test_each_rank_has_a_stage_from_the_front_and_one_from_the_back():
     # V3 report, table 2: DualPipe keeps two copies of the parameters and P + 1 activations
     layout = memory.ParallelLayout(gpus=64, pipeline_ranks=4, expert_ranks=8, tokens_per_micro_batch=1)
     assert [layout.stages(rank) for rank in range(4)] == [(0, 3), (1, 2), (2, 1), (3, 0)]
     assert [layout.in_flight(stage) for stage in range(4)] == [4, 3, 2, 1]
-    assert layout.holders == 32  # of 16 GPUs per rank, those of two
+    assert layout.stage_replicas == 32  # of 16 GPUs per rank, those of two
 
 
 def test_a_single_rank_holds_the_only_stage_once():
     layout = replace(LAYOUT, pipeline_ranks=1)
-    assert (layout.stages(0), layout.in_flight(0), layout.holders) == ((0,), 1, 16)
+    assert (layout.stages(0), layout.in_flight(0), layout.stage_replicas) == ((0,), 1, 16)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +145,25 @@ def test_bytes_of_a_gpu_of_the_first_rank():
         # of head and module, in FP32
         "logits": 10 * 10 * 4 * 2,
     }
+
+
+def test_bytes_of_a_gpu_without_experts():
+    # both stages of one layer: 2 x (144 of attention + 60), and tables 80
+    held = {
+        "weights": 408 * 2 + 80 * 2,
+        "gradients": 488 * 4,
+        "optimiser": 12 * 488 / 16,
+        "activations": 10 * (2 * 5 + 5),
+        "logits": 10 * 10 * 4,
+    }
+    assert memory.memory_per_gpu(DENSE, LAYOUT, SCHEME, KEPT, 0) == held
+    # one table of 40 where it serves as the head too
+    tied = memory.memory_per_gpu(replace(DENSE, tied_embeddings=True), LAYOUT, SCHEME, KEPT, 0)
+    assert (tied["weights"], tied["gradients"]) == (408 * 2 + 40 * 2, 448 * 4)
+    # a module is a dense layer, and a projection of 2 x 4x4
+    module = memory.memory_per_gpu(replace(DENSE, n_mtp_modules=1), LAYOUT, SCHEME, KEPT, 0)
+    assert module["weights"] == held["weights"] + (144 + 60 + 32) * 2
+    assert module["activations"] == held["activations"] + 10 * 5
 
 
 def test_bytes_of_a_gpu_in_the_middle():
@@ -192,6 +227,22 @@ def test_activations_of_a_token_in_a_layer(element, output, recomputed, dense, e
     ) == memory.ActivationBytes(dense, experts)
 
 
+@pytest.mark.parametrize(
+    ("arch", "recomputed", "dense", "experts"),
+    [
+        # no latent of 3 for queries
+        (replace(TINY, attention=replace(shapes.MLA, q_lora_rank=None)), True, 55 - 3, 65 - 3),
+        # residual 16, output 4 x 3 x 2 bytes; queries 12, keys and values 12, dense 4 + 2 x 5
+        (DENSE, True, 16 + 24 + 38, 0),
+        # norms 2 x 4, output of SwiGLU 5; queries, keys and values are kept either way
+        (DENSE, False, 16 + 24 + 38 + 13, 0),
+    ],
+)
+def test_activations_of_other_attention_and_without_experts(arch, recomputed, dense, experts):
+    kept = memory.activation_bytes(arch, bytes_per_element=1, attention_output_bytes=2, recomputed=recomputed)
+    assert kept == memory.ActivationBytes(dense, experts)
+
+
 @given(st.integers(1, 2000), st.integers(1, 2000), st.integers(1, 300))
 def test_scales_take_at_most_four_bytes_per_element_and_shrink_with_the_block(rows, columns, block):
     size = memory.block_scaled_bytes(rows, columns, block=block)
@@ -231,7 +282,7 @@ def test_all_gpus_together_keep_one_optimiser(n_dense_layers, n_moe_layers, n_mt
     # 4 bytes for each parameter but the norms, of 4 in two per layer, a last one, and three more per module
     norms = 4 * (2 * (n_dense_layers + n_moe_layers + n_mtp_modules) + 1 + 3 * n_mtp_modules)
     counted = total_parameters(shape, mtp_counted=True) - norms
-    assert sum(part["optimiser"] for part in held) * layout.holders == pytest.approx(4 * counted, rel=1e-9)
+    assert sum(part["optimiser"] for part in held) * layout.stage_replicas == pytest.approx(4 * counted, rel=1e-9)
     # and every rank has P + 1 activations, of each pair of stages
     in_flight = {sum(map(layout.in_flight, layout.stages(rank))) for rank in range(2 * pairs)}
     assert in_flight == {2 * pairs + 1}
@@ -246,4 +297,4 @@ def test_the_last_rank_holds_what_the_first_does():
 def test_an_odd_number_of_ranks_is_refused():
     with pytest.raises(InputError, match="pipeline_ranks = 3: must be 1 or even"):
         replace(LAYOUT, pipeline_ranks=3)
-    assert replace(LAYOUT, pipeline_ranks=1).holders == 16
+    assert replace(LAYOUT, pipeline_ranks=1).stage_replicas == 16

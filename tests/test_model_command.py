@@ -291,7 +291,7 @@ def test_a_model_without_modules_says_nothing_of_them(repro):
         (["deepseek_v3", "--utilisation", "0"], "--utilisation = 0: must be a float in (0, 1]"),
         (
             ["deepseek_v3", "--utilisation", "1e-300"],
-            "DeepSeek-V3: these options together lead out of the range of numbers: --tokens 14800000000000.0, --price ",
+            "DeepSeek-V3: these options together lead out of the range of numbers: --tokens 14800000000000.0, --gpu ",
         ),
         (["deepseek_v3", "--utilisation", "1e-300", "--json"], "lead out of the range of numbers: "),
         (["deepseek_v3", "--tokens", "-1e3"], "--tokens = -1e3: must be a float in [1e6, 1e18] [tokens]"),

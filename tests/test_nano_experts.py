@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from nano_shapes import EXPERTS, MODELS, V2, V3
 
-from repro.calc.param_count import moe_parts
+from repro.calc.param_count import parts
 from repro.errors import InputError
 from repro.models.architecture import MixtureOfExperts
 from repro.nano import Gate, gate, init_model, moe, ops
@@ -375,7 +375,9 @@ def test_multiplications_done_are_those_counted_as_active(name, monkeypatch):
     for module in (moe, gate, ops):
         monkeypatch.setattr(module, "linear", counting)
     output(normal(11, 8), layer(config), config)
-    assert sum(done) == 11 * sum(part.multiplied for part in moe_parts(config.arch, 1))
+    moe_parts = [part for part in parts(config.arch) if part.name in ("gate", "shared experts", "routed experts")]
+    assert config.arch.n_moe_layers == 1
+    assert sum(done) == 11 * sum(part.multiplied for part in moe_parts)
 
 
 @pytest.mark.parametrize("keep", [True, False])

@@ -47,10 +47,10 @@ def test_only_the_areas_asked_for(areas, benchmarks):
     assert [one.benchmark for one in compare(TABLE, "Ours", "Theirs", iter(areas))] == benchmarks
 
 
-@pytest.mark.parametrize(("model", "other"), [("Hers", "Ours"), ("Ours", "Hers")])
-def test_a_model_that_the_table_has_not_is_named(model, other):
+@pytest.mark.parametrize(("model", "rival"), [("Hers", "Ours"), ("Ours", "Hers")])
+def test_a_model_that_the_table_has_not_is_named(model, rival):
     with pytest.raises(InputError, match=r"^the table has no model 'Hers'; it has: Ours, Theirs, Third$"):
-        compare(TABLE, model, other)
+        compare(TABLE, model, rival)
 
 
 def test_a_margin_has_the_digits_that_tables_print():

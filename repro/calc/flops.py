@@ -1,20 +1,18 @@
-"""FLOP of one token in training, counted layer by layer from a model's shape."""
+"""FLOP of one token in training, counted layer by layer: matrix products, and attention over the context."""
 
 from repro.calc.param_count import mtp_parts, parts
-from repro.calc.run_cost import attention_flop_per_token
 from repro.models.architecture import Architecture
 
 
 def matmul_parameters(arch: Architecture, *, mtp_counted: bool) -> int:
     """Return the parameters that matrix products multiply with each token: no embedding, norm or bias.
 
-    Args: arch: of the model. mtp_counted: whether modules for multi-token prediction are, which training runs.
+    Modules for multi-token prediction count on request; training runs them, serving need not.
     """
-    found = parts(arch) + (mtp_parts(arch) if mtp_counted else [])
-    return sum(part.multiplied for part in found)
+    return sum(part.multiplied for part in parts(arch) + (mtp_parts(arch) if mtp_counted else []))
 
 
-def attention_over_context(
+def attention_flop_per_token(
     arch: Architecture,
     sequence_length: int,
     *,
@@ -22,24 +20,17 @@ def attention_over_context(
     mtp_counted: bool,
     flop_per_parameter_per_token: float = 6,
 ) -> float:
-    """Return the FLOP of one token's attention over its context, in all layers.
+    """Return the FLOP of one token's attention over its context, which a rule per parameter leaves out.
 
-    Args: arch: of the model. sequence_length: tokens. causal: whether a token attends to itself and those before it
-        alone. mtp_counted: whether the layers of multi-token prediction are. flop_per_parameter_per_token: 6 for
-        forward and backward.
-    Returns: FLOP per token.
+    Causally a token attends to itself and those before it, on average (sequence_length + 1) / 2. An element of a key or
+    value costs what a parameter does: 6 FLOP for forward and backward.
+
     Source: Kaplan et al. (arXiv 2001.08361), equation 2.2, with the context averaged over a causal sequence.
     """
-    attention = arch.attention
-    return attention_flop_per_token(
-        arch.n_layers + (arch.n_mtp_modules if mtp_counted else 0),
-        attention.n_heads,
-        attention.qk_head_dim,
-        attention.v_head_dim,
-        sequence_length,
-        causal=causal,
-        flop_per_parameter_per_token=flop_per_parameter_per_token,
-    )
+    attention, n_layers = arch.attention, arch.n_layers + arch.n_mtp_modules * mtp_counted
+    context = (sequence_length + 1) / 2 if causal else sequence_length
+    elements = n_layers * attention.n_heads * (attention.qk_head_dim + attention.v_head_dim)
+    return flop_per_parameter_per_token * elements * context
 
 
 def counted_flop_per_token(
@@ -50,16 +41,12 @@ def counted_flop_per_token(
     mtp_counted: bool,
     flop_per_parameter_per_token: float = 6,
 ) -> float:
-    """Return the FLOP of one token, matrix products and attention over the context added up.
+    """Return the FLOP of one token: matrix products and attention over the context, as attention_flop_per_token.
 
-    Args: as in attention_over_context.
-    Returns: FLOP per token; softmax, norms and activations, far below a per cent, are left out.
+    Softmax, norms and activations, far below a per cent, are left out.
     """
     products = flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted)
-    return products + attention_over_context(
-        arch,
-        sequence_length,
-        causal=causal,
-        mtp_counted=mtp_counted,
-        flop_per_parameter_per_token=flop_per_parameter_per_token,
+    per_element = flop_per_parameter_per_token
+    return products + attention_flop_per_token(
+        arch, sequence_length, causal=causal, mtp_counted=mtp_counted, flop_per_parameter_per_token=per_element
     )

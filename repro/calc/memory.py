@@ -1,86 +1,53 @@
-"""Bytes of weights, of training state, and of what one GPU holds in training without tensor parallelism."""
+"""Bytes of weights, of a released checkpoint, and of what one GPU holds in training without tensor parallelism."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, prod
 
-from repro.calc.param_count import moe_parts
 from repro.errors import InputError
 from repro.models.architecture import Architecture, MultiHeadLatentAttention
+from repro.models.inventory import Tensor, inventory
 
 BITS_PER_BYTE = 8
 FP32_BYTES, BF16_BYTES = 4, 2
 
 
 def weights_bytes(parameters: float, *, bits_per_parameter: float) -> float:
-    """Return the bytes of weights alone.
-
-    Args: parameters: how many. bits_per_parameter: 32 for FP32, 16 for BF16, 8 for FP8 without its scales.
-    """
+    """Return the bytes of weights alone: 16 bits for BF16, 8 for FP8 without its scales."""
     return parameters * bits_per_parameter / BITS_PER_BYTE
 
 
 def block_scaled_bytes(rows: int, columns: int, *, block: int) -> int:
-    """Return the bytes of one FP8 matrix with an FP32 scale per square block, those at the edges whole.
-
-    Args: rows, columns: of the matrix. block: side of a block, 128 for DeepSeek-V3.
-    Source: DeepSeek-V3 repository, README_WEIGHTS.md.
-    """
+    """Return the bytes of one FP8 matrix with an FP32 scale per square block of side `block`, those at edges whole."""
     return rows * columns + FP32_BYTES * ceil(rows / block) * ceil(columns / block)
 
 
 def checkpoint_bytes(arch: Architecture, *, block: int, mtp_counted: bool) -> int:
-    """Return the bytes of a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
+    """Return the bytes of tensors in a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
 
-    Args: arch: with MLA and experts. block: side of an FP8 block. mtp_counted: whether the modules for multi-token
-        prediction are, each stored with copies of embedding and head.
-    Returns: bytes of the tensors, headers of the files not counted.
-    Source: DeepSeek-V3 repository, README_WEIGHTS.md; the gate's correction bias is FP32.
+    Modules for multi-token prediction, which count on request, are stored with copies of embedding and head.
+
+    Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
-    d, moe = arch.d_model, arch.experts
-    table = arch.vocab_size * d * BF16_BYTES
-
-    def feed_forward(d_ff: int) -> int:
-        return 2 * block_scaled_bytes(d_ff, d, block=block) + block_scaled_bytes(d, d_ff, block=block)
-
-    attention = sum(block_scaled_bytes(*matrix, block=block) for matrix in mla_matrices(arch.attention, d))
-    attention += BF16_BYTES * (arch.attention.q_lora_rank + arch.attention.kv_lora_rank + 2 * d)
-    gate = BF16_BYTES * moe.n_routed_experts * d + FP32_BYTES * moe.n_routed_experts * moe.correction_bias
-    experts = gate + (moe.n_routed_experts + moe.n_shared_experts) * feed_forward(moe.d_expert)
-    main = arch.n_layers * attention + arch.n_dense_layers * feed_forward(arch.dense.d_ff) + arch.n_moe_layers * experts
-    module = attention + experts + BF16_BYTES * (2 * d * d + 3 * d) + 2 * table
-    return main + 2 * table + BF16_BYTES * d + (arch.n_mtp_modules * module if mtp_counted else 0)
+    rows = (row for row in inventory(arch) if mtp_counted or row.block != "mtp")
+    return sum(_stored_bytes(row, block) * row.experts * len(row.layers) for row in rows)
 
 
-def mla_matrices(attention: MultiHeadLatentAttention, d_model: int) -> list[tuple[int, int]]:
-    """Return the shapes of the matrices of one layer's MLA, queries compressed: [d_out, d_in] each.
-
-    Source: DeepSeek-V2 report (arXiv 2405.04434), appendix C.
-    """
-    n, rank, latent = attention.n_heads, attention.q_lora_rank, attention.kv_lora_rank
-    return [
-        (rank, d_model),
-        (n * attention.qk_head_dim, rank),
-        (attention.cache_elements, d_model),
-        (n * (attention.qk_nope_head_dim + attention.v_head_dim), latent),
-        (d_model, n * attention.v_head_dim),
-    ]
-
-
-def state_bytes_per_parameter(scheme: Mapping[str, float]) -> float:
-    """Return the bytes that training keeps for each parameter, activations not counted.
-
-    Args: scheme: bytes by part, such as {"weights": 2, "master_weights": 4, "gradients": 2, …}.
-    """
-    return sum(scheme.values())
+def _stored_bytes(row: Tensor, block: int) -> int:
+    if row.stored == "fp8":
+        return block_scaled_bytes(*row.shape, block=block)
+    return prod(row.shape) * {"bf16": BF16_BYTES, "fp32": FP32_BYTES, None: 0}[row.stored]
 
 
 @dataclass(frozen=True)
 class ParallelLayout:
     """How a training run is spread over GPUs: DualPipe, experts in parallel, ZeRO-1, no tensor parallelism.
 
-    gpus: of the cluster. pipeline_ranks: P, 1 or even, each with two stages, its own number from the front and from
-    the back. expert_ranks: GPUs that share one layer's experts. tokens_per_micro_batch: of one GPU.
+    Attributes:
+        pipeline_ranks: P, 1 or even, each with two stages: its own number from the front and from the back.
+        expert_ranks: GPUs that share one layer's experts.
+        tokens_per_micro_batch: of one GPU.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2 and table 2.
     """
 
@@ -90,12 +57,12 @@ class ParallelLayout:
     tokens_per_micro_batch: int
 
     def __post_init__(self) -> None:
-        """Raise InputError for an odd number of ranks, whose middle would face itself."""
+        """Refuse an odd number of ranks, whose middle would face itself."""
         if self.pipeline_ranks % 2 and self.pipeline_ranks != 1:
             raise InputError(f"pipeline_ranks = {self.pipeline_ranks}: must be 1 or even")
 
     @property
-    def holders(self) -> float:
+    def stage_replicas(self) -> float:
         """GPUs that hold the same stage: those of two ranks, one for each direction."""
         return self.gpus / self.pipeline_ranks * len(self.stages(0))
 
@@ -110,14 +77,14 @@ class ParallelLayout:
 
     def layers(self, arch: Architecture, stage: int) -> tuple[float, float]:
         """Return a stage's dense layers and its layers with experts, all layers spread evenly."""
-        each = arch.n_layers / self.pipeline_ranks
-        dense = min(max(arch.n_dense_layers - stage * each, 0), each)
-        return dense, each - dense
+        per_stage = arch.n_layers / self.pipeline_ranks
+        dense = min(max(arch.n_dense_layers - stage * per_stage, 0), per_stage)
+        return dense, per_stage - dense
 
 
 @dataclass(frozen=True)
 class ActivationBytes:
-    """What one token leaves in a layer for the backward pass, in bytes: of a dense layer, of one with experts."""
+    """Bytes that one token leaves for the backward pass in a dense layer, and in one with experts."""
 
     dense: float
     experts: float
@@ -126,33 +93,38 @@ class ActivationBytes:
 def memory_per_gpu(
     arch: Architecture, layout: ParallelLayout, scheme: Mapping[str, float], kept: ActivationBytes, rank: int
 ) -> dict[str, float]:
-    """Return what a GPU of a rank holds in training, by part.
+    """Return the bytes that a GPU holds in training, by part; norms and buffers for communication are left out.
 
-    Args: arch: with MLA and experts. layout: of the run. scheme: bytes per parameter by part, of which "weights" and
-        "gradients" are whole on each holder and the rest is spread over all. kept: activations of a token. rank: from
-        0; embedding, head, logits and the modules for multi-token prediction are on the two with the first stage.
-    Returns: bytes by part; buffers for communication are left out.
-    Raises: ZeroDivisionError where GPUs, ranks or GPUs per expert are 0.
+    Args:
+        arch: the model.
+        layout: how the run is spread.
+        scheme: bytes per parameter by part; "weights" and "gradients" are whole on each GPU of a stage, the rest is
+            spread over them.
+        kept: activations of a token.
+        rank: from 0; the two with the first stage have embedding, head, logits and multi-token prediction.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
-    d, stages = arch.d_model, layout.stages(rank)
-    dense, moe = (sum(layers) for layers in zip(*(layout.layers(arch, stage) for stage in stages), strict=True))
+    stages, tokens = layout.stages(rank), layout.tokens_per_micro_batch
+    in_stage = {stage: layout.layers(arch, stage) for stage in stages}
+    dense, moe = (sum(layers) for layers in zip(*in_stage.values(), strict=True))
     ends = 0 in stages
-    modules = arch.n_mtp_modules * ends
-    gate, shared, routed = (part.total for part in moe_parts(arch, 1))
-    attention = arch.attention.parameters(d)
-    experts = (moe + modules) * routed / layout.expert_ranks
-    common = (moe + modules) * (attention + gate + shared) + dense * (attention + arch.dense.parameters(d))
-    common += modules * 2 * d * d
-    tables = 2 * arch.vocab_size * d * ends
+    layers = {"model": ends, "dense": dense, "experts": moe, "mtp": arch.n_mtp_modules * ends}
+    rows = [row for row in inventory(arch) if not row.shared and row.part != "norms"]
+    tables = sum(ends * row.elements for row in rows if row.block == "model")
+    experts = sum(layers[row.block] * row.elements for row in rows if row.part == "routed experts")
+    total = sum(layers[row.block] * row.elements for row in rows)
+    held = experts / layout.expert_ranks + (total - experts - tables)
     spread = sum(size for part, size in scheme.items() if part not in ("weights", "gradients"))
-    tokens = layout.tokens_per_micro_batch
-    waiting = sum(layout.in_flight(stage) * _kept(layout.layers(arch, stage), kept) for stage in stages)
+    waiting = sum(
+        layout.in_flight(stage) * (dense * kept.dense + moe * kept.experts) for stage, (dense, moe) in in_stage.items()
+    )
+    in_modules = layers["mtp"] * (kept.experts if arch.experts else kept.dense)
     return {
-        "weights": (experts + common) * scheme["weights"] + tables * BF16_BYTES,
-        "gradients": (experts + common + tables) * scheme["gradients"],
-        "optimiser": spread * (experts * layout.expert_ranks + common + tables) / layout.holders,
-        "activations": tokens * (waiting + modules * kept.experts),
+        "weights": held * scheme["weights"] + tables * BF16_BYTES,
+        "gradients": (held + tables) * scheme["gradients"],
+        "optimiser": spread * total / layout.stage_replicas,
+        "activations": tokens * (waiting + in_modules),
         "logits": tokens * arch.vocab_size * FP32_BYTES * (1 + arch.n_mtp_modules) * ends,
     }
 
@@ -160,7 +132,7 @@ def memory_per_gpu(
 def peak_memory_gpu(
     arch: Architecture, layout: ParallelLayout, scheme: Mapping[str, float], kept: ActivationBytes
 ) -> tuple[int, dict[str, float]]:
-    """Return the rank whose GPUs hold the most, and what they hold; arguments as for gpu_bytes."""
+    """Return the rank whose GPUs hold the most, and what they hold; arguments as for memory_per_gpu."""
     ranks = range((layout.pipeline_ranks + 1) // 2)
     held = {rank: memory_per_gpu(arch, layout, scheme, kept, rank) for rank in ranks}
     fullest = max(held, key=lambda rank: sum(held[rank].values()))
@@ -170,28 +142,24 @@ def peak_memory_gpu(
 def activation_bytes(
     arch: Architecture, *, bytes_per_element: float, attention_output_bytes: float, recomputed: bool
 ) -> ActivationBytes:
-    """Return what one token leaves in a layer for the backward pass.
+    """Return what one token leaves in a layer for the backward pass; the residual stream is kept twice in BF16.
 
-    Args: arch: with MLA and experts. bytes_per_element: of inputs to linear layers and to SwiGLU.
-        attention_output_bytes: per element of the input to the projection after attention. recomputed: whether norms,
-        MLA's up-projections and SwiGLU's output are computed again instead of kept.
-    Returns: bytes; the residual stream is kept twice in BF16.
+    Inputs to linear layers and to SwiGLU take bytes_per_element, but those to the projection after attention
+    attention_output_bytes. If recomputed, norms, MLA's up-projections and SwiGLU's output are not kept but computed
+    again. Plain attention keeps queries, keys and values, as there is no latent to compute them from.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """
-    d, attention, moe = arch.d_model, arch.attention, arch.experts
+    d, a, moe = arch.d_model, arch.attention, arch.experts
+    if isinstance(a, MultiHeadLatentAttention):
+        kept, expanded = (a.q_lora_rank or 0) + a.cache_elements, a.n_heads * (2 * a.qk_head_dim + a.v_head_dim)
+    else:
+        kept, expanded = a.n_heads * a.head_dim + a.cache_elements, 0
 
     def layer(d_ff: int, inputs: int) -> float:
-        residual = 2 * d * BF16_BYTES
-        output = attention.n_heads * attention.v_head_dim * attention_output_bytes
-        elements = attention.q_lora_rank + attention.cache_elements + inputs * d + 2 * d_ff
-        if not recomputed:
-            elements += 2 * d + attention.n_heads * (2 * attention.qk_head_dim + attention.v_head_dim) + d_ff
-        return residual + output + elements * bytes_per_element
+        output = a.n_heads * a.v_head_dim * attention_output_bytes
+        elements = kept + inputs * d + 2 * d_ff + (0 if recomputed else 2 * d + expanded + d_ff)
+        return 2 * d * BF16_BYTES + output + elements * bytes_per_element
 
-    passed = moe.top_k + moe.n_shared_experts
-    return ActivationBytes(dense=layer(arch.dense.d_ff, 1), experts=layer(passed * moe.d_expert, passed))
-
-
-def _kept(layers: tuple[float, float], kept: ActivationBytes) -> float:
-    dense, moe = layers
-    return dense * kept.dense + moe * kept.experts
+    passed = moe.top_k + moe.n_shared_experts if moe else 0
+    return ActivationBytes(layer(arch.dense.d_ff, 1), layer(passed * moe.d_expert, passed) if moe else 0.0)

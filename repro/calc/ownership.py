@@ -4,29 +4,19 @@ HOURS_PER_YEAR = 8766  # 365.25 days
 
 
 def ownership_usd_per_gpu_hour(
-    capital_usd_per_gpu: float,
-    *,
-    lifetime_years: float,
-    power_w_per_gpu: float,
-    pue: float,
-    electricity_usd_per_kwh: float,
-    in_use: float,
-) -> float:
+    capital_usd_per_gpu: float, *, lifetime_years: float, power_w_per_gpu: float, pue: float,
+    electricity_usd_per_kwh: float, in_use: float,
+) -> float:  # fmt: skip
     """Return capital written off in a straight line and electricity, per hour that the GPU works.
 
-    Args: capital_usd_per_gpu: server and network included. lifetime_years: over which it is written off.
-        power_w_per_gpu: with its share of the server, drawn in the hours of work. pue: power of the building over that
-        of the machines. electricity_usd_per_kwh: price. in_use: share of all hours that the GPU works, in (0, 1].
-    Returns: USD per GPU hour; staff, buildings and interest are left out.
-    Raises: ZeroDivisionError at a lifetime or use of 0.
+    Capital includes server and network. Power includes the GPU's share of the server and is drawn in the hours of work
+    alone, `in_use` of all hours, in (0, 1]; `pue` is the building's power over the machines'. Staff, buildings and
+    interest are left out.
     """
     capital = capital_usd_per_gpu / (lifetime_years * HOURS_PER_YEAR * in_use)
     return capital + power_w_per_gpu / 1000 * pue * electricity_usd_per_kwh
 
 
 def payback_years(capital_usd_per_gpu: float, rent_usd_per_gpu_hour: float, *, in_use: float) -> float:
-    """Return after how many years rent has paid for the machine, electricity not counted.
-
-    Raises: ZeroDivisionError at a rent or use of 0.
-    """
+    """Return after how many years rent has paid for the machine, electricity not counted."""
     return capital_usd_per_gpu / (rent_usd_per_gpu_hour * HOURS_PER_YEAR * in_use)

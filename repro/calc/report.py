@@ -1,9 +1,9 @@
-"""Everything that a configuration alone says of a model, as plain data: parameters, cache, FLOP, weights, hours."""
+"""Everything that a configuration alone says of a model, as plain data."""
 
 from collections.abc import Sequence
 from typing import Any
 
-from repro.calc.flops import attention_over_context, counted_flop_per_token
+from repro.calc.flops import attention_flop_per_token, counted_flop_per_token
 from repro.calc.kv_cache import bytes_per_token, elements_per_token
 from repro.calc.memory import weights_bytes
 from repro.calc.param_count import Part, active_parameters, mtp_parts, parts, total_parameters
@@ -15,15 +15,12 @@ FORWARD, FORWARD_AND_BACKWARD = 2, 6
 
 
 def describe_model(arch: Architecture, *, sequence_length: int, cache_bits: float) -> dict[str, Any]:
-    """Return counts that follow from a model's shape.
+    """Return what follows from an architecture: parameters, cache, FLOP, and bytes of weights without scales.
 
-    Args: arch: of the model. sequence_length: tokens, for attention over the context. cache_bits: per element of the
-        cache.
-    Returns: parameters, kv_cache, train_flop_per_token (N of 2ND and 6ND counts embedding and head; the others count
-        each matrix product and attention, without embedding) and weights_bytes, without scales.
+    N of 2ND and 6ND counts embedding and head; the counted FLOP are each matrix product and attention over
+    `sequence_length` tokens, without the embedding. `cache_bits` are per element.
     """
-    total = total_parameters(arch)
-    elements = elements_per_token(arch)
+    total, elements, bits = total_parameters(arch), elements_per_token(arch), FORMAT_BITS.items()
     return {
         "parameters": {
             "total": total,
@@ -38,62 +35,40 @@ def describe_model(arch: Architecture, *, sequence_length: int, cache_bits: floa
             "elements_per_token": elements,
             "bits_per_element": cache_bits,
             "bytes_per_token": bytes_per_token(elements, bits_per_element=cache_bits),
-            "bytes_per_token_by_format": {
-                name: bytes_per_token(elements, bits_per_element=bits) for name, bits in FORMAT_BITS.items()
-            },
+            "bytes_per_token_by_format": {name: bytes_per_token(elements, bits_per_element=n) for name, n in bits},
         },
         "train_flop_per_token": _flop(arch, sequence_length),
-        "weights_bytes": {name: weights_bytes(total, bits_per_parameter=bits) for name, bits in FORMAT_BITS.items()},
+        "weights_bytes": {name: weights_bytes(total, bits_per_parameter=n) for name, n in bits},
     }
 
 
 def train_cost_table(
-    flop_per_token: dict[str, float],
-    *,
-    tokens: float,
-    peak_flop_per_s: float,
-    utilisation: float,
+    flop_per_token: dict[str, float], *, tokens: float, peak_flop_per_s: float, utilisation: float,
     price_usd_per_gpu_hour: float,
-) -> dict[str, dict[str, float]]:
-    """Return GPU hours and their rent for a run, by the way its FLOP are counted.
-
-    Args: flop_per_token: by way of counting. tokens: of the run. peak_flop_per_s: of one GPU. utilisation: share of
-        that peak, in (0, 1]. price_usd_per_gpu_hour: USD.
-    Returns: {"gpu_hours": …, "usd": …}, each by way of counting.
-    """
-    gpu_hours = {
-        way: gpu_hours_at(flop * tokens, peak_flop_per_s, utilisation=utilisation)
-        for way, flop in flop_per_token.items()
-    }
-    return {
-        "gpu_hours": gpu_hours,
-        "usd": {way: rental_usd(hours, price_usd_per_gpu_hour) for way, hours in gpu_hours.items()},
-    }
+) -> dict[str, dict[str, float]]:  # fmt: skip
+    """Return "gpu_hours" and their rent in "usd" for a run, each by the way of counting FLOP per token."""
+    run_flop = {way: flop * tokens for way, flop in flop_per_token.items()}
+    hours = {way: gpu_hours_at(flop, peak_flop_per_s, utilisation=utilisation) for way, flop in run_flop.items()}
+    return {"gpu_hours": hours, "usd": {way: rental_usd(count, price_usd_per_gpu_hour) for way, count in hours.items()}}
 
 
 def _flop(arch: Architecture, sequence_length: int) -> dict[str, float]:
     active = active_parameters(arch, embedding_counted=True)
-    found: dict[str, float] = {
+    flop: dict[str, float] = {
         "two_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD),
         "six_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD_AND_BACKWARD),
     }
     for name, causal in (("causal", True), ("full", False)):
-        found[name] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=False)
+        of_main = {"causal": causal, "mtp_counted": False}
+        flop[name] = counted_flop_per_token(arch, sequence_length, **of_main)
         if arch.n_mtp_modules:
-            found[f"{name}_with_mtp"] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=True)
-        found[f"of_{name}_attention"] = attention_over_context(arch, sequence_length, causal=causal, mtp_counted=False)
-    return found
+            flop[f"{name}_with_mtp"] = counted_flop_per_token(arch, sequence_length, causal=causal, mtp_counted=True)
+        flop[f"of_{name}_attention"] = attention_flop_per_token(arch, sequence_length, **of_main)
+    return flop
 
 
 def _table(rows: Sequence[Part]) -> list[dict[str, Any]]:
     total, active = sum(part.total for part in rows), sum(part.active for part in rows)
-    return [
-        {
-            "name": part.name,
-            "total": part.total,
-            "share": part.total / total,
-            "active": part.active,
-            "active_share": part.active / active,
-        }
-        for part in rows
-    ]
+    columns = ("name", "total", "share", "active", "active_share")
+    cells = ((part.name, part.total, part.total / total, part.active, part.active / active) for part in rows)
+    return [dict(zip(columns, row, strict=True)) for row in cells]

@@ -238,7 +238,9 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
         },
         "sources": [
             {"value": None, "unit": "file"}
-            | facts.source(key).model_dump(include={"key", "value", "unit", "source", "locator", "standing", "via"})
+            | facts.source(key).model_dump(
+                include={"key", "value", "unit", "source", "locator", "provenance", "read_via"}, by_alias=True
+            )
             for key in result.sources
         ],
         "notebook": result.notebook,

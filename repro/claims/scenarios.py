@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from repro.calc import kv_cache, memory, param_count
-from repro.calc.flops import attention_over_context, counted_flop_per_token, matmul_parameters
+from repro.calc.flops import attention_flop_per_token, counted_flop_per_token, matmul_parameters
 from repro.calc.scores import Comparison, tally
 from repro.claims.formatting import format_si
 from repro.facts import Ledger
@@ -80,8 +80,8 @@ def draft_share(facts: Ledger) -> float:
 def attention_flop(model: Architecture, sequence_length: int) -> float:
     """Return the training FLOP of one token's attention in one layer, projections and causal context."""
     layer = replace(model, n_dense_layers=1, n_moe_layers=0)
-    products = 6 * model.attention.matmul_parameters(model.d_model)
-    return products + attention_over_context(layer, sequence_length, causal=True, mtp_counted=False)
+    products = 6 * param_count.attention_part(model.attention, model.d_model).multiplied
+    return products + attention_flop_per_token(layer, sequence_length, causal=True, mtp_counted=False)
 
 
 def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits: float) -> dict[str, float]:
@@ -98,15 +98,15 @@ def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits:
     same_heads = kv_cache.elements_per_token(kv_cache.with_kv_heads(model, model.attention.n_heads))
     bits = f"{format_si(cache_bits)} bits an element against {format_si(baseline_cache_bits)}"
     return {
-        f"DeepSeek 67B, {bits}": kv_cache.reduction(elements * cache_bits, dense * baseline_cache_bits),
-        "DeepSeek 67B, the same format": kv_cache.reduction(elements, dense),
-        "multi-head attention with its own heads, the same format": kv_cache.reduction(elements, same_heads),
+        f"DeepSeek 67B, {bits}": 1 - elements * cache_bits / (dense * baseline_cache_bits),
+        "DeepSeek 67B, the same format": 1 - elements / dense,
+        "multi-head attention with its own heads, the same format": 1 - elements / same_heads,
     }
 
 
 def state_bytes(facts: Ledger, scheme: str) -> float:
     """Return the bytes that training keeps per parameter under a scheme: fp32, bf16_mixed or v3."""
-    return memory.state_bytes_per_parameter(facts.under(f"bytes.{scheme}"))
+    return sum(facts.under(f"bytes.{scheme}").values())
 
 
 def activation_bytes_by_scheme(facts: Ledger) -> dict[str, memory.ActivationBytes]:

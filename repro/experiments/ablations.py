@@ -1,12 +1,16 @@
-"""The study of ablations: models of equal FLOPs per token that differ in one part, experts or attention."""
+"""The study of ablations: what do fine-grained experts, a shared expert and latent attention each change?
 
-from collections.abc import Iterator
+Design: models with equal FLOPs per token that differ in one part, experts or attention; a dense feed-forward layer
+takes up what is left of the FLOPs. All train alike, on the same texts, over five seeds.
+Measured: loss on held-out texts, in all and by domain; imbalance of experts; parameters and cache per token.
+"""
+
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from repro.arrays import Array
+from repro.arrays import IntArray
 from repro.calc import flops, param_count
 from repro.errors import InputError
 from repro.experiments.record import Study
@@ -20,27 +24,28 @@ from repro.nano.training.toy_data import DOMAINS
 
 HELD_OUT_SEED = 2_000_000
 
-# Width of experts that a token passes: 128 in all, of 512; a quarter of it shared where there is a shared expert.
-BASE = {"n_routed_experts": 15, "n_shared_experts": 1, "top_k": 3, "d_expert": 32, "d_ff": 128}
-VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
-    "MLA, 3 of 15 experts and a shared one": ("MLA", BASE),
-    "dense": ("MLA", {"gate": None, "d_ff": 128}),
-    "no shared: 4 of 16": ("MLA", BASE | {"n_routed_experts": 16, "n_shared_experts": 0, "top_k": 4}),
-    "no shared, coarse: 2 of 8": (
-        "MLA",
-        BASE | {"n_routed_experts": 8, "n_shared_experts": 0, "top_k": 2, "d_expert": 64},
-    ),
-    "no shared, fine: 8 of 32": (
-        "MLA",
-        BASE | {"n_routed_experts": 32, "n_shared_experts": 0, "top_k": 8, "d_expert": 16},
-    ),
-    "no shared, finer: 16 of 64": (
-        "MLA",
-        BASE | {"n_routed_experts": 64, "n_shared_experts": 0, "top_k": 16, "d_expert": 8},
-    ),
-    "MHA": ("MHA", BASE),
-    "GQA, 2 groups": ("GQA", BASE),
-    "MQA": ("MQA", BASE),
+
+class Variant(NamedTuple):
+    """Attention and experts of a model; a token passes experts of width 128 in all, of 512, a quarter of it shared."""
+
+    attention: Literal["MLA", "MHA", "GQA", "MQA"] = "MLA"
+    n_routed_experts: int = 15
+    n_shared_experts: int = 1
+    top_k: int = 3
+    d_expert: int = 32
+    gate: Literal["V3"] | None = "V3"  # without a gate the model is dense
+
+
+VARIANTS = {
+    "MLA, 3 of 15 experts and a shared one": Variant(),
+    "dense": Variant(gate=None),
+    "no shared: 4 of 16": Variant("MLA", 16, 0, 4, 32),
+    "no shared, coarse: 2 of 8": Variant("MLA", 8, 0, 2, 64),
+    "no shared, fine: 8 of 32": Variant("MLA", 32, 0, 8, 16),
+    "no shared, finer: 16 of 64": Variant("MLA", 64, 0, 16, 8),
+    "MHA": Variant("MHA"),
+    "GQA, 2 groups": Variant("GQA"),
+    "MQA": Variant("MQA"),
 }
 FIRST = next(iter(VARIANTS))
 
@@ -62,71 +67,58 @@ def flop_per_token(arch: Architecture) -> float:
 
 
 def config(variant: str) -> Config:
-    """Return a variant's configuration, its dense feed-forward as wide as makes its FLOPs nearest to the first one's.
-
-    Raises: InputError for an unknown variant.
-    """
+    """Return a variant's configuration, dense layers as wide as brings its FLOPs nearest to the first variant's."""
     if variant not in VARIANTS:
         raise InputError(f"variant = {variant!r}: must be one of: {'; '.join(VARIANTS)}")
-    attention, sizes = VARIANTS[variant]
-    found, target = small_config(attention, **sizes), flop_per_token(small_config("MLA", **BASE).arch)
-    per_unit = flop_per_token(_widened(found, 1).arch) - flop_per_token(found.arch)
-    return _widened(found, round((target - flop_per_token(found.arch)) / per_unit))
+    unfitted, target = (small_config(**VARIANTS[name]._asdict(), d_ff=128) for name in (variant, FIRST))
+    flop, target_flop = flop_per_token(unfitted.arch), flop_per_token(target.arch)
+    flop_per_unit = flop_per_token(_widened(unfitted, 1).arch) - flop
+    return _widened(unfitted, round((target_flop - flop) / flop_per_unit))
 
 
-def _widened(one: Config, units: int) -> Config:
-    arch = one.arch
-    return replace(one, arch=replace(arch, dense=GatedFeedForward(arch.dense.d_ff + units)))
+def _widened(config: Config, units: int) -> Config:
+    dense = GatedFeedForward(config.arch.dense.d_ff + units)
+    return replace(config, arch=replace(config.arch, dense=dense))
 
 
 def train_run(run: AblationRun, trace: Trace) -> Model:
-    """Return the trained model, its experts balanced as V3 balances them.
-
-    Raises: Diverged where the run cannot go on.
-    """
-    own = config(run.variant)
-    learner = init_model(own, seed=run.seed, dtype=np.float64)
-    balance = loss_free() if own.arch.experts else None
-    follow(train(learner, training_texts(run.seed), Recipe(run.steps, balance=balance)), trace)
-    return learner
+    """Return the trained model, its experts balanced as V3 balances them."""
+    model = init_model(config(run.variant), seed=run.seed, dtype=np.float64)
+    balance = loss_free() if model.config.arch.experts else None
+    follow(train(model, training_texts(run.seed), Recipe(run.steps, balance=balance)), trace)
+    return model
 
 
 def measure(run: AblationRun, trace: Trace) -> dict[str, Any]:
-    """Train, then measure the loss on held-out texts; sizes and the cache are read off the model itself."""
-    learner = train_run(run, trace)
-    return {**sizes(learner), **losses(learner, np.concatenate(held_out_texts(HELD_OUT_SEED)))}
+    """Train, then measure sizes, and losses on held-out texts."""
+    model = train_run(run, trace)
+    return {**sizes(model), **losses(model, np.concatenate(held_out_texts(HELD_OUT_SEED)))}
 
 
-def sizes(learner: Model) -> dict[str, float]:
-    """Return what a model costs: parameters, FLOP per token, elements and bytes of cache per token, measured."""
-    arch, caches = learner.config.arch, learner.new_caches(1, LENGTH)
-    cache_bytes = sum(one.bytes_per_token for one in caches)
+def sizes(model: Model) -> dict[str, float]:
+    """Return what a model costs: parameters, FLOP per token, and the cache per token, read off a real cache."""
+    arch = model.config.arch
+    cache_bytes = sum(cache.bytes_per_token for cache in model.new_caches(1, LENGTH))
     return {
         "parameters": param_count.total_parameters(arch),
         "flop_per_token": flop_per_token(arch),
         "cache_bytes_per_token": cache_bytes,
-        "cache_elements_per_token": cache_bytes / learner.dtype.itemsize,
+        "cache_elements_per_token": cache_bytes / model.dtype.itemsize,
     }
 
 
-def losses(learner: Model, held: Array) -> dict[str, Any]:
+def losses(model: Model, texts: IntArray) -> dict[str, Any]:
     """Return the loss on texts [B, T + 1], in all and by domain, in nats, and the imbalance of experts."""
-    inputs, targets = held[:, :-1], held[:, 1:]
-    routed = learner.routings(inputs)
-    logits = learner.forward(inputs)
-    domain = np.arange(len(held)) % len(DOMAINS)
+    inputs, targets = texts[:, :-1], texts[:, 1:]  # [B, T]
+    routings = model.routings(inputs)
+    logits = model.forward(inputs)  # [B, T, V]
+    domain = np.arange(len(texts)) % len(DOMAINS)  # [B]
     return {
         "loss": cross_entropy(logits, targets)[0],
         "loss_by_domain": [cross_entropy(logits[domain == d], targets[domain == d])[0] for d in range(len(DOMAINS))],
-        "max_violation": float(np.mean([max_violation(one.load) for one in routed])) if routed else 0.0,
+        "max_violation": float(np.mean([max_violation(routing.load) for routing in routings])) if routings else 0.0,
     }
 
 
-def all_runs() -> Iterator[AblationRun]:
-    """Yield every run of the study."""
-    for seed in SEEDS:
-        for variant in VARIANTS:
-            yield AblationRun(variant, seed)
-
-
-STUDY = Study("ablations", tuple(all_runs()), measure)
+RUNS = tuple(AblationRun(variant, seed) for seed in SEEDS for variant in VARIANTS)
+STUDY = Study("ablations", RUNS, measure)

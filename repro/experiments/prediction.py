@@ -1,6 +1,11 @@
-"""The study of multi-token prediction: models trained with and without a module, and what it drafts afterwards."""
+"""The study of multi-token prediction: does a module that predicts one token more lower the main loss, and draft well?
 
-from collections.abc import Iterator, Mapping
+Design: one small model, trained without a module and with one at three weights λ of its loss, over five seeds; then
+the module drafts for speculative decoding, greedily and by sampling, after the same prompts of each domain.
+Measured: loss of model and module on held-out texts, the share of drafts accepted, tokens per step of the main model.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +23,14 @@ from repro.nano.serving.speculative import SpeculativeResult, speculative_decode
 from repro.nano.training.toy_data import DOMAINS, sample_text
 
 HELD_OUT_SEED = 3_000_000
-PROMPT, COUNT = 16, 48  # tokens given, and tokens to add
+PROMPT, COUNT = 16, 48  # tokens of a prompt, and tokens to add
 PROMPTS = 8  # of each domain
 TEMPERATURES = {"greedy": 0.0, "sampled": 1.0}
 
 
 @dataclass(frozen=True)
 class PredictionRun:
-    """One training run: λ of the module's loss, without a module where it is 0; seed of weights and texts; steps."""
+    """One training run: λ of the module's loss, 0 for no module; seed of weights and texts; steps of training."""
 
     mtp_weight: float = 0.3
     seed: int = 0
@@ -33,69 +38,59 @@ class PredictionRun:
 
 
 def train_run(run: PredictionRun, trace: Trace) -> Model:
-    """Return the trained model, of MLA and experts balanced as V3 balances them, in float64.
-
-    Raises: Diverged where the run cannot go on.
-    """
-    learner = init_model(small_config(n_mtp_modules=int(run.mtp_weight > 0)), seed=run.seed, dtype=np.float64)
+    """Return the trained model, MLA and experts balanced as V3 balances them, in float64."""
+    model = init_model(small_config(n_mtp_modules=int(run.mtp_weight > 0)), seed=run.seed, dtype=np.float64)
     recipe = Recipe(run.steps, mtp_weight=run.mtp_weight, balance=loss_free())
-    follow(train(learner, training_texts(run.seed), recipe), trace)
-    return learner
+    follow(train(model, training_texts(run.seed), recipe), trace)
+    return model
 
 
 def measure(run: PredictionRun, trace: Trace) -> dict[str, Any]:
-    """Train, then measure the loss on held-out texts, and of a model with a module what becomes of its drafts."""
-    learner = train_run(run, trace)
-    held = np.concatenate(held_out_texts(HELD_OUT_SEED))
-    inputs, targets = held[:, :-1], held[:, 1:]
-    found = {"loss": cross_entropy(learner.forward(inputs), targets)[0]}
+    """Train, then measure the loss on held-out texts and, with a module, its loss and what becomes of its drafts."""
+    model = train_run(run, trace)
+    texts = np.concatenate(held_out_texts(HELD_OUT_SEED))  # [B, T + 1]
+    inputs, targets = texts[:, :-1], texts[:, 1:]  # [B, T]
+    results: dict[str, Any] = {"loss": cross_entropy(model.forward(inputs), targets)[0]}
     if run.mtp_weight:
-        (logits,) = learner.mtp_logits(inputs)
-        found["module_loss"] = cross_entropy(logits, targets[:, 1:])[0]
-        found["acceptance"] = {name: acceptances(drafts(learner, t)) for name, t in TEMPERATURES.items()}
-    return found
+        (logits,) = model.mtp_logits(inputs)  # [B, T - 1, V]
+        results["module_loss"] = cross_entropy(logits, targets[:, 1:])[0]
+        results["acceptance"] = {name: acceptances(drafts(model, t)) for name, t in TEMPERATURES.items()}
+    return results
 
 
-def drafts(learner: Model, temperature: float, *, prompts: int = PROMPTS) -> dict[str, list[SpeculativeResult]]:
-    """Return what decoding after prompts of each domain finds, the prompts the same for every model."""
+def drafts(model: Model, temperature: float, *, prompts: int = PROMPTS) -> dict[str, list[SpeculativeResult]]:
+    """Decode speculatively after prompts of each domain, the same for every model; return the results by domain."""
     rng = np.random.default_rng(HELD_OUT_SEED)
     return {
         domain: [
-            speculative_decode(learner, sample_text(domain, PROMPT, rng), COUNT, temperature=temperature, seed=number)
+            speculative_decode(model, sample_text(domain, PROMPT, rng), COUNT, temperature=temperature, seed=number)
             for number in range(prompts)
         ]
         for domain in DOMAINS
     }
 
 
-def acceptances(found: Mapping[str, list[SpeculativeResult]]) -> dict[str, float]:
-    """Return the share of drafts kept, by domain and over all, the tokens of a main step, and the chance beforehand.
+def acceptances(by_domain: Mapping[str, list[SpeculativeResult]]) -> dict[str, float]:
+    """Return the share of drafts accepted by domain and in "all", "tokens_per_step" of the main model, and "expected".
 
-    Args: found: by domain.
-    Returns: a share per domain; "all"; "tokens_per_step"; "expected", the mean chance that a draft would be kept.
+    The last is the mean probability, before each draft was judged, that it would be accepted.
     """
-    every = [one for listed in found.values() for one in listed]
-    by_domain = {domain: _kept(listed) for domain, listed in found.items()}
-    tokens, steps = sum(len(one.tokens) for one in every), sum(one.steps for one in every)
-    expected = float(np.concatenate([one.chances for one in every]).mean())
-    return {**by_domain, "all": _kept(every), "tokens_per_step": tokens / steps, "expected": expected}
+    results = [result for listed in by_domain.values() for result in listed]
+    tokens, steps = sum(len(result.tokens) for result in results), sum(result.steps for result in results)
+    expected = float(np.concatenate([result.chances for result in results]).mean())
+    shares = {domain: _accepted_share(listed) for domain, listed in by_domain.items()}
+    return {**shares, "all": _accepted_share(results), "tokens_per_step": tokens / steps, "expected": expected}
 
 
-def _kept(listed: list[SpeculativeResult]) -> float:
-    return sum(one.accepted for one in listed) / sum(one.proposed for one in listed)
+def _accepted_share(results: list[SpeculativeResult]) -> float:
+    return sum(result.accepted for result in results) / sum(result.proposed for result in results)
 
 
 def draft_cost(arch: Architecture) -> float:
-    """Return the parameters that a draft multiplies, as a share of those that a token of the main model does."""
+    """Return the parameters that a draft multiplies over those that a token of the main model does."""
     main = flops.matmul_parameters(arch, mtp_counted=False)
     return flops.matmul_parameters(arch, mtp_counted=True) / main - 1
 
 
-def all_runs() -> Iterator[PredictionRun]:
-    """Yield every run of the study."""
-    for seed in SEEDS:
-        for weight in (0.0, 0.1, 0.3, 1.0):
-            yield PredictionRun(weight, seed)
-
-
-STUDY = Study("prediction", tuple(all_runs()), measure)
+RUNS = tuple(PredictionRun(weight, seed) for seed in SEEDS for weight in (0.0, 0.1, 0.3, 1.0))
+STUDY = Study("prediction", RUNS, measure)

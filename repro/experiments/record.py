@@ -1,4 +1,9 @@
-"""Running a study's runs, resumably and side by side; keeping what became of each; comparing with the record."""
+"""Run a study resumably and side by side, record what became of each run, and compare a repeat with the record.
+
+A run ends as a row: complete with its results, or diverged, refused or interrupted with the reason, and its trace in
+any case. Rows are added to a file of JSON lines as runs end, so that an interrupted study goes on where it stopped.
+Runs whose rows other code made, by a fingerprint of the sources, are done again.
+"""
 
 import hashlib
 import json
@@ -7,55 +12,68 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, NamedTuple, TypedDict
 
 from tqdm import tqdm
 
 from repro.errors import InputError
-from repro.experiments.watch import Trace
+from repro.experiments.watch import Trace, Window
 from repro.files import read_json
 from repro.machine import describe_machine
 from repro.nano.training.loop import TrainingDiverged
 
-Row = dict[str, Any]
+Status = Literal["complete", "diverged", "refused", "interrupted"]
 DONE = ("complete", "diverged", "refused")  # what running again would only repeat
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
+class Row(TypedDict):
+    """What became of one run."""
+
+    run: dict[str, Any]  # its settings
+    status: Status
+    reason: str
+    steps_done: int
+    collapsed_at: int | None
+    results: dict[str, Any]
+    trace: list[Window]
+
+
+class Difference(NamedTuple):
+    """How far a repeat is from the record."""
+
+    largest: float
+    recorded_range: float  # of the result, over the runs of the record
+
+
 @dataclass(frozen=True)
 class Study:
-    """Runs of one kind: each a frozen dataclass of plain values, and the function that measures one.
-
-    measure: takes a run and an empty trace, which it fills as it trains, and returns results of plain values.
-    """
+    """Runs of one kind, and how one is measured: training fills an empty trace, and results are plain values."""
 
     name: str
-    runs: Sequence[Any]
+    runs: Sequence[Any]  # frozen dataclasses of plain values
     measure: Callable[[Any, Trace], Mapping[str, Any]]
 
 
-def key(run: Mapping[str, Any]) -> str:
-    """Return what identifies a run: its fields, sorted."""
+def run_key(run: Mapping[str, Any]) -> str:
+    """Return what identifies a run: its settings, sorted."""
     return json.dumps(run, sort_keys=True)
 
 
 def code_version() -> str:
-    """Return a fingerprint of the code that results come from, the models' and the experiments'."""
+    """Return a fingerprint of the code that results come from."""
     digest = hashlib.sha256()
-    for room in ("calc", "experiments", "nano"):
+    for room in ("calc", "experiments", "models", "nano"):
         for path in sorted((PACKAGE / room).rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
 
 def perform(study: Study, run: Any, every: int = 10) -> Row:
-    """Return what became of one run: its results, or why it stopped, at which step, and the partial trace.
-
-    Args: study: with its measure. run: one of its kind. every: steps of a window of the trace.
-    Returns: a row whose status is complete, diverged, refused or interrupted.
-    """
+    """Measure one run, tracing windows of `every` steps, and return its row."""
     trace = Trace(every, keep_loads=getattr(run, "keep_loads", False))
-    status, reason, results = "complete", "", {}
+    status: Status = "complete"
+    reason, results = "", {}
     try:
         results = dict(study.measure(run, trace))
     except TrainingDiverged as error:
@@ -76,15 +94,13 @@ def perform(study: Study, run: Any, every: int = 10) -> Row:
 
 
 def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> list[Row]:
-    """Perform all runs that a file does not hold yet, adding each to it as it ends; return one row per run.
+    """Perform the runs that a file does not hold yet, adding each to it as it ends; return one row per run.
 
-    Args: study: to perform. path: of JSON lines, made where it is missing; rows of other code, and interrupted ones,
-        are done again. workers: processes. bar: whether progress is shown on stderr.
-    Raises: KeyboardInterrupt after an interruption, with what was reached written.
+    An interruption is raised once what was reached is written; interrupted runs are done again.
     """
     version = code_version()
-    rows = {key(row["run"]): row for row in load_rows(path, version) if row["status"] in DONE}
-    left = [run for run in study.runs if key(asdict(run)) not in rows]
+    rows = {run_key(row["run"]): row for row in load_rows(path, version) if row["status"] in DONE}
+    left = [run for run in study.runs if run_key(asdict(run)) not in rows]
     path.parent.mkdir(parents=True, exist_ok=True)
     with (
         path.open("a", encoding="utf-8") as file,
@@ -93,35 +109,31 @@ def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> 
         for row in _performed(study, left, workers):
             file.write(json.dumps({"code": version, **row}) + "\n")
             file.flush()
-            rows[key(row["run"])] = row
+            rows[run_key(row["run"])] = row
             progress.update(row["status"] in DONE)
             if row["status"] != "complete":
                 progress.write(describe_row(study.name, row))
-    return [rows[key(asdict(run))] for run in study.runs]
+    return [rows[run_key(asdict(run))] for run in study.runs]
 
 
 def _performed(study: Study, runs: Sequence[Any], workers: int) -> Iterator[Row]:
-    """Yield rows as runs end; after an interruption those of the runs that it stopped, then raise it."""
+    """Yield rows as runs end; after an interruption, those of the runs that it stopped, then raise it."""
     with ProcessPoolExecutor(workers) as pool:
         left = iter(runs)
         # One run per worker at a time: a pool that holds more would begin another after an interruption.
-        flying: set[Future] = {pool.submit(perform, study, run) for run in islice(left, workers)}
+        running: set[Future[Row]] = {pool.submit(perform, study, run) for run in islice(left, workers)}
         try:
-            while flying:
-                ended, flying = wait(flying, return_when=FIRST_COMPLETED)
-                yield from (one.result() for one in ended)
-                flying |= {pool.submit(perform, study, run) for run in islice(left, len(ended))}
+            while running:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                yield from (future.result() for future in ended)
+                running |= {pool.submit(perform, study, run) for run in islice(left, len(ended))}
         except KeyboardInterrupt:
-            yield from (one.result() for one in flying)
+            yield from (future.result() for future in running)
             raise
 
 
 def load_rows(path: Path, version: str) -> list[Row]:
-    """Return the rows that a file of JSON lines holds from this version of the code.
-
-    A last line that was cut off in writing is left out.
-    Raises: InputError naming the file and the line where another one is damaged.
-    """
+    """Return the rows that a file holds from this version of the code; a last line cut off in writing is left out."""
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     rows = []
     for number, line in enumerate(lines, start=1):
@@ -131,66 +143,55 @@ def load_rows(path: Path, version: str) -> list[Row]:
                 rows.append(row)
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
-                raise InputError(f"{path.name}: line {number}: is no row of a run; delete the file") from None
+                raise InputError(f"{path.name}: line {number}: must be the row of a run; delete the file") from None
     return rows
 
 
 def describe_row(name: str, row: Row) -> str:
-    """Return in one line what became of a run that did not complete: status, step and configuration."""
-    run = ", ".join(f"{field}={value}" for field, value in row["run"].items())
-    return f"{name}: {row['status']} after {row['steps_done']} steps ({row['reason']}); {run}"
+    """Return in one line what became of a run that did not complete: status, step, reason and settings."""
+    settings = ", ".join(f"{field}={value}" for field, value in row["run"].items())
+    return f"{name}: {row['status']} after {row['steps_done']} steps ({row['reason']}); {settings}"
 
 
 def write_record(study: Study, rows: Sequence[Row], path: Path) -> None:
-    """Write a study's rows beside machine, versions and date, one row to a line."""
-    head = json.dumps(describe_machine())
-    body = ",\n".join(json.dumps(_rounded(row)) for row in rows)
+    """Write a study's rows beside machine, versions and date, a row per line, numbers cut to 9 significant digits."""
+    cut = [json.loads(json.dumps(row), parse_float=lambda text: float(f"{float(text):.9g}")) for row in rows]
+    head, body = json.dumps(describe_machine()), ",\n".join(map(json.dumps, cut))
     path.write_text(f'{{"study": "{study.name}", "machine": {head}, "rows": [\n{body}\n]}}\n', encoding="utf-8")
 
 
-def _rounded(value: Any, digits: int = 9) -> Any:
-    """Return nested values with numbers cut to so many significant digits."""
-    if isinstance(value, float):
-        return float(f"{value:.{digits}g}")
-    if isinstance(value, Mapping):
-        return {name: _rounded(one, digits) for name, one in value.items()}
-    return [_rounded(one, digits) for one in value] if isinstance(value, list) else value
-
-
-def iter_numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+def iter_numbers(results: Any, name: str = "") -> Iterator[tuple[str, float]]:
     """Yield each number of nested results with its path."""
-    if isinstance(value, Mapping):
-        for part, one in value.items():
-            yield from iter_numbers(one, f"{name}.{part}" if name else part)
-    elif isinstance(value, list):
-        for place, one in enumerate(value):
-            yield from iter_numbers(one, f"{name}.{place}")
-    elif isinstance(value, int | float):
-        yield name, float(value)
+    if isinstance(results, Mapping | list):
+        for key, value in results.items() if isinstance(results, Mapping) else enumerate(results):
+            yield from iter_numbers(value, f"{name}.{key}" if name else str(key))
+    elif isinstance(results, int | float):
+        yield name, float(results)
 
 
-def differences(rows: Sequence[Row], record: Path) -> dict[str, tuple[float, float]]:
-    """Return how far a repeat is from the record: by result, the largest difference, and the results' spread there.
+def differences(rows: Sequence[Row], record: Path) -> dict[str, Difference]:
+    """Return how far a repeat is from the record that write_record wrote, by result, over all its parts and runs.
 
-    Args: rows: of the repeat. record: the file that write_record wrote.
-    Returns: by the result's name, its places in lists and domains taken together.
-    Raises: InputError where the record lacks a run, or a run ended otherwise than it did there.
+    Raises:
+        InputError: If the record lacks a run or a result, or a run ended otherwise than it did there.
     """
-    before = {key(row["run"]): row for row in read_json(record)["rows"]}
-    found: dict[str, list[tuple[float, float]]] = {}
+    recorded_rows = {run_key(row["run"]): row for row in read_json(record)["rows"]}
+    pairs: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
-        other = before.get(key(row["run"]))
-        if other is None or other["status"] != row["status"]:
-            was = "is not there" if other is None else f"was {other['status']}"
-            raise InputError(f"{record.name}: {describe_row('the run', row)}: in the record it {was}")
-        results, recorded = dict(iter_numbers(row["results"])), dict(iter_numbers(other["results"]))
+        recorded_row = recorded_rows.get(run_key(row["run"]))
+        if recorded_row is None or recorded_row["status"] != row["status"]:
+            status = recorded_row["status"] if recorded_row else "missing"
+            raise InputError(f"{record.name}: {describe_row('this run', row)}: in the record it is {status}")
+        results, recorded = (dict(iter_numbers(source["results"])) for source in (row, recorded_row))
         if results.keys() != recorded.keys():
             names = ", ".join(sorted(results.keys() ^ recorded.keys())[:3])
-            raise InputError(f"{record.name}: {names}: must be among the results of both, repeat and record")
-        for name, new in results.items():
-            old = recorded[name]
-            found.setdefault(name.split(".")[0], []).append((new, old))
+            raise InputError(f"{record.name}: {names}: must be among the results of both the repeat and the record")
+        for name, value in results.items():
+            pairs.setdefault(name.split(".")[0], []).append((value, recorded[name]))
     return {
-        name: (max(abs(new - old) for new, old in pairs), max(old for _, old in pairs) - min(old for _, old in pairs))
-        for name, pairs in found.items()
+        name: Difference(
+            max(abs(value - recorded) for value, recorded in results),
+            max(recorded for _, recorded in results) - min(recorded for _, recorded in results),
+        )
+        for name, results in pairs.items()
     }

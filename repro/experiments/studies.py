@@ -3,4 +3,4 @@
 from repro.experiments import ablations, balancing, prediction
 from repro.experiments.record import Study
 
-STUDIES: dict[str, Study] = {one.name: one for one in (balancing.STUDY, prediction.STUDY, ablations.STUDY)}
+STUDIES: dict[str, Study] = {study.name: study for study in (balancing.STUDY, prediction.STUDY, ablations.STUDY)}

@@ -1,7 +1,12 @@
-"""A training run, watched: load and loss over time, the step at which a router collapsed or a run diverged."""
+"""Watch a training run: its loss and load over time, and the step at which a router collapsed or the run diverged.
+
+Steps are averaged over windows. A router counts as collapsed once more than half of a layer's experts idle in a window;
+the run goes on. A run counts as diverged, and stops, once a window's loss lies a nat above the first window's.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
@@ -11,58 +16,61 @@ from repro.nano.training.loop import TrainingDiverged, TrainStep
 from repro.validate import check_integer
 
 RISE = 1.0  # nats above the first window's mean loss, from which a run counts as diverged
-COLLAPSED = 0.5  # share of idle experts in a layer, from which its router counts as collapsed
+COLLAPSED = 0.5  # share of idle experts in a layer, above which its router counts as collapsed
+
+
+class Window(TypedDict):
+    """What a run showed over some steps: mean loss in nats; of each gate MaxVio, idle share and tokens per expert."""
+
+    step: int  # the last of the window, from 1
+    loss: float
+    max_violation: NotRequired[list[float]]  # [gates], as `idle`; both absent from a model without experts
+    idle: NotRequired[list[float]]
+    loads: NotRequired[list[list[int]]]  # [gates, E]
 
 
 @dataclass
 class Trace:
-    """What a run showed so far, a row for each window of steps; whatever stops the run, this is left.
+    """What a run has shown so far, whatever stops it."""
 
-    every: steps of a window. keep_loads: whether tokens per expert are kept, [windows, gates, E].
-    """
-
-    every: int = 10
-    keep_loads: bool = False
+    every: int = 10  # steps of a window
+    keep_loads: bool = False  # whether windows hold the tokens per expert
     steps_done: int = 0
-    collapsed_at: int | None = None
-    rows: list[dict] = field(default_factory=list)
+    collapsed_at: int | None = None  # the last step of the first window with a collapsed router
+    rows: list[Window] = field(default_factory=list)
     _losses: list[float] = field(default_factory=list)
-    _load: Array | int = 0
+    _loads: list[Array] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        """Raise InputError for a window that is none."""
+        """Check the window."""
         check_integer("every", self.every)
 
     def add(self, step: TrainStep) -> None:
-        """Take in one step's report.
-
-        Raises: Diverged where the window that ends here lies a nat above the first one.
-        """
+        """Take in one step's report; raise TrainingDiverged if it ends a window whose loss has risen by a nat."""
         self.steps_done = step.number + 1
         self._losses.append(step.loss.main)
-        self._load = self._load + np.array(step.loss.loads)
+        self._loads.append(np.array(step.loss.loads))  # [gates, E]
         if self.steps_done % self.every == 0:
             self._close_window()
 
     def _close_window(self) -> None:
-        row = {"step": self.steps_done, "loss": float(np.mean(self._losses))}
-        if np.size(self._load):
-            unused = idle_fraction(self._load)
-            row |= {"max_violation": max_violation(self._load).tolist(), "idle": unused.tolist()}
+        window: Window = {"step": self.steps_done, "loss": float(np.mean(self._losses))}
+        load = np.sum(self._loads, axis=0)  # [gates, E]
+        if load.size:
+            idle = idle_fraction(load)  # [gates]
+            window |= {"max_violation": max_violation(load).tolist(), "idle": idle.tolist()}
             if self.keep_loads:
-                row["loads"] = self._load.tolist()
-            if self.collapsed_at is None and unused.max() > COLLAPSED:
+                window["loads"] = load.tolist()
+            if self.collapsed_at is None and idle.max() > COLLAPSED:
                 self.collapsed_at = self.steps_done
-        self.rows.append(row)
-        self._losses, self._load = [], 0
-        if row["loss"] > self.rows[0]["loss"] + RISE:
-            raise TrainingDiverged(self.steps_done - 1, f"loss {row['loss']:.3f}, began at {self.rows[0]['loss']:.3f}")
+        self.rows.append(window)
+        self._losses, self._loads = [], []
+        first = self.rows[0]["loss"]
+        if window["loss"] > first + RISE:
+            raise TrainingDiverged(self.steps_done - 1, f"loss {window['loss']:.3f}, began at {first:.3f}")
 
 
 def follow(steps: Iterable[TrainStep], trace: Trace) -> None:
-    """Run a training to its end and keep its trace.
-
-    Raises: Diverged as Trace.add does, or as the training itself where a loss is no number any more.
-    """
+    """Run a training to its end and keep its trace; a TrainingDiverged, the trace's or the training's, goes through."""
     for step in steps:
         trace.add(step)

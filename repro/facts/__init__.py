@@ -1,4 +1,4 @@
-"""What others published: every value with its unit, source, locator and standing."""
+"""What others published: every value with its unit, its source, the place in the source and who stands behind it."""
 
 from repro.facts.loader import Facts, Ledger, load
 from repro.facts.schema import Fact, Published, Reference, Sourced

@@ -1,9 +1,14 @@
-"""Reads the data files beside it, and refuses a value that does not say where it comes from."""
+"""Loads the published figures, and refuses a figure that does not say where it comes from.
+
+Everything that this project takes from others is a TOML entry in `data/`: a value, its unit, the publication, the
+place in it, and who stands behind the value. Whole files (configurations, tables of scores) are in `data/published/`.
+Audits read through a `Ledger`, which notes every key, so each finding can list its sources.
+"""
 
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from repro.errors import InputError, unknown_name
 from repro.facts.published import find_model, load_published
@@ -12,31 +17,32 @@ from repro.files import read_toml
 
 DATA = Path(__file__).parent / "data"
 REFERENCES = "references.toml"
+Noted = TypeVar("Noted", Fact, Published)
 
 
 class Facts(Mapping[str, Fact]):
-    """All facts by key, the published files, and the references that both cite."""
+    """All facts by key, the published files, and the references that facts and files cite."""
 
     def __init__(
         self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published] | None = None
     ):
-        """Keep all, each keyed by its own key."""
+        """Keep the entries, each under its own key."""
         self._facts = facts
         self.references = references
         self.published = published or {}
 
     def __getitem__(self, key: str) -> Fact:
-        """Return the fact of that key; raises InputError with the nearest key where there is none."""
+        """Return a fact, or raise InputError with the nearest key."""
         if key not in self._facts:
             raise unknown_name("fact", key, self._facts)
         return self._facts[key]
 
     def __contains__(self, key: object) -> bool:
-        """Tell whether there is a fact of that key."""
+        """Say if `key` is a fact."""
         return key in self._facts
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the keys in the order of the files."""
+        """Yield the keys in the order of the files."""
         return iter(self._facts)
 
     def __len__(self) -> int:
@@ -44,27 +50,28 @@ class Facts(Mapping[str, Fact]):
         return len(self._facts)
 
     def model(self, name: str) -> Published:
-        """Return a model's configuration by its name, however spelt; raises InputError with the nearest name."""
+        """Return a model's configuration by its name in any spelling, or raise InputError with the nearest name."""
         return find_model(self.published, name)
 
     def source(self, key: str) -> Sourced:
-        """Return what stands behind a key that was read: a fact, or a published file."""
+        """Return the entry behind a key that a ledger noted: a fact, or a published file."""
         return self.published[key] if key in self.published else self[key]
 
     def under(self, prefix: str) -> list[Fact]:
-        """Return the fact of that key, or all facts below it, such as every "deepseek_v3" one.
+        """Return the fact with that key, or every fact below it, as "deepseek_v3" stands for its whole group.
 
-        Raises: InputError with the nearest key or group where there is none.
+        Raises:
+            InputError: with the nearest key or group, if there is no such fact.
         """
-        found = [fact for key, fact in self.items() if key == prefix or key.startswith(prefix + ".")]
-        if not found:
+        matches = [fact for key, fact in self.items() if key == prefix or key.startswith(prefix + ".")]
+        if not matches:
             groups = dict.fromkeys(key.split(".")[0] for key in self)
             raise unknown_name("fact", prefix, [*groups, *self._facts])
-        return found
+        return matches
 
 
 class Ledger:
-    """Hands out values and remembers which facts were read, so that a finding can list its sources."""
+    """Hands out values and notes each fact that was read, so that a finding can list its sources."""
 
     def __init__(self, facts: Facts):
         """Start with nothing read."""
@@ -72,32 +79,34 @@ class Ledger:
         self.read: list[str] = []
 
     def __getitem__(self, key: str) -> float:
-        """Return the value of a fact, in its own unit; raises InputError for an unknown key."""
+        """Return the value of a fact, in its own unit, or raise InputError for an unknown key."""
         return self._note(self._facts[key]).value
 
     def unit(self, key: str) -> str:
-        """Return the unit of a fact, which says what it counts; raises InputError for an unknown key."""
+        """Return the unit of a fact, which says what it counts, or raise InputError for an unknown key."""
         return self._note(self._facts[key]).unit
 
     def date(self, key: str) -> str:
-        """Return when the source of a fact appeared; raises InputError for an unknown key."""
+        """Return the date of a fact's source, or raise InputError for an unknown key."""
         return self._facts.references[self._note(self._facts[key]).source].date
 
     def under(self, prefix: str) -> dict[str, float]:
-        """Return the values of all facts below a key, by the last part of theirs; raises InputError where none is."""
+        """Return the values of all facts below a key, each by the last part of its own key."""
         return {fact.key.rsplit(".", 1)[-1]: self[fact.key] for fact in self._facts.under(prefix)}
 
     def config(self, name: str) -> dict[str, Any]:
-        """Return the configuration of a model by its name; raises InputError with the nearest name."""
-        return self._note(self._facts.model(name)).content
+        """Return a model's configuration by its name, or raise InputError with the nearest name."""
+        content: dict[str, Any] = self._note(self._facts.model(name)).content
+        return content
 
     def table(self, name: str) -> list[dict[str, str]]:
-        """Return the rows of a table of scores; raises InputError where there is none of that name."""
+        """Return the rows of a table of scores, or raise InputError with the nearest name."""
         if f"scores.{name}" not in self._facts.published:
             raise unknown_name("table", name, [key.split(".")[1] for key in self._facts.published if "scores" in key])
-        return self._note(self._facts.published[f"scores.{name}"]).content
+        rows: list[dict[str, str]] = self._note(self._facts.published[f"scores.{name}"]).content
+        return rows
 
-    def _note(self, entry: Any) -> Any:
+    def _note(self, entry: Noted) -> Noted:
         if entry.key not in self.read:
             self.read.append(entry.key)
         return entry
@@ -107,8 +116,9 @@ class Ledger:
 def load(folder: Path = DATA) -> Facts:
     """Return all facts of a folder of TOML files, checked.
 
-    Raises: InputError naming the file and the key for a value without a source, of a wrong type or not
-    finite, a source that is not in references.toml, or a file that is not TOML.
+    Raises:
+        InputError: naming the file and the key, for a value without a source, of a wrong type or not finite, for a
+            source that is not in references.toml, or for a file that is not TOML.
     """
     references = {
         key: build(Reference, REFERENCES, key, fields)

@@ -1,6 +1,7 @@
 """Published files kept whole: models' configurations and tables of scores, each with its source."""
 
 from pathlib import Path
+from typing import Any
 
 from repro.errors import InputError, nearest_name, unknown_name
 from repro.facts.schema import Published, build
@@ -10,28 +11,34 @@ INDEX = "index.toml"
 
 
 def load_published(folder: Path) -> dict[str, Published]:
-    """Return every file of a folder's index by its key, such as "config.deepseek_v3", with its content.
+    """Return every file that a folder's index.toml lists, with its content, by a key such as "config.deepseek_v3".
 
-    Args: folder: with index.toml and the files that it names; none at all where it does not exist.
-    Raises: InputError naming the file and the key for an entry without a source, or a damaged file.
+    A folder that does not exist holds no files.
+
+    Raises:
+        InputError: naming the file and the key, for an entry without a source or a damaged file.
     """
     if not folder.is_dir():
         return {}
-    found = {}
+    published: dict[str, Published] = {}
     for group, entries in read_toml(folder / INDEX).items():
         for name, fields in entries.items():
             key = f"{group}.{name}"
             path = folder / str(fields.get("file", "none"))
-            content = read_csv(path) if path.suffix == ".csv" else read_json(path)
-            found[key] = build(Published, INDEX, key, {**fields, "content": content})
-    return found
+            content: Any = read_csv(path) if path.suffix == ".csv" else read_json(path)
+            published[key] = build(Published, INDEX, key, {**fields, "content": content})
+    return published
 
 
 def find_model(published: dict[str, Published], name: str) -> Published:
-    """Return the configuration of a model by its name, however it is spelt.
+    """Return a model's configuration by its name in any spelling.
 
-    Args: published: all files by key. name: such as "deepseek_v3", "DeepSeek-V3" or "deepseek-ai/DeepSeek-V3".
-    Raises: InputError with the nearest name where there is none.
+    Args:
+        published: all files by key.
+        name: such as "deepseek_v3", "DeepSeek-V3" or "deepseek-ai/DeepSeek-V3".
+
+    Raises:
+        InputError: with the nearest name, if no model is called that.
     """
     models = {key.split(".")[1]: entry for key, entry in published.items() if key.startswith("config.")}
     by_letters = {_letters(known): known for known in models}

@@ -20,7 +20,8 @@ PARALLEL = ["-n", "2", "--dist", "loadscope"]
 def check(paths: list[Path]) -> None:
     """Run nbval strictly over notebooks, its report on standard output.
 
-    Raises: InputError where an output differs, or a notebook cannot be checked.
+    Raises:
+        InputError: if an output differs, or a notebook cannot be checked.
     """
     for path in paths:
         read(path)

@@ -1,4 +1,8 @@
-"""One look for all figures, saved as SVG for reading and PNG for slides, and their data read back as numbers."""
+"""One look for all figures, saved as SVG for reading and PNG for slides.
+
+nbval does not compare pictures. So each notebook also prints what its figure shows, read back from the drawing itself
+by the functions here: a bar of a wrong length shows in a test.
+"""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -7,6 +11,7 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
@@ -17,10 +22,10 @@ from matplotlib.ticker import NullLocator
 from repro.calc.rounding import to_digits
 from repro.lab.run import FIGURES
 
-# The palette of Okabe and Ito, told apart with every common colour blindness.
+# The palette of Okabe and Ito, which people with any common colour blindness can tell apart.
 BLUE, ORANGE, GREEN, RED, GREY, YELLOW = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#B8B8B8", "#F0E442"
 # How each kind of file is written: equal from run to run, and a PNG large enough for a slide.
-KINDS = {
+KINDS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None, "Creator": None}},
     "png": {"metadata": {"Software": None}, "dpi": 200},
 }
@@ -36,7 +41,7 @@ VERDICT_COLOURS = {
 
 
 def use_style() -> None:
-    """Set matplotlib to the project's look, and to files that are equal from run to run."""
+    """Set matplotlib to the project's look, and make files equal from run to run."""
     plt.rcdefaults()
     mpl.rcParams.update(
         {
@@ -56,30 +61,28 @@ def use_style() -> None:
 
 
 def save(figure: Figure, name: str) -> None:
-    """Write a figure as NAME.svg and NAME.png where a run collects them, and nowhere outside a run.
-
-    Args: figure: finished. name: without ending, beginning with the notebook's number.
-    """
-    if not (where := os.environ.get(FIGURES)):
+    """Write a figure as NAME.svg and NAME.png into the folder of the run; outside a run write nothing."""
+    if not (folder := os.environ.get(FIGURES)):
         return
     for kind, options in KINDS.items():
-        figure.savefig(Path(where) / f"{name}.{kind}", **options)
+        figure.savefig(Path(folder) / f"{name}.{kind}", **options)
 
 
 def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
-    """Return the lengths of the bars that an axes shows, in the order drawn, read from the drawing itself.
-
-    Args: axes: with bars. digits: significant digits kept.
-    """
+    """Read the lengths of an axes' bars from the drawing, in the order drawn, to so many significant digits."""
     boxes = [patch for group in axes.containers if isinstance(group, BarContainer) for patch in group]
     across = len({box.get_y() for box in boxes}) > 1
     return [to_digits(box.get_width() if across else box.get_height(), digits) for box in boxes]
 
 
 def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
-    """Draw one bar across per name, its parts side by side, the first name on top.
+    """Draw one horizontal bar per name, its parts side by side, the first name on top.
 
-    Args: axes: empty. names: of the bars. parts: lengths by part, one per bar. colours: one per part.
+    Args:
+        axes: empty.
+        names: of the bars.
+        parts: by name of the part, its length in each bar.
+        colours: one per part.
     """
     left = [0.0] * len(names)
     for (part, lengths), colour in zip(parts.items(), colours, strict=True):
@@ -89,22 +92,19 @@ def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[f
 
 
 def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
-    """Return the lengths of stacked bars by the label of their part, read from the drawing itself.
-
-    Args: axes: as draw_stacks leaves it. digits: significant digits kept.
-    """
-    return {
-        group.get_label(): [to_digits(box.get_width(), digits) for box in group.patches] for group in axes.containers
-    }
+    """Read the lengths that draw_stacks drew, by the label of their part, to so many significant digits."""
+    groups = [group for group in axes.containers if isinstance(group, BarContainer)]
+    return {str(group.get_label()): [to_digits(box.get_width(), digits) for box in group.patches] for group in groups}
 
 
 def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
-    """Return the heights of an axes' labelled lines as texts, by label, read from the drawing itself.
-
-    Args: axes: with lines. digits: significant digits kept.
-    """
-    labelled = [line for line in axes.get_lines() if not line.get_label().startswith("_")]
-    return {line.get_label(): [f"{to_digits(y, digits):,g}" for y in line.get_ydata()] for line in labelled}
+    """Read the heights of an axes' labelled lines from the drawing, as texts by label."""
+    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in axes.get_lines()}
+    return {
+        label: [f"{to_digits(y, digits):,g}" for y in heights]
+        for label, heights in labelled.items()
+        if not label.startswith("_")
+    }
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
@@ -119,13 +119,16 @@ def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:
 
 
 def draw_tiles(axes: Axes, verdicts: dict[str, str], columns: int = 12) -> None:
-    """Draw one tile per claim, coloured by verdict and labelled by id, document A above document B.
+    """Draw one tile per claim, coloured by verdict and labelled by id, each document's claims in rows of their own.
 
-    Args: axes: empty. verdicts: verdict by claim id, in the order of the register. columns: tiles in a row.
+    Args:
+        axes: empty.
+        verdicts: by claim id, in the order of the register.
+        columns: tiles in a row.
     """
-    row = 0
-    for document in sorted({claim_id[0] for claim_id in verdicts}):
-        ids = [claim_id for claim_id in verdicts if claim_id.startswith(document)]
+    row = 0.0
+    for document in sorted({claim_id.rstrip("0123456789") for claim_id in verdicts}):
+        ids = [claim_id for claim_id in verdicts if claim_id.rstrip("0123456789") == document]
         for place, claim_id in enumerate(ids):
             x, y = place % columns, row + place // columns
             tile = Rectangle((x, y), 0.92, 0.86, facecolor=VERDICT_COLOURS[verdicts[claim_id]], edgecolor="#555555")
@@ -145,6 +148,6 @@ def draw_tiles(axes: Axes, verdicts: dict[str, str], columns: int = 12) -> None:
 
 
 def tile_verdicts(axes: Axes) -> dict[str, str]:
-    """Return the verdict that each tile's colour stands for, by claim id, read from the drawing itself."""
+    """Read from the drawing which verdict each tile's colour stands for, by claim id."""
     verdict_of = {mpl.colors.to_hex(colour): verdict for verdict, colour in VERDICT_COLOURS.items()}
-    return {tile.get_gid(): verdict_of[mpl.colors.to_hex(tile.get_facecolor())] for tile in axes.patches}
+    return {str(tile.get_gid()): verdict_of[mpl.colors.to_hex(tile.get_facecolor())] for tile in axes.patches}

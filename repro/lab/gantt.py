@@ -1,4 +1,8 @@
-"""Pipeline schedules drawn in time, one row per rank, and what such a drawing shows read back from it."""
+"""Pipeline schedules drawn in time: one row per rank, one bar per task, as figure 5 of the DeepSeek-V3 report.
+
+All bars are one collection of polygons, so that tens of thousands draw in a second; gantt_bars reads them back from the
+drawing, for tests and for the numbers that stand beside a figure.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,19 +13,26 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 from matplotlib.transforms import ScaledTranslation
 
+from repro.arrays import Array
 from repro.errors import InputError
 from repro.lab import figures
 from repro.lab.figures import BLUE, GREEN, GREY, ORANGE, use_style
 from repro.sim import BACKWARD, FORWARD, INPUT, WEIGHT, Bar, Schedule, Timeline
 
 PURPLE = "#CC79A7"
-KINDS = {(FORWARD,): "forward", (BACKWARD,): "backward", (INPUT,): "input", (WEIGHT,): "weight"}
+KINDS: dict[tuple[str, ...], str] = {
+    (FORWARD,): "forward",
+    (BACKWARD,): "backward",
+    (INPUT,): "input",
+    (WEIGHT,): "weight",
+}
 PAIR = "overlapped"
-DARK = ("backward", "input")  # colours that bear white numbers
+DARK = ("backward", "input")  # their numbers are white
 COLOURS = {"forward": ORANGE, "backward": GREEN, "input": BLUE, "weight": GREY, PAIR: PURPLE}
 LABELS = {
     "forward": "forward",
@@ -30,10 +41,10 @@ LABELS = {
     "weight": "backward for weights",
     PAIR: "overlapped, forward | backward",
 }
-BARS = "gantt"  # by which the reader finds them
+BARS = "gantt"  # the collection's id, by which gantt_bars finds it
 EDGE = "#333333"
 HEIGHT = 0.9  # of a bar, where rows are 1 apart
-POINTS, LETTER = 7, 0.62  # size of a number, and the width of a digit in it
+POINTS, DIGIT_WIDTH = 7, 0.62  # font size of a number, and the width of a digit as a share of it
 MOST_NUMBERS = 4000  # a few seconds of drawing
 MOST_BARS = 100_000
 ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
@@ -42,48 +53,53 @@ ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
 def draw_gantt(axes: Axes, result: Timeline, numbers: bool = True) -> None:
     """Draw each task as a bar, rank 0 on top, micro-batches that enter at the last rank in a lighter colour.
 
-    Args: axes: empty, in the size that it is to have. result: of a simulation. numbers: whether each bar that is wide
-        enough bears its micro-batch, an overlapped pair that of its forward and that of its backward.
-    Source: after figure 5 of the DeepSeek-V3 report (arXiv 2412.19437).
+    Args:
+        axes: empty, already in its final size.
+        result: of a simulation.
+        numbers: write each micro-batch into its bar where the bar is wide enough; an overlapped pair shows two.
+
+    Source:
+        DeepSeek-V3 report (arXiv 2412.19437), figure 5, for the look.
     """
     bars = list(result.bars())
-    kinds = [KINDS.get(tuple(one.kind for one in bar.task), PAIR) for bar in bars]
-    later = [result.schedule.direction(bar.task[0].micro_batch) for bar in bars]
+    kinds = [KINDS.get(tuple(task.kind for task in bar.task), PAIR) for bar in bars]
+    from_last_rank = [result.schedule.direction(bar.task[0].micro_batch) for bar in bars]
     left, right, row = np.array([(bar.start, bar.end, bar.rank) for bar in bars], float).T
     top, bottom = row - HEIGHT / 2, row + HEIGHT / 2
     corners = np.stack([left, top, right, top, right, bottom, left, bottom], axis=1).reshape(-1, 4, 2)
-    colours = [_shade(kind, light) for kind, light in zip(kinds, later, strict=True)]
-    drawn = axes.add_collection(PolyCollection(corners, facecolors=colours, edgecolors=EDGE, gid=BARS))
+    colours = [_shade(kind, light) for kind, light in zip(kinds, from_last_rank, strict=True)]
+    drawn = axes.add_collection(PolyCollection(list(corners), facecolors=colours, edgecolors=EDGE, gid=BARS))
     ranks = result.schedule.ranks
     axes.set(xlim=(0, float(result.makespan)), ylim=(ranks - 0.5, -0.5), xlabel="time", ylabel="rank")
-    _legend(axes, set(kinds), any(later))
+    _legend(axes, set(kinds), any(from_last_rank))
     wide, high = _points(axes)
     drawn.set_linewidth(min(0.6, 0.08 * wide * float(np.median(right - left))))
     axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=max(int(high * ranks / 14), 1)))
     if numbers and high * HEIGHT > POINTS + 1:
-        dark = [kind in DARK and not light for kind, light in zip(kinds, later, strict=True)]
+        dark = [kind in DARK and not light for kind, light in zip(kinds, from_last_rank, strict=True)]
         _number(axes, bars, (right - left) * wide, dark)
 
 
 def gantt_bars(axes: Axes) -> list[tuple[int, float, float, str]]:
-    """Return rank, start, end and kind of each bar, rank by rank, read from the drawing itself.
+    """Read rank, start, end and kind of each bar from the drawing, rank by rank.
 
     Kinds are forward, backward, input, weight and overlapped.
-    Args: axes: as draw_gantt leaves it.
     """
     kind_of = {mpl.colors.to_hex(_shade(kind, light)): kind for kind in COLOURS for light in (0, 1)}
-    drawn = next(one for one in axes.collections if one.get_gid() == BARS)
-    found = []
-    for path, colour in zip(drawn.get_paths(), drawn.get_facecolors(), strict=True):
-        (start, top), (end, bottom) = path.vertices[:4].min(axis=0), path.vertices[:4].max(axis=0)
-        found.append((round((top + bottom) / 2), float(start), float(end), kind_of[mpl.colors.to_hex(colour)]))
-    return sorted(found)
+    drawn = next(collection for collection in axes.collections if collection.get_gid() == BARS)
+    bars = []
+    for path, colour in zip(drawn.get_paths(), np.asarray(drawn.get_facecolor()), strict=True):
+        corners = np.asarray(path.vertices)[:4]
+        (start, top), (end, bottom) = corners.min(axis=0), corners.max(axis=0)
+        bars.append((round((top + bottom) / 2), float(start), float(end), kind_of[mpl.colors.to_hex(tuple(colour))]))
+    return sorted(bars)
 
 
 def check_target(name: str) -> Path:
-    """Return the file that a chart is to be written to.
+    """Return the path of a chart to be written.
 
-    Raises: InputError where its ending is none of a figure, or its folder is not there.
+    Raises:
+        InputError: for another ending than .svg or .png, a missing folder, or a folder of that name.
     """
     path = Path(name)
     if path.suffix.lower() not in ENDINGS:
@@ -97,19 +113,18 @@ def check_target(name: str) -> Path:
 
 def check_tasks(order: Schedule) -> None:
     """Raise InputError for more tasks than a chart can show."""
-    tasks = sum(map(len, order.orders))
-    if tasks > MOST_BARS:
+    if (tasks := sum(map(len, order.orders))) > MOST_BARS:
         raise InputError(f"--figure: {tasks} tasks are too many to draw: must be at most {MOST_BARS}")
 
 
 def write_gantt(result: Timeline, path: Path, title: str) -> None:
     """Write a chart as SVG or PNG, whole or not at all.
 
-    Args: result: of a simulation. path: as check_target returns it. title: above the chart.
-    Raises: InputError where the file cannot be written.
+    Raises:
+        InputError: if the file cannot be written.
     """
     use_style()
-    # Wide and high enough for numbers, where that makes no poster.
+    # Wide and high enough for the numbers to fit, up to the size of a poster.
     shortest = min(bar.end - bar.start for bar in result.bars())
     width = min(max(float(result.makespan / shortest) * 0.18 + 1, 8.5), 24)
     figure, axes = plt.subplots(figsize=(width, min(1.7 + 0.28 * result.schedule.ranks, 20)))
@@ -128,23 +143,29 @@ def write_gantt(result: Timeline, path: Path, title: str) -> None:
 
 
 def _shade(kind: str, light: int) -> tuple[float, float, float]:
-    """Return the colour of a kind, half of it white for the second direction."""
-    colour = mpl.colors.to_rgb(COLOURS[kind])
-    return tuple((one + 1) / 2 for one in colour) if light else colour
+    """Return the colour of a kind, mixed with white for the second direction."""
+    r, g, b = mpl.colors.to_rgb(COLOURS[kind])
+    return ((r + 1) / 2, (g + 1) / 2, (b + 1) / 2) if light else (r, g, b)
 
 
 def _points(axes: Axes) -> tuple[float, float]:
-    """Return how many points a unit of time is wide, and a row is high, in the figure as laid out so far."""
-    figure = axes.get_figure(root=True)
+    """Return the width of a unit of time and the height of a row, in points of the figure as laid out so far."""
+    figure = _figure(axes)
     figure.draw_without_rendering()
     (left, top), (right, bottom) = axes.transData.transform([(0, 0), (1, 1)])
     return (right - left) / figure.dpi * 72, (top - bottom) / figure.dpi * 72
 
 
-def _number(axes: Axes, bars: Sequence[Bar], widths: np.ndarray, dark: Sequence[bool]) -> None:
-    """Write micro-batches into the bars that are wide enough, in points; none where they would be too many to read."""
-    texts = ["|".join(str(one.micro_batch) for one in bar.task) for bar in bars]
-    fits = np.flatnonzero(widths > POINTS * LETTER * np.array([len(text) for text in texts]) + 1)
+def _figure(axes: Axes) -> Figure:
+    figure = axes.get_figure(root=True)
+    assert figure is not None  # axes that are drawn on belong to one
+    return figure
+
+
+def _number(axes: Axes, bars: Sequence[Bar], widths: Array, dark: Sequence[bool]) -> None:
+    """Write micro-batches into the bars wide enough for them (in points), unless they are too many to read."""
+    texts = ["|".join(str(task.micro_batch) for task in bar.task) for bar in bars]
+    fits = np.flatnonzero(widths > POINTS * DIGIT_WIDTH * np.array([len(text) for text in texts]) + 1).tolist()
     for at in fits if len(fits) <= MOST_NUMBERS else ():
         bar, colour = bars[at], "white" if dark[at] else "black"
         middle = float(bar.start + bar.end) / 2
@@ -153,18 +174,18 @@ def _number(axes: Axes, bars: Sequence[Bar], widths: np.ndarray, dark: Sequence[
 
 def _legend(axes: Axes, kinds: set[str], directions: bool) -> None:
     """Name the colours below the time axis."""
-    names = [(LABELS[kind], _shade(kind, 0)) for kind in COLOURS if kind in kinds]
+    names = {LABELS[kind]: _shade(kind, 0) for kind in COLOURS if kind in kinds}
     if directions:
-        names += [("lighter: entered at the last rank", "white")]
-    handles = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=EDGE, linewidth=0.6) for _, colour in names]
-    below = axes.transAxes + ScaledTranslation(0, -34 / 72, axes.get_figure(root=True).dpi_scale_trans)
+        names["lighter: entered at the last rank"] = (1.0, 1.0, 1.0)
+    handles = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=EDGE, linewidth=0.6) for colour in names.values()]
+    below = axes.transAxes + ScaledTranslation(0, -34 / 72, _figure(axes).dpi_scale_trans)
     axes.legend(
         handles,
-        [name for name, _ in names],
+        list(names),
         loc="upper center",
         bbox_to_anchor=(0.5, 0),
         bbox_transform=below,
-        ncols=len(names) if axes.get_figure().get_figwidth() > 11 else 3,
+        ncols=len(names) if _figure(axes).get_figwidth() > 11 else 3,
         frameon=False,
         fontsize="small",
         borderaxespad=0,

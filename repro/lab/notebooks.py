@@ -12,7 +12,7 @@ from repro.inputs import UserInput, Value
 
 @dataclass(frozen=True)
 class Notebook:
-    """A committed notebook: its name without the ending, its file, its first heading and its parameters by name."""
+    """A committed notebook: its name without the ending, its file, its first heading, and its parameters by name."""
 
     name: str
     path: Path
@@ -23,7 +23,8 @@ class Notebook:
 def folder() -> Path:
     """Return the folder of the committed notebooks.
 
-    Raises: InputError where the package runs apart from its checkout.
+    Raises:
+        InputError: if the package runs apart from its checkout.
     """
     path = Path(repro.__file__).resolve().parents[1] / "notebooks"
     if not path.is_dir():
@@ -32,15 +33,18 @@ def folder() -> Path:
 
 
 def find(names: list[str]) -> list[Path]:
-    """Return the files of the named notebooks, or of all where none is named.
+    """Return the files of the named notebooks, or of all if none is named.
 
-    Args: names: such as "01", "01_flops_to_gpu_hours" or a path to it.
-    Raises: InputError with the nearest name where there is none.
+    Args:
+        names: such as "01", "01_flops_to_gpu_hours" or a path to it.
+
+    Raises:
+        InputError: for a name that no notebook has, with the nearest one.
     """
     paths = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
     if not paths:
         raise InputError("notebooks/ holds no notebook")
-    found = []
+    chosen: list[Path] = []
     for name in names:
         stem = Path(name).name.removesuffix(".ipynb")
         matches = [path for known, path in paths.items() if stem in (known, known.split("_")[0])]
@@ -48,15 +52,17 @@ def find(names: list[str]) -> list[Path]:
             raise unknown_name("notebook", name, paths)
         if Path(name).name != name and not all(os.path.realpath(name) == str(path) for path in matches):
             raise InputError(f"{name}: is not a notebook of this checkout; name one, such as {matches[0].stem}")
-        found += [path for path in matches if path not in found]
-    return found or list(paths.values())
+        chosen += [path for path in matches if path not in chosen]
+    return chosen or list(paths.values())
 
 
 def read(path: Path) -> Notebook:
     """Return a notebook with its parameters.
 
     A parameter is one line of the cell tagged "parameters": `name: type = default  # unit; domain; help`.
-    Raises: InputError naming the notebook and the parameter where a line says less, or the file is damaged.
+
+    Raises:
+        InputError: naming the notebook and the parameter, if a line says less or the file is damaged.
     """
     import nbformat
     from papermill import inspect_notebook
@@ -89,13 +95,17 @@ def _parameter(path: Path, name: str, inferred_type_name: str, default: str, hel
 
 
 def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, Value]:
-    """Return parameter values from a command line's texts, each of the type its notebooks give it.
+    """Return parameter values from a command line's texts, each of the type that its notebooks give it.
 
-    Args: notebooks: those to run. texts: value by parameter name.
-    Raises: InputError for a parameter that none of the notebooks has, or a value outside its domain.
+    Args:
+        notebooks: those to run.
+        texts: by parameter name.
+
+    Raises:
+        InputError: for a parameter that none of the notebooks has, or a value outside its domain.
     """
-    known = {name: one for notebook in notebooks for name, one in notebook.parameters.items()}
-    values = {}
+    known = {name: parameter for notebook in notebooks for name, parameter in notebook.parameters.items()}
+    values: dict[str, Value] = {}
     for name, text in texts.items():
         if name not in known:
             raise unknown_name("parameter", name, known)

@@ -1,4 +1,4 @@
-"""Runs notebooks through papermill; a run appears in its folder complete or not at all."""
+"""Runs notebooks through papermill. A run appears in its folder complete, or not at all."""
 
 import os
 import shutil
@@ -14,7 +14,7 @@ from repro.inputs import Value
 from repro.lab.notebooks import Notebook, folder
 
 FINDING = "application/vnd.repro.finding+json"
-FIGURES = "REPRO_FIGURES"  # where a notebook's save() puts its figures; nowhere while it is not set
+FIGURES = "REPRO_FIGURES"  # the folder for a notebook's figures; save() writes nothing while it is not set
 KERNEL = "python3"
 
 
@@ -30,17 +30,22 @@ class NotebookRun:
 def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) -> NotebookRun:
     """Execute a notebook with the given parameter values, the others at their defaults.
 
-    Args: notebook: as read. values: by parameter name; those that it does not have are left out. out: folder of
-        the executed notebook. figures: folder of what it draws.
-    Raises: InputError where a folder cannot be written or a cell fails; nothing is left behind then.
+    Args:
+        notebook: to run.
+        values: by parameter name; names that this notebook does not have are left out.
+        out: folder for the executed notebook.
+        figures: folder for what it draws.
+
+    Raises:
+        InputError: if a folder cannot be written or a cell fails; nothing is left behind then.
     """
-    mine = {name: value for name, value in values.items() if name in notebook.parameters}
+    own_values = {name: value for name, value in values.items() if name in notebook.parameters}
     target = out / notebook.path.name
     with _writable(out, figures), tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as staging:
         _refuse_folder(target)
         partial, drawn = Path(staging) / notebook.path.name, Path(staging) / "figures"
         drawn.mkdir()
-        node = canonical(_execute(notebook, mine, partial, drawn))
+        node = canonical(_execute(notebook, own_values, partial, drawn))
         _write(node, partial)
         saved = {file: figures / file.name for file in sorted(drawn.iterdir())}
         _publish({**saved, partial: target})
@@ -48,7 +53,7 @@ def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figure
 
 
 def _publish(files: dict[Path, Path]) -> None:
-    """Put files where they belong, each beside its target first, so that what can fail fails before any is there."""
+    """Copy every file beside its target first, then rename: what can fail fails before any file is replaced."""
     for target in files.values():
         _refuse_folder(target)
     beside = {target.with_name(f".partial-{os.getpid()}-{target.name}"): target for target in files.values()}
@@ -72,7 +77,7 @@ def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn:
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # A backend from outside would draw other figures than the committed ones.
+    # A backend set outside would draw other figures than the committed ones.
     changes = {FIGURES: str(drawn.resolve()), "MPLBACKEND": None, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
     with _environment(changes), _kernel_silent() as bar:
         try:
@@ -88,10 +93,10 @@ def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn:
                 config=Config({"KernelManager": {"transport_encryption": "auto"}}),
             )
         except PapermillExecutionError as error:
-            what = _first_line(error.evalue)
+            reason = _first_line(error.evalue)
             if error.ename != InputError.__name__:
-                what = f"cell [{error.exec_count}] failed: {error.ename}: {what}"
-            raise InputError(f"{notebook.name}: {what}") from None
+                reason = f"cell [{error.exec_count}] failed: {error.ename}: {reason}"
+            raise InputError(f"{notebook.name}: {reason}") from None
         except Exception as error:  # whatever a kernel that cannot start or dies may raise
             raise InputError(
                 f"{notebook.name}: its kernel could not run it: {type(error).__name__}: {_first_line(error)}"
@@ -104,7 +109,7 @@ def _first_line(text: object) -> str:
 
 @contextmanager
 def _kernel_silent() -> Iterator[TextIO]:
-    """Keep what a dying kernel writes to standard error from the user, and yield a way past for the progress bar."""
+    """Silence standard error, where a dying kernel would write, and yield a stream for the progress bar."""
     real = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
@@ -118,7 +123,7 @@ def _kernel_silent() -> Iterator[TextIO]:
 
 
 def canonical(node: Any) -> Any:
-    """Return an executed notebook without what differs from run to run: times, paths, versions, random ids."""
+    """Remove from an executed notebook what differs from run to run: times, paths, versions, random ids."""
     parameters = node.metadata.get("papermill", {}).get("parameters")
     node.metadata = {
         "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": KERNEL},
@@ -150,18 +155,18 @@ def _write(node: Any, path: Path) -> None:
 
 @contextmanager
 def _writable(*folders: Path) -> Iterator[None]:
-    """Make folders for as long as the work in them succeeds; what was made for nothing is taken away."""
-    made = []
+    """Make folders for some work; if it fails, remove those that were made for it."""
+    made: list[Path] = []
     try:
         for path in folders:
-            missing = [one for one in (path, *path.parents) if not one.exists()]
+            missing = [parent for parent in (path, *path.parents) if not parent.exists()]
             path.mkdir(parents=True, exist_ok=True)
             made += missing
             if not os.access(path, os.W_OK):
                 raise PermissionError(13, "permission denied", str(path))
         yield
     except BaseException as error:
-        for path in sorted(made, key=lambda one: len(one.parts), reverse=True):
+        for path in sorted(made, key=lambda folder: len(folder.parts), reverse=True):
             if path.is_dir() and not any(path.iterdir()):
                 path.rmdir()
         if isinstance(error, OSError):

@@ -1,4 +1,4 @@
-"""What notebooks show: tables of facts and verdicts, and findings that a run can be asked for."""
+"""What notebooks show: tables of facts and verdicts, and findings that a program can read from the outputs."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
@@ -19,10 +19,7 @@ DIGITS = 6  # kept of a value in a notebook's output: more than any claim deserv
 
 
 def show_table(frame: pd.DataFrame, name: str = "") -> None:
-    """Display a table with every row, texts on the left, and verdicts in their colours.
-
-    Args: frame: of short texts and numbers. name: heading of the index, where it has none of its own.
-    """
+    """Display every row of a table, texts on the left, verdicts in their colours; `name` heads a nameless index."""
     body = frame.rename_axis(index=frame.index.name or name).reset_index()
     head = "".join(f"<th {LEFT}>{_html(name)}</th>" for name in body.columns)
     rows = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in body.itertuples(index=False))
@@ -31,17 +28,15 @@ def show_table(frame: pd.DataFrame, name: str = "") -> None:
 
 
 def show_columns(name: str, columns: Mapping[str, Mapping[str, object]]) -> None:
-    """Display columns that share their rows' names, which the first of them gives.
-
-    Args: name: heading of the rows' names. columns: value by row, by column.
-    """
+    """Display columns, each a value by row; `name` heads the rows' names, which the first column gives."""
     show_table(pd.DataFrame({head: dict(values) for head, values in columns.items()}), name)
 
 
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
-    """Return facts and published files as a table: value, where it stands and how far to trust it.
+    """Return facts and published files as a table: value, where it was published, and how far to trust it.
 
-    Raises: InputError for an unknown key.
+    Raises:
+        InputError: for an unknown key.
     """
     rows = [facts.source(key) for key in keys]
     return pd.DataFrame(
@@ -49,14 +44,14 @@ def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
             "value": [format_quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
             "source": [fact.source for fact in rows],
             "locator": [fact.locator for fact in rows],
-            "standing": [fact.standing for fact in rows],
+            "standing": [fact.provenance for fact in rows],
         },
         index=pd.Index([fact.key for fact in rows], name="fact"),
     )
 
 
 def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
-    """Return one row per claim: verdict, figures as printed, value recomputed, and the claim in our words."""
+    """Return one row per claim: verdict, figures as printed, value recomputed, and the claim in our own words."""
     return pd.DataFrame(
         {
             "verdict": [str(result.verdict) for result in results],
@@ -69,11 +64,18 @@ def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
 
 
 def cases_table(result: AuditResult) -> pd.DataFrame:
-    """Return one row per case of a finding: what is assumed, the value, and how the case comes out alone."""
-    cases = result.finding.cases
+    """Return one row per reading of a claim: what it assumes, the value, and its verdict if it stood alone.
+
+    Raises:
+        ValueError: if the claim is not audited yet.
+    """
+    finding = result.finding
+    if finding is None:
+        raise ValueError(f"{result.claim.id} is not audited yet, and so has no cases")
+    cases = finding.cases
     return pd.DataFrame(
         {
-            "value": [format_quantity(case.value, result.finding.unit, result.finding.digits) for case in cases],
+            "value": [format_quantity(case.value, finding.unit, finding.digits) for case in cases],
             "this case alone": [str(grade(result.claim.printed, case)) for case in cases],
         },
         index=pd.Index([case.assumption for case in cases], name="case"),
@@ -81,7 +83,7 @@ def cases_table(result: AuditResult) -> pd.DataFrame:
 
 
 def show(result: AuditResult) -> None:
-    """Display a verdict with its explanation, and the same as data for whoever reads the notebook by program."""
+    """Display a verdict with its explanation, and the same as data for programs that read the notebook."""
     claim, value = result.claim, result.finding.value if result.finding else None
     data = {
         "id": claim.id,
@@ -104,5 +106,5 @@ def _cell(value: object) -> str:
 
 
 def _html(value: object) -> str:
-    """Return text for a page; a dollar in its own element, or a browser would take two for the ends of a formula."""
+    """Escape text for a page, each dollar in an element of its own: two would read as the ends of a formula."""
     return escape(str(value)).replace("$", "<span>$</span>")

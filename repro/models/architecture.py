@@ -1,4 +1,4 @@
-"""The shape of a decoder-only transformer: what its parameters, FLOP and cache are counted from."""
+"""The sizes of a decoder-only transformer. Its tensors, and all that is counted from them, follow: see inventory.py."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ from dataclasses import dataclass
 class GroupedQueryAttention:
     """Queries in groups that share a key and value head: MHA at n_kv_heads = n_heads, MQA at 1.
 
-    Source: Ainslie et al. (arXiv 2305.13245), section 2.2.
+    Attributes:
+        qkv_bias, output_bias: whether these projections add biases.
+        qk_norm: whether each head's query and key pass a norm.
+
+    Source: Ainslie et al. (arXiv 2305.13245), section 2.2; norms: Qwen3 report (arXiv 2505.09388), section 2.
     """
 
     n_heads: int
@@ -15,6 +19,7 @@ class GroupedQueryAttention:
     head_dim: int
     qkv_bias: bool = False
     output_bias: bool = False
+    qk_norm: bool = False
 
     @property
     def qk_head_dim(self) -> int:
@@ -28,25 +33,19 @@ class GroupedQueryAttention:
 
     @property
     def cache_elements(self) -> int:
-        """Elements cached per token and layer: a key and a value per head that is kept."""
+        """Elements cached per token and layer: a key and a value per key and value head."""
         return 2 * self.n_kv_heads * self.head_dim
-
-    def parameters(self, d_model: int) -> int:
-        """Return the parameters of one layer's attention."""
-        queries, pairs = self.n_heads * self.head_dim, 2 * self.n_kv_heads * self.head_dim
-        weights = d_model * (queries + pairs) + queries * d_model
-        return weights + (queries + pairs) * self.qkv_bias + d_model * self.output_bias
-
-    def matmul_parameters(self, d_model: int) -> int:
-        """Return those parameters that a matrix product multiplies with each token: without biases."""
-        return d_model * (2 * self.n_heads + 2 * self.n_kv_heads) * self.head_dim
 
 
 @dataclass(frozen=True)
 class MultiHeadLatentAttention:
     """Keys and values expanded from one cached latent, and one key with rotary position for all heads.
 
-    q_lora_rank: None where queries are not compressed.
+    Attributes:
+        q_lora_rank: elements of the queries' latent, None where queries are not compressed.
+        qk_nope_head_dim, qk_rope_head_dim: elements of a head's query without position and with it.
+        bias: whether both down-projections and the output add biases.
+
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
     """
 
@@ -68,20 +67,6 @@ class MultiHeadLatentAttention:
         """Elements cached per token and layer: the latent and the shared rotary key."""
         return self.kv_lora_rank + self.qk_rope_head_dim
 
-    def parameters(self, d_model: int) -> int:
-        """Return the parameters of one layer's attention, the norms of both latents included."""
-        norms = (self.q_lora_rank or 0) + self.kv_lora_rank
-        biases = (self.q_lora_rank or 0) + self.cache_elements + d_model
-        return self.matmul_parameters(d_model) + norms + biases * self.bias
-
-    def matmul_parameters(self, d_model: int) -> int:
-        """Return those parameters that a matrix product multiplies with each token: without norms and biases."""
-        queries = self.n_heads * self.qk_head_dim
-        query = queries * d_model if self.q_lora_rank is None else self.q_lora_rank * (d_model + queries)
-        down = d_model * self.cache_elements
-        up = self.kv_lora_rank * self.n_heads * (self.qk_nope_head_dim + self.v_head_dim)
-        return query + down + up + self.n_heads * self.v_head_dim * d_model
-
 
 @dataclass(frozen=True)
 class GatedFeedForward:
@@ -93,20 +78,15 @@ class GatedFeedForward:
     d_ff: int
     bias: bool = False
 
-    def parameters(self, d_model: int) -> int:
-        """Return the parameters of one such layer."""
-        return self.matmul_parameters(d_model) + (2 * self.d_ff + d_model) * self.bias
-
-    def matmul_parameters(self, d_model: int) -> int:
-        """Return those parameters that a matrix product multiplies with each token: without biases."""
-        return 3 * d_model * self.d_ff
-
 
 @dataclass(frozen=True)
 class MixtureOfExperts:
     """Routed experts of which a gate picks top_k per token, and shared ones that every token passes.
 
-    correction_bias: whether the gate keeps one bias per expert for selection.
+    Attributes:
+        d_expert: width of one expert, routed or shared.
+        correction_bias: whether the gate keeps one bias per expert for selection.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
 
@@ -116,21 +96,19 @@ class MixtureOfExperts:
     d_expert: int
     correction_bias: bool = False
 
-    @property
-    def expert(self) -> GatedFeedForward:
-        """One expert, routed or shared."""
-        return GatedFeedForward(self.d_expert)
-
 
 Attention = GroupedQueryAttention | MultiHeadLatentAttention
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A whole model. Without `experts` every layer is dense.
+    """A whole model; without `experts` every layer is dense.
 
-    n_dense_layers, n_moe_layers: layers with a dense feed-forward and with experts. n_mtp_modules: modules for multi-token prediction,
-    each one more layer. tied: whether the head shares the embedding's weights.
+    Attributes:
+        n_dense_layers, n_moe_layers: layers with a dense feed-forward, and the layers with experts after them.
+        n_mtp_modules: modules for multi-token prediction, each with one more layer.
+        tied_embeddings: whether the head shares the embedding's weights.
+        renamed: what a family calls otherwise than Llama and DeepSeek do, as (theirs, its own) pieces of tensor names.
     """
 
     d_model: int
@@ -142,6 +120,7 @@ class Architecture:
     experts: MixtureOfExperts | None = None
     n_mtp_modules: int = 0
     tied_embeddings: bool = False
+    renamed: tuple[tuple[str, str], ...] = ()
 
     @property
     def n_layers(self) -> int:

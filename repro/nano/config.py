@@ -7,7 +7,8 @@ from typing import Any
 
 from repro.errors import InputError, preview
 from repro.models.architecture import Architecture, GroupedQueryAttention, MultiHeadLatentAttention
-from repro.models.hf_config import LARGEST, Fields, architecture_from_hf, model_type
+from repro.models.hf.fields import LARGEST, Fields
+from repro.models.hf_config import architecture_from_hf, model_type
 from repro.nano.gate import Gate
 from repro.nano.rope import LEAST_TURNS, Rope, Yarn
 from repro.validate import check_integer, check_number
@@ -37,6 +38,8 @@ class Config:
             turned, what = attention.qk_rope_head_dim, "qk_rope_head_dim"
         elif attention.qkv_bias or attention.output_bias:
             raise InputError("qkv_bias, output_bias: plain attention has none here; must be false")
+        elif attention.qk_norm:
+            raise InputError("qk_norm: queries and keys have no norms here; must be false")
         elif attention.n_heads % attention.n_kv_heads:
             raise InputError(f"n_heads = {attention.n_heads}: must be a multiple of n_kv_heads")
         if turned % 2:
@@ -76,7 +79,8 @@ def config_from_hf(config: Mapping[str, Any]) -> Config:
     fields = Fields(config)
     for one, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
         fields.refuse(one, allowed)
-    gate = _sigmoid_gate(fields) if name == "deepseek_v3" else _softmax_gate(fields)
+    read_gate = _sigmoid_gate if name == "deepseek_v3" else _softmax_gate
+    gate = read_gate(fields) if arch.experts else None
     return Config(arch, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
 
 

@@ -1,102 +1,93 @@
-"""Which parameters a model has: the shape of each, nested as the layers are, and how they begin."""
+"""Which parameters a model has: the shape of each, nested as the layers are, and how they begin.
+
+The inventory tells what there is. Here each row finds its place by its role: published names without "model." and
+".weight", the gate and up projection fused in one array for speed, the experts of a layer stacked along a first axis.
+"""
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from repro.arrays import Array
-from repro.models.architecture import MixtureOfExperts, MultiHeadLatentAttention
+from repro.models.architecture import Architecture
+from repro.models.inventory import Shape, Tensor, inventory
 from repro.nano.config import Config
+
+FUSED = {"gate_proj": "gate_up_proj", "up_proj": "gate_up_proj"}
 
 
 def iter_leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Array]]:
-    """Yield each array of nested dicts and lists with its path, such as layers.0.attention.output."""
+    """Yield each array of nested dicts and lists with its path, such as layers.0.self_attn.o_proj."""
     if isinstance(tree, dict | list):
-        for key, one in tree.items() if isinstance(tree, dict) else enumerate(tree):
-            yield from iter_leaves(one, f"{path}.{key}" if path else str(key))
+        for key, child in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from iter_leaves(child, f"{path}.{key}" if path else str(key))
     else:
         yield path, tree
 
 
 def flatten(tree: Any) -> Array:
     """Return all arrays of nested dicts and lists as one, [elements]."""
-    return np.concatenate([one.ravel() for _, one in iter_leaves(tree)])
+    return np.concatenate([array.ravel() for _, array in iter_leaves(tree)])
 
 
-def param_shapes(config: Config) -> dict:
+class Parameter(NamedTuple):
+    """One array of the parameters: where it lies, and the published tensors of `layer` that make it."""
+
+    path: tuple[str | int, ...]
+    tensors: tuple[Tensor, ...]
+    layer: int
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the first axis runs over experts."""
+        return "{expert}" in self.tensors[0].role
+
+    @property
+    def shape(self) -> Shape:
+        """Of the whole array; fused tensors lie one after the other along the rows."""
+        rows, *rest = self.tensors[0].shape
+        return (*([self.tensors[0].experts] if self.stacked else []), rows * len(self.tensors), *rest)
+
+
+def iter_parameters(arch: Architecture) -> Iterator[Parameter]:
+    """Yield every parameter, in the order in which they are drawn."""
+    rows = [row for row in inventory(arch) if not row.shared]
+    for (block, layers), alike in groupby(rows, key=lambda row: (row.block, row.layers)):
+        at: dict[tuple[str, ...], list[Tensor]] = {}
+        for row in alike:
+            at.setdefault(_keys(row.role), []).append(row)
+        for number, layer in enumerate(layers):
+            prefix = {"model": (), "mtp": ("mtp", number)}.get(block, ("layers", layer))
+            yield from (Parameter((*prefix, *keys), tuple(tensors), layer) for keys, tensors in at.items())
+
+
+def _keys(role: str) -> tuple[str, ...]:
+    """Return the keys that lead to a tensor within its block: ("mlp", "gate_up_proj") for mlp.up_proj.weight."""
+    *keys, leaf, kind = [key for key in role.split(".") if key != "{expert}"]
+    if leaf == "gate":  # a table of its own, as its bias is no projection's
+        return (*keys, leaf, kind)
+    return (*keys, FUSED.get(leaf, leaf) + ("_bias" if kind == "bias" else ""))
+
+
+def param_shapes(config: Config) -> dict[str, Any]:
     """Return the shape of every parameter, nested as the parameters are."""
-    arch = config.arch
-    d = arch.d_model
-    layers = [block_shapes(config, moe=number >= arch.n_dense_layers) for number in range(arch.n_layers)]
-    module = {"hnorm": (d,), "enorm": (d,), "eh_proj": (d, 2 * d)}
-    modules = [
-        {**module, "block": block_shapes(config, moe=arch.experts is not None), "norm": (d,)}
-        for _ in range(arch.n_mtp_modules)
-    ]
-    tables = {"embed_tokens": (arch.vocab_size, d)} | (
-        {} if arch.tied_embeddings else {"lm_head": (arch.vocab_size, d)}
-    )
-    return {**tables, "layers": layers, "norm": (d,), "mtp": modules}
-
-
-def block_shapes(config: Config, *, moe: bool) -> dict:
-    """Return the shape of every parameter of one layer."""
-    d, arch = config.arch.d_model, config.arch
-    feed = moe_shapes(arch.experts, d) if moe else mlp_shapes(arch.dense.d_ff, d)
-    return {
-        "input_layernorm": (d,),
-        "self_attn": attention_shapes(config),
-        "post_attention_layernorm": (d,),
-        "mlp": feed,
-    }
-
-
-def attention_shapes(config: Config) -> dict:
-    """Return the shape of every parameter of one layer's attention."""
-    d, a = config.arch.d_model, config.arch.attention
-    if not isinstance(a, MultiHeadLatentAttention):
-        query, pair = a.n_heads * a.head_dim, a.n_kv_heads * a.head_dim
-        return {"q_proj": (query, d), "k_proj": (pair, d), "v_proj": (pair, d), "o_proj": (d, query)}
-    query, rank, biases = a.n_heads * a.qk_head_dim, a.q_lora_rank, {}
-    queries = {"q_proj": (query, d)}
-    if rank is not None:
-        queries = {"q_a_proj": (rank, d), "q_a_layernorm": (rank,), "q_b_proj": (query, rank)}
-        biases = {"q_a_proj_bias": (rank,)}
-    biases |= {"kv_a_proj_with_mqa_bias": (a.cache_elements,), "o_proj_bias": (d,)}
-    return {
-        **queries,
-        "kv_a_proj_with_mqa": (a.cache_elements, d),
-        "kv_a_layernorm": (a.kv_lora_rank,),
-        "kv_b_proj": (a.n_heads * (a.qk_nope_head_dim + a.v_head_dim), a.kv_lora_rank),
-        "o_proj": (d, a.n_heads * a.v_head_dim),
-        **(biases if a.bias else {}),
-    }
-
-
-def mlp_shapes(d_ff: int, d_model: int) -> dict:
-    """Return the shape of a feed-forward's two matrices, gate and up in one."""
-    return {"gate_up_proj": (2 * d_ff, d_model), "down_proj": (d_model, d_ff)}
-
-
-def moe_shapes(experts: MixtureOfExperts, d_model: int) -> dict:
-    """Return the shape of every parameter of gate, routed and shared experts."""
-    gate = {"weight": (experts.n_routed_experts, d_model)}
-    if experts.correction_bias:
-        gate["e_score_correction_bias"] = (experts.n_routed_experts,)
-    one = mlp_shapes(experts.d_expert, d_model)
-    parts = {"gate": gate, "experts": {name: (experts.n_routed_experts, *size) for name, size in one.items()}}
-    if experts.n_shared_experts:
-        parts["shared_experts"] = mlp_shapes(experts.n_shared_experts * experts.d_expert, d_model)
-    return parts
+    tree: dict[str, Any] = {}
+    for parameter in iter_parameters(config.arch):
+        node: dict[Any, Any] = tree
+        for key in parameter.path[:-1]:
+            node = node.setdefault(key, {})
+        node[parameter.path[-1]] = parameter.shape
+    return tree | {blocks: list(tree.get(blocks, {}).values()) for blocks in ("layers", "mtp")}
 
 
 def init_params(tree: Any, rng: np.random.Generator, std: float, dtype: type, name: str = "") -> Any:
     """Return the tree of shapes as arrays: gains of one, biases of zero, the rest normally distributed."""
     if isinstance(tree, dict):
-        return {key: init_params(one, rng, std, dtype, key) for key, one in tree.items()}
+        return {key: init_params(child, rng, std, dtype, key) for key, child in tree.items()}
     if isinstance(tree, list):
-        return [init_params(one, rng, std, dtype) for one in tree]
+        return [init_params(child, rng, std, dtype) for child in tree]
     if name.endswith("bias"):
         return np.zeros(tree, dtype)
     if name.endswith("norm"):

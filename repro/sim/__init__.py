@@ -1,6 +1,9 @@
-"""Pipeline schedules, task by task: their published orders, when each task runs, and what is known in closed form."""
+"""Pipeline schedules: their published orders, a simulator of them, and their closed forms. Pure Python, exact numbers.
 
-from repro.sim.formula import Formula, exact_bubble, formula
+How far expert parallelism sends tokens needs numpy and the real gate: import `expert_reach` and `all_to_all` by name.
+"""
+
+from repro.sim.closed_forms import PublishedFormula, exact_bubble, published_formula
 from repro.sim.schedules import SCHEDULES, schedule
 from repro.sim.simulate import Bar, Timeline, simulate
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Pass, Schedule, Task
@@ -13,13 +16,13 @@ __all__ = [
     "WEIGHT",
     "Bar",
     "Durations",
-    "Formula",
     "Pass",
+    "PublishedFormula",
     "Schedule",
     "Task",
     "Timeline",
     "exact_bubble",
-    "formula",
+    "published_formula",
     "schedule",
     "simulate",
 ]

@@ -1,4 +1,10 @@
-"""Published pipeline schedules by name: in what order each rank works through the micro-batches of a step."""
+"""Published pipeline schedules by name: the order in which each rank works through a step's micro-batches.
+
+Ranks idle while the pipeline fills with forwards and drains of backwards. GPipe runs all forwards first, and so holds
+the activations of every micro-batch. 1F1B starts backwards as soon as it can, and holds no more than there are ranks.
+Interleaving gives each rank several short stages, so that the pipeline fills sooner. Zero-bubble schedules defer
+weight gradients into the gaps. DualPipe feeds the pipeline from both ends.
+"""
 
 from collections.abc import Callable, Iterable
 
@@ -13,10 +19,15 @@ LARGEST = 1_000_000  # stages times micro-batches, which take half a minute and 
 def schedule(name: str, *, ranks: int, micro_batches: int, chunks: int | None = None) -> Schedule:
     """Return a published schedule.
 
-    Args: name: one of SCHEDULES. ranks: of the pipeline. micro_batches: of a step, from both ends together. chunks:
-        stages of one rank in the interleaved schedule, 2 by default; a stage is then 1 / chunks of a rank's layers, and
-        takes as much less time.
-    Raises: InputError for an unknown name, and for sizes that the schedule is not defined for.
+    Args:
+        name: One of SCHEDULES.
+        ranks: Ranks of the pipeline.
+        micro_batches: Micro-batches of a step, from both ends together.
+        chunks: Stages per rank of the interleaved schedule, 2 by default. A stage then has 1 / chunks of a rank's
+            layers, and takes 1 / chunks of the time.
+
+    Raises:
+        InputError: If the name is unknown, or the schedule is not defined for these sizes.
     """
     if not isinstance(name, str) or name not in SCHEDULES:
         raise unknown_name("schedule", str(name), SCHEDULES)
@@ -25,112 +36,109 @@ def schedule(name: str, *, ranks: int, micro_batches: int, chunks: int | None = 
     if chunks is not None:
         check_integer("chunks", chunks, least=2)
         if name != "interleaved":
-            raise InputError(f"chunks = {chunks}: must be left out for {name}, as only interleaved has them")
+            raise InputError(f"chunks = {chunks}: must be left out for {name}; only interleaved has chunks")
     stages = ranks * {"interleaved": chunks or 2, "DualPipeV": 2}.get(name, 1)
     if stages * micro_batches > LARGEST:
-        many = f"{stages} stages times {micro_batches} micro-batches"
-        raise InputError(f"{many} are {stages * micro_batches}: must be at most {LARGEST}")
+        product = f"{stages} stages times {micro_batches} micro-batches = {stages * micro_batches}"
+        raise InputError(f"{product}: must be at most {LARGEST}")
     sizes = {"ranks": int(ranks), "micro_batches": int(micro_batches)}
     return SCHEDULES[name](**sizes, **({"chunks": int(chunks or 2)} if name == "interleaved" else {}))
 
 
 def gpipe(ranks: int, micro_batches: int) -> Schedule:
-    """Return the schedule that runs all micro-batches forward, then all backward, the last one first.
+    """Return GPipe: all micro-batches forward, then all backward, the last one first.
 
     Source: Huang et al. (arXiv 1811.06965), figure 2, here without recomputation.
     """
+    indices = range(micro_batches)
     orders = (
-        [_one(FORWARD, i, rank) for i in range(micro_batches)]
-        + [_one(BACKWARD, i, rank) for i in reversed(range(micro_batches))]
+        [_task(FORWARD, i, rank) for i in indices] + [_task(BACKWARD, i, rank) for i in reversed(indices)]
         for rank in range(ranks)
     )
     return _schedule("GPipe", micro_batches, ranks, orders)
 
 
 def one_f_one_b(ranks: int, micro_batches: int) -> Schedule:
-    """Return the schedule that runs backward as soon as it can, one forward and one backward in turn.
+    """Return 1F1B: each backward runs as soon as it can, one forward and one backward in turn.
 
     Source: Narayanan et al. (arXiv 2104.04473), section 2.2.1.
     """
     orders = (
-        _in_turn(
-            [_one(FORWARD, i, rank) for i in range(micro_batches)],
-            [[_one(BACKWARD, i, rank)] for i in range(micro_batches)],
-            ahead=ranks - 1 - rank,
+        _alternate(
+            [_task(FORWARD, i, rank) for i in range(micro_batches)],
+            [[_task(BACKWARD, i, rank)] for i in range(micro_batches)],
+            warmup=ranks - 1 - rank,
         )
         for rank in range(ranks)
     )
     return _schedule("1F1B", micro_batches, ranks, orders)
 
 
-def interleaved(ranks: int, micro_batches: int, chunks: int) -> Schedule:
-    """Return 1F1B where each rank holds several stages, every so many ranks one, and turns to the next in groups.
+def interleaved_1f1b(ranks: int, micro_batches: int, chunks: int) -> Schedule:
+    """Return interleaved 1F1B: rank r holds stages r, r + ranks, ..., and changes stage every `ranks` micro-batches.
 
-    Raises: InputError where micro-batches are no multiple of ranks, the size of a group.
     Source: Narayanan et al. (arXiv 2104.04473), section 2.2.2, in the order of the Megatron-LM code.
     """
     if micro_batches % ranks:
-        raise InputError(f"micro_batches = {micro_batches}: must be a multiple of ranks = {ranks} where interleaved")
-    visits = [  # of a rank: each group of micro-batches passes one of its stages after the other
+        must = f"must be a multiple of ranks = {ranks} for the interleaved schedule"
+        raise InputError(f"micro_batches = {micro_batches}: {must}")
+    visits = [  # of a rank: each group of micro-batches passes its stages one after another
         (chunk, group + i) for group in range(0, micro_batches, ranks) for chunk in range(chunks) for i in range(ranks)
     ]
     orders = (
-        _in_turn(
-            [_one(FORWARD, i, chunk * ranks + rank) for chunk, i in visits],
-            [[_one(BACKWARD, i, (chunks - 1 - chunk) * ranks + rank)] for chunk, i in visits],
-            ahead=2 * (ranks - 1 - rank) + (chunks - 1) * ranks,
+        _alternate(
+            [_task(FORWARD, i, chunk * ranks + rank) for chunk, i in visits],
+            [[_task(BACKWARD, i, (chunks - 1 - chunk) * ranks + rank)] for chunk, i in visits],
+            warmup=2 * (ranks - 1 - rank) + (chunks - 1) * ranks,
         )
         for rank in range(ranks)
     )
     return _schedule("interleaved", micro_batches, ranks * chunks, orders)
 
 
-def zb1p(ranks: int, micro_batches: int) -> Schedule:
-    """Return 1F1B where only the part for the input runs at once, and that for the weights later the later the rank.
+def zb_h1(ranks: int, micro_batches: int) -> Schedule:
+    """Return ZB-H1: 1F1B with a split backward; input gradients run at once, rank r defers r weight gradients.
 
-    A rank puts off as many weight parts as its number says, so that all hold activations of equally many micro-batches.
-    Source: Qi et al. (arXiv 2401.10241), section 2.1, ZB-H1, which the V3 report calls ZB1P.
+    The deferral lets every rank hold the activations of equally many micro-batches.
+    Source: Qi et al. (arXiv 2401.10241), section 2.1; the V3 report calls it ZB1P.
     """
 
     def backward(i: int, rank: int) -> list[Task]:
-        return [_one(INPUT, i, rank)] + ([_one(WEIGHT, i - rank, rank)] if i >= rank else [])
+        return [_task(INPUT, i, rank)] + ([_task(WEIGHT, i - rank, rank)] if i >= rank else [])
 
     orders = (
-        _in_turn(
-            [_one(FORWARD, i, rank) for i in range(micro_batches)],
+        _alternate(
+            [_task(FORWARD, i, rank) for i in range(micro_batches)],
             [backward(i, rank) for i in range(micro_batches)],
-            ahead=ranks - 1 - rank,
+            warmup=ranks - 1 - rank,
         )
-        + [_one(WEIGHT, i, rank) for i in range(max(micro_batches - rank, 0), micro_batches)]
+        + [_task(WEIGHT, i, rank) for i in range(max(micro_batches - rank, 0), micro_batches)]
         for rank in range(ranks)
     )
     return _schedule("ZB1P", micro_batches, ranks, orders)
 
 
-def _in_turn(forward: list[Task], backward: list[list[Task]], *, ahead: int) -> list[Task]:
-    """Return so many forwards ahead, then a forward and a backward in turn, then the backwards that are left."""
-    ahead = min(ahead, len(forward))
-    order = forward[:ahead]
-    for i, tasks in enumerate(backward):
-        order += forward[ahead + i : ahead + i + 1] + tasks
+def _alternate(forwards: list[Task], backwards: list[list[Task]], *, warmup: int) -> list[Task]:
+    """Return `warmup` forwards, then forwards and backwards in turn, then the backwards that are left."""
+    order = forwards[:warmup]
+    for i, backward in enumerate(backwards, start=warmup):
+        order += forwards[i : i + 1] + backward
     return order
 
 
-def _one(kind: Kind, micro_batch: int, stage: int) -> Task:
-    """Return the task of a single pass."""
+def _task(kind: Kind, micro_batch: int, stage: int) -> Task:
     return (Pass(kind, micro_batch, stage),)
 
 
 def _schedule(name: str, micro_batches: int, stages: int, orders: Iterable[list[Task]]) -> Schedule:
-    """Return a schedule of tasks that are given rank by rank."""
-    return Schedule(name, micro_batches, stages, tuple(tuple(order) for order in orders))
+    return Schedule(name, micro_batches, stages, tuple(map(tuple, orders)))
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
     "GPipe": gpipe,
     "1F1B": one_f_one_b,
-    "interleaved": interleaved,
-    "ZB1P": zb1p,
+    "interleaved": interleaved_1f1b,
+    "ZB1P": zb_h1,
     "DualPipe": dualpipe,
     "DualPipeV": dualpipev,
 }

@@ -1,18 +1,25 @@
-"""When each task of a schedule starts and ends: as early as its rank's order, other ranks' work and transfers allow."""
+"""Simulate a pipeline schedule: when each task runs, and so how long each rank idles and how much it holds.
+
+A rank works through its order and starts each task as early as it can: once the rank is free and what the task needs
+has arrived. No rank can be timed alone, since ranks wait for each other. So one rank runs until a result is missing,
+and is woken when another rank has produced it. Every task is visited once, and the time is linear in their number.
+If all ranks that have work left are waiting, the schedule is a deadlock.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from repro.errors import InputError, preview
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Kind, Pass, Schedule, Task, kinds
 
-SHOWN = 8  # ranks named that wait for ever
+SHOWN = 8  # waiting ranks that an error names
+Ended = dict[Pass, tuple[float, int]]  # when and on which rank each pass has ended, a full backward as its two parts
 
 
 class Bar(NamedTuple):
-    """One task of one rank in time, as a chart draws it."""
+    """One task in time, as a chart draws it."""
 
     rank: int
     start: float
@@ -22,11 +29,13 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Timeline:
-    """What a simulation found, in the unit of the durations.
+    """When each task of a schedule runs, in the unit of the durations.
 
-    schedule: simulated. makespan: from the first start to the last end over all ranks. starts, ends: of tasks, as
-    `schedule.orders`, [ranks][tasks]. busy: time in tasks, [ranks]. activations: the most micro-batches whose
-    activations a rank holds at once, each counted for every stage, [ranks].
+    Attributes:
+        makespan: Time from the first start to the last end over all ranks.
+        starts: Start of each task, [ranks][tasks], as in `schedule.orders`; `ends` likewise.
+        busy: Time that each rank works, [ranks].
+        activations: Most micro-batches whose activations a rank holds at once, counted once for every stage, [ranks].
     """
 
     schedule: Schedule
@@ -38,169 +47,137 @@ class Timeline:
 
     @property
     def bubble(self) -> list[float]:
-        """Idle time: the makespan less the rank's busy time, before its first and after its last task too, [ranks]."""
+        """Idle time of each rank, before its first and after its last task too, [ranks]."""
         return [self.makespan - busy for busy in self.busy]
 
-    @property
-    def bubble_inside(self) -> list[float]:
-        """Idle time between the rank's own first and last task, [ranks]."""
-        spans = zip(self.starts, self.ends, self.busy, strict=True)
-        return [ends[-1] - starts[0] - busy for starts, ends, busy in spans]
-
     def bars(self) -> Iterator[Bar]:
-        """Return all tasks in time, rank by rank."""
+        """Yield all tasks in time, rank by rank."""
         for rank, order in enumerate(self.schedule.orders):
             for start, end, task in zip(self.starts[rank], self.ends[rank], order, strict=True):
                 yield Bar(rank, start, end, task)
 
 
-def simulate(schedule: Schedule, durations: Durations, *, freed_by: Literal["weight", "input"] = "weight") -> Timeline:
-    """Return when each task runs, in time linear in their number.
+def simulate(schedule: Schedule, durations: Durations, *, freed_by: Kind = WEIGHT) -> Timeline:
+    """Run a schedule, published or your own, in time linear in the number of its tasks.
 
-    A forward waits for the stage before, a backward for the stage after and for its own forward, a weight part for its
-    input part; whatever comes from another rank arrives a transfer later. What is sent, and an overlapped pair as a
-    whole, ends with its task.
-    Args: schedule: of any order. durations: of its tasks. freed_by: the part of a split backward that frees
-        activations; a full backward always does, at its end.
-    Raises: InputError for an order that cannot proceed, leaves out a pass or has it twice.
+    A forward waits for the stage before, a backward for the stage after and its own forward, a weight part for its
+    input part. A result is sent when its whole task ends, and reaches another rank a transfer later.
+
+    Args:
+        schedule: Order of the tasks.
+        durations: How long they take.
+        freed_by: The part of a split backward that frees activations, INPUT or WEIGHT; a full backward always does.
+
+    Raises:
+        InputError: If the order is a deadlock, leaves out a pass or repeats one.
     """
-    if freed_by not in ("weight", "input"):
-        raise InputError(f"freed_by = {freed_by!r}: must be weight or input")
-    lasting = durations.by_kinds
-    _check_tasks(schedule, lasting)
-    clock = _EventLoop(schedule, durations)
-    clock.run()
-    return Timeline(
-        schedule,
-        max(ends[-1] for ends in clock.ends),
-        clock.starts,
-        clock.ends,
-        [sum(lasting[kinds(task)] for task in order) for order in schedule.orders],
-        [peak_activations(order, WEIGHT if freed_by == "weight" else INPUT) for order in schedule.orders],
-    )
+    if freed_by not in (INPUT, WEIGHT):
+        raise InputError(f"freed_by = {freed_by!r}: must be {INPUT!r} or {WEIGHT!r}")
+    duration_of = durations.by_kinds
+    _check_tasks(schedule, duration_of)
+    starts, ends = _run(schedule, durations)
+    busy = [sum(duration_of[kinds(task)] for task in order) for order in schedule.orders]
+    activations = [_peak_activations(order, freed_by) for order in schedule.orders]
+    return Timeline(schedule, max(rank[-1] for rank in ends), starts, ends, busy, activations)
 
 
-def peak_activations(order: tuple[Task, ...], freed_by: Kind) -> int:
-    """Return the most micro-batches whose forward has begun and whose backward has not ended, over a rank's stages.
-
-    Args: order: of the rank. freed_by: INPUT or WEIGHT, where a backward is split.
-    """
+def _peak_activations(order: tuple[Task, ...], freed_by: Kind) -> int:
+    """Return the most micro-batches whose forward has begun and whose backward has not ended, over a rank's stages."""
     held = peak = 0
     for task in order:
-        for one in task:  # of an overlapped pair the forward comes first
-            if one.kind == FORWARD:
+        for pass_ in task:  # the forward of an overlapped pair comes first
+            if pass_.kind == FORWARD:
                 held += 1
                 peak = max(peak, held)
-            elif one.kind in (BACKWARD, freed_by):
+            elif pass_.kind in (BACKWARD, freed_by):
                 held -= 1
     return peak
 
 
-def _check_tasks(schedule: Schedule, lasting: Mapping[tuple[Kind, ...], float]) -> None:
-    """Raise InputError for a rank without a task, or a task that has no duration."""
+def _check_tasks(schedule: Schedule, duration_of: Mapping[tuple[Kind, ...], float]) -> None:
+    """Check that each rank has tasks, and that each task has a duration."""
     for rank, order in enumerate(schedule.orders):
         if not order:
-            raise InputError(f"rank {rank} of schedule {schedule.name!r}: must have at least one task")
+            raise InputError(f"schedule {schedule.name!r}: rank {rank} has no task: must have at least one")
         for task in order:
-            passes = isinstance(task, tuple) and all(isinstance(one, Pass) for one in task)
-            if not passes or kinds(task) not in lasting:
+            passes = isinstance(task, tuple) and all(isinstance(pass_, Pass) for pass_ in task)
+            if not passes or kinds(task) not in duration_of:
                 must = "must be a tuple of one Pass, or of a forward and a full backward"
-                raise InputError(f"rank {rank} of schedule {schedule.name!r}: task {preview(task)}: {must}")
+                raise InputError(f"schedule {schedule.name!r}: rank {rank}: task {preview(task)}: {must}")
 
 
-class _EventLoop:
-    """Ranks that work as far as they can, and go on when what they wait for has ended."""
-
-    def __init__(self, schedule: Schedule, durations: Durations) -> None:
-        """Begin with all ranks free."""
-        self.schedule, self.transfer, self.lasting = schedule, durations.transfer, durations.by_kinds
-        self.starts: list[list[float]] = [[] for _ in schedule.orders]
-        self.ends: list[list[float]] = [[] for _ in schedule.orders]
-        self.ended: dict[Pass, tuple[float, int]] = {}  # when and on which rank, a full backward as its parts
-        self.waiting: dict[Pass, list[int]] = {}  # ranks, by what they wait for
-
-    def run(self) -> None:
-        """Find when each task starts and ends."""
-        ready = list(range(self.schedule.ranks))
-        while ready:
-            ready += self._advance(ready.pop())
-        if self.waiting:
-            raise self._stuck()
-        self._check_all()
-
-    def _advance(self, rank: int) -> list[int]:
-        """Work through a rank's order until it must wait; return the ranks that waited for what it did."""
-        starts, ends, order = self.starts[rank], self.ends[rank], self.schedule.orders[rank]
-        woken: list[int] = []
-        while len(ends) < len(order):
-            task = order[len(ends)]
-            start = self._ready(task, rank, ends[-1] if ends else 0)
-            if start is None:
+def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], list[list[float]]]:
+    """Return when each task starts and when it ends, [ranks][tasks]."""
+    duration_of = durations.by_kinds
+    starts: list[list[float]] = [[] for _ in schedule.orders]
+    ends: list[list[float]] = [[] for _ in schedule.orders]
+    ended: Ended = {}
+    waiting: dict[Pass, list[int]] = {}  # ranks that wait for a pass
+    ready = list(range(schedule.ranks))
+    while ready:
+        rank = ready.pop()
+        order, done = schedule.orders[rank], ends[rank]  # done: when the tasks so far ended
+        while len(done) < len(order):
+            task = order[len(done)]
+            needed = [part for pass_ in task for part in _prerequisites(pass_, schedule.stages)]
+            missing = [part for part in needed if part not in ended]
+            if missing:
+                waiting.setdefault(missing[0], []).append(rank)
                 break
-            starts.append(start)
-            ends.append(start + self.lasting[kinds(task)])
-            woken += self._end(task, rank, ends[-1])
-        return woken
+            start = done[-1] if done else 0
+            for part in needed:
+                end, source = ended[part]
+                start = max(start, end if source == rank else end + durations.transfer)
+            starts[rank].append(start)
+            done.append(start + duration_of[kinds(task)])
+            for part in _parts(task):
+                if part in ended:
+                    repeat = f"rank {rank} repeats the {part}, already run on rank {ended[part][1]}"
+                    raise InputError(f"schedule {schedule.name!r}: {repeat}: must run once")
+                ended[part] = done[-1], rank
+                ready += waiting.pop(part, [])
+    _check_finished(schedule, ended, waiting)
+    return starts, ends
 
-    def _ready(self, task: Task, rank: int, start: float) -> float | None:
-        """Return when a task can start that its rank is free for, or None where it must wait for another."""
-        for one in task:
-            for needed in _needs(one, self.schedule.stages):
-                ended = self.ended.get(needed)
-                if ended is None:
-                    self.waiting.setdefault(needed, []).append(rank)
-                    return None
-                there, source = ended
-                start = max(start, there if source == rank else there + self.transfer)
-        return start
 
-    def _end(self, task: Task, rank: int, end: float) -> list[int]:
-        """Record that a task has ended; return the ranks that waited for it."""
-        woken: list[int] = []
-        for one in task:
-            for part in _parts(one):
-                if part in self.ended:
-                    raise InputError(f"rank {rank}: {one}: must come once, and has run on rank {self.ended[part][1]}")
-                self.ended[part] = end, rank
-                woken += self.waiting.pop(part, [])
-        return woken
-
-    def _stuck(self) -> InputError:
-        """Return the error for ranks that wait for ever."""
-        given = {part for order in self.schedule.orders for task in order for one in task for part in _parts(one)}
-        waits = sorted((rank, needed) for needed, ranks in self.waiting.items() for rank in ranks)
-        told = [
-            f"rank {rank} waits for {needed}" + ("" if needed in given else ", which no rank runs")
+def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, list[int]]) -> None:
+    """Check that no rank still waits, and that each micro-batch passed each stage and nothing else did."""
+    name, micro_batches, stages = schedule.name, schedule.micro_batches, schedule.stages
+    if waiting:
+        run = {part for order in schedule.orders for task in order for part in _parts(task)}
+        waits = sorted((rank, needed) for needed, ranks in waiting.items() for rank in ranks)
+        clauses = [
+            f"rank {rank} waits for {needed}" + ("" if needed in run else ", which no rank runs")
             for rank, needed in waits[:SHOWN]
         ]
-        more = [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
-        return InputError(f"schedule {self.schedule.name!r} cannot proceed: {'; '.join(told + more)}")
-
-    def _check_all(self) -> None:
-        """Raise InputError where a pass is missing, or is of a micro-batch or stage that there is not."""
-        n_passes = 0
-        sizes = range(self.schedule.micro_batches), range(self.schedule.stages)
-        for expected in product((FORWARD, INPUT, WEIGHT), *sizes):
-            n_passes += 1
-            if expected not in self.ended:
-                raise InputError(f"schedule {self.schedule.name!r}: no rank runs the {Pass(*expected)}")
-        if len(self.ended) > n_passes:
-            extra = next(one for one in self.ended if one.micro_batch not in sizes[0] or one.stage not in sizes[1])
-            raise InputError(f"schedule {self.schedule.name!r}: {extra}: there is none in its micro-batches and stages")
+        clauses += [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
+        raise InputError(f"schedule {name!r}: deadlock: {'; '.join(clauses)}")
+    parts: tuple[Kind, ...] = (FORWARD, INPUT, WEIGHT)
+    for kind, micro_batch, stage in product(parts, range(micro_batches), range(stages)):
+        if (kind, micro_batch, stage) not in ended:
+            raise InputError(f"schedule {name!r}: no rank runs the {Pass(kind, micro_batch, stage)}")
+    if len(ended) > len(parts) * micro_batches * stages:
+        extra = next(part for part in ended if part[1] not in range(micro_batches) or part[2] not in range(stages))
+        sizes = f"{micro_batches} micro-batches and {stages} stages, counted from 0"
+        raise InputError(f"schedule {name!r}: {extra}: must be one of its {sizes}")
 
 
-def _needs(one: Pass, stages: int) -> list[Pass]:
-    """Return what must have ended before a pass starts."""
-    kind, micro_batch, stage = one
+def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
+    """Return the passes that must have ended before this one starts."""
+    kind, micro_batch, stage = pass_
     if kind == FORWARD:
         return [Pass(FORWARD, micro_batch, stage - 1)] if stage else []
     if kind == WEIGHT:
         return [Pass(INPUT, micro_batch, stage)]
-    own = Pass(FORWARD, micro_batch, stage)
-    return [own, Pass(INPUT, micro_batch, stage + 1)] if stage < stages - 1 else [own]
+    forward = Pass(FORWARD, micro_batch, stage)
+    return [forward, Pass(INPUT, micro_batch, stage + 1)] if stage < stages - 1 else [forward]
 
 
-def _parts(one: Pass) -> list[Pass]:
-    """Return the parts that a pass stands for: two for a full backward."""
-    kind, micro_batch, stage = one
-    return [one] if kind != BACKWARD else [Pass(INPUT, micro_batch, stage), Pass(WEIGHT, micro_batch, stage)]
+def _parts(task: Task) -> Iterator[Pass]:
+    """Yield the passes of a task, a full backward as its two parts."""
+    for pass_ in task:
+        kind, micro_batch, stage = pass_
+        if kind == BACKWARD:
+            yield from (Pass(INPUT, micro_batch, stage), Pass(WEIGHT, micro_batch, stage))
+        else:
+            yield pass_

@@ -1,30 +1,35 @@
-"""What a pipeline schedule is: for each rank the order of its tasks; and how long each kind of task takes."""
+"""A pipeline schedule as data: the order of tasks on each rank, and how long each kind of task takes.
+
+A model is cut into stages and a step into micro-batches; each micro-batch passes every stage forward, then backward.
+Zero-bubble schedules split the backward pass: the stage before waits for the gradient of the input, while the gradient
+of the weights can wait. DualPipe runs a forward and a backward overlapped, as one task. A schedule fixes nothing but
+the order of tasks on each rank; `simulate` finds when they run.
+"""
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from repro.errors import InputError
 from repro.validate import check_integer, check_number
 
-FORWARD, BACKWARD, INPUT, WEIGHT = "forward", "backward", "backward_for_input", "backward_for_weight"
-
-LONGEST = 1e290  # durations must be below it, so that their sums stay finite
-
 Kind = Literal["forward", "backward", "backward_for_input", "backward_for_weight"]
+FORWARD: Final = "forward"
+BACKWARD: Final = "backward"
+INPUT: Final = "backward_for_input"
+WEIGHT: Final = "backward_for_weight"
+
+LONGEST = 1e290  # durations stay below it, so that their sums stay finite
 
 
 class Pass(NamedTuple):
-    """One micro-batch through one stage of the model: forward, backward, or one of the two parts of backward.
-
-    kind: FORWARD, BACKWARD for the full one, INPUT or WEIGHT for a part. micro_batch, stage: from 0.
-    """
+    """One micro-batch through one stage: FORWARD, a full BACKWARD, or a part of it, INPUT or WEIGHT; both from 0."""
 
     kind: Kind
     micro_batch: int
     stage: int
 
     def __str__(self) -> str:
-        """Return it in words."""
+        """Return the pass in words."""
         return f"{self.kind.replace('_', ' ')} of micro-batch {self.micro_batch} on stage {self.stage}"
 
 
@@ -35,10 +40,10 @@ Task = tuple[Pass, ...]  # one pass, or a forward and a full backward that run o
 class Schedule:
     """The order in which each rank works, whatever the durations.
 
-    name: of `schedule`, or any other for an order of one's own. micro_batches: of a step, each passes every stage.
-    stages: of the model. orders: tasks of each rank, [ranks][tasks]. bidirectional: whether the second half of the
-    micro-batches enters at the last rank, which then has the first stage as well.
-    Raises: InputError for numbers that are none, or no rank.
+    Attributes:
+        name: A published name, or any other for an order of your own.
+        orders: Tasks of each rank, [ranks][tasks].
+        bidirectional: Whether the second half of the micro-batches enters at the last rank, which then has stage 0 too.
     """
 
     name: str
@@ -48,25 +53,24 @@ class Schedule:
     bidirectional: bool = False
 
     def __post_init__(self) -> None:
-        """Raise InputError for numbers that are none, or no rank."""
-        check_integer("micro_batches", self.micro_batches)
-        check_integer("stages", self.stages)
-        check_integer("ranks", self.ranks)
+        """Check the sizes."""
+        for name in ("micro_batches", "stages", "ranks"):
+            check_integer(name, getattr(self, name))
 
     @property
     def ranks(self) -> int:
-        """How many there are."""
+        """Number of ranks."""
         return len(self.orders)
 
     @property
-    def held(self) -> list[int]:
+    def stages_held(self) -> list[int]:
         """Stages whose parameters each rank holds, [ranks]."""
-        return [len({one.stage for task in order for one in task}) for order in self.orders]
+        return [len({pass_.stage for task in order for pass_ in task}) for order in self.orders]
 
     @property
-    def copies(self) -> float:
-        """How often the whole model is held, over all ranks: 2 where it is entered from both ends."""
-        return sum(self.held) / self.stages
+    def model_copies(self) -> float:
+        """Copies of the whole model over all ranks: 2 if micro-batches enter at both ends."""
+        return sum(self.stages_held) / self.stages
 
     def direction(self, micro_batch: int) -> int:
         """Return 1 for a micro-batch that enters at the last rank, else 0."""
@@ -75,13 +79,15 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class Durations:
-    """How long one micro-batch takes on one stage, in any one unit; integers and fractions are reckoned exactly.
+    """How long one micro-batch takes on one stage, in any unit; integers and fractions are computed exactly.
 
-    forward, backward: F and B, backward in full. weight: W, the part of B for the weights; the part for the input,
-    which the stage before waits for, takes B - W. overlapped: F&B, a forward and a backward run together, F + B where
-    that saves nothing. transfer: from one rank to another, which neither of the two waits for otherwise.
-    Raises: InputError for durations that no task can have, or that contradict each other. W = B is refused as well:
-        a part for the input that takes no time is none.
+    Attributes:
+        forward: F.
+        backward: B, the full backward pass.
+        weight: W, its part for the weights; its part for the input takes B - W, which must be above 0.
+        overlapped: F&B, a forward and a full backward together; F + B if overlapping saves nothing.
+        transfer: From one rank to another; the sender goes on meanwhile.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), table 2.
     """
 
@@ -92,16 +98,16 @@ class Durations:
     transfer: float = 0
 
     def __post_init__(self) -> None:
-        """Raise InputError for a part that leaves nothing of its whole, or a pair shorter than one of the two."""
+        """Check that weight is a part of backward, and that a pair takes as long as either of its passes."""
         for name in ("forward", "backward", "weight", "overlapped"):
             check_number(name, getattr(self, name), above=0, below=LONGEST)
         check_number("transfer", self.transfer, below=LONGEST)
         if self.weight >= self.backward:
-            raise InputError(f"weight = {self.weight!r}: must be below backward = {self.backward!r}, a part of it")
+            raise InputError(f"weight = {self.weight!r}: must be below backward = {self.backward!r}, which includes it")
         longer = "forward" if self.forward > self.backward else "backward"
         if self.overlapped < getattr(self, longer):
-            least = f"{longer} = {getattr(self, longer)!r}"
-            raise InputError(f"overlapped = {self.overlapped!r}: must be at least {least}, the longer of the two")
+            least = f"{longer} = {getattr(self, longer)!r}, the longer of forward and backward"
+            raise InputError(f"overlapped = {self.overlapped!r}: must be at least {least}")
 
     @property
     def input(self) -> float:
@@ -122,4 +128,4 @@ class Durations:
 
 def kinds(task: Task) -> tuple[Kind, ...]:
     """Return the kinds of a task's passes."""
-    return tuple(one.kind for one in task)
+    return tuple(pass_.kind for pass_ in task)

@@ -1,1 +1,1 @@
-"""Money with its uncertainty: a cost model over ranges, sampled evenly, and which input matters."""
+"""The cost of a training run with its uncertainty: a cost model over ranges, sampled, and which input matters most."""

@@ -1,4 +1,8 @@
-"""What is uncertain in the cost of a training run: each input's range, its shape and where both come from."""
+"""What is uncertain in the cost of a training run: each input's range, its shape and where both come from.
+
+Shares and years spread evenly between their ends. Prices and ratios spread evenly in the logarithm, so that doubling
+is as likely as halving.
+"""
 
 import math
 from dataclasses import dataclass
@@ -15,41 +19,38 @@ Shape = Literal["even", "even in logarithm"]
 
 @dataclass(frozen=True)
 class Range:
-    """An input with its least and greatest value, and how likely each between is.
-
-    basis: the facts that the ends come from, or "assumed" with the reason. limit: what no value can exceed.
-    """
+    """An input with its lowest and highest value, and how likely each value between is."""
 
     name: str
     low: float
     high: float
     unit: str
-    shape: Shape
-    basis: str
-    limit: float = math.inf
+    shape: Shape  # whether values or their logarithms are equally likely
+    basis: str  # the facts that the ends come from, or "assumed" with the reason
+    limit: float = math.inf  # that the input cannot exceed, even outside its range
 
     def __post_init__(self) -> None:
-        """Raise InputError where the ends are out of order, not finite, or not positive on a logarithmic scale."""
-        least = 0 if self.shape == "even" else np.nextafter(0, 1)
-        if not (np.isfinite([self.low, self.high]).all() and least <= self.low < self.high):
-            raise InputError(
-                f"{self.name} = {self.low:g} to {self.high:g}: must run from a least value up, in {self.unit}"
-            )
+        """Check that the ends are finite, in order, and on a logarithmic scale positive."""
+        least = 0 if self.shape == "even" else math.ulp(0)
+        if not (math.isfinite(self.high) and least <= self.low < self.high):
+            lowest = "0 or more" if self.shape == "even" else "above 0"
+            must = f"must run from {lowest} to a higher finite value"
+            raise InputError(f"{self.name} = {self.low:g} to {self.high:g} {self.unit}: {must}")
 
     def ppf(self, share: ArrayLike) -> NDArray[np.float64]:
-        """Return the values below which given shares lie, each in [0, 1], elementwise."""
+        """Return the values below which the given shares, in [0, 1], lie, elementwise."""
         if self.shape == "even":
             return self.low + (self.high - self.low) * np.asarray(share)
         return np.exp(np.log(self.low) + np.log(self.high / self.low) * np.asarray(share))
 
     @property
     def median(self) -> float:
-        """The value in the middle of the range, by likelihood."""
+        """The value that half of the likelihood lies below."""
         return float(self.ppf(0.5))
 
 
 def cost_ranges(facts: Facts) -> dict[str, Range]:
-    """Return the inputs of the cost model by name, their ends from facts where any are published.
+    """Return the inputs of the cost model by name, their ends from facts if any are published.
 
     Source: repro/facts/data; Cottier et al. (arXiv 2405.21015) for development, staff and the network.
     """
@@ -59,7 +60,7 @@ def cost_ranges(facts: Facts) -> dict[str, Range]:
 
     later = sum(facts[f"deepseek_v3.{stage}_gpu_hours"].value for stage in ("context_extension", "post_training"))
     lost = 1 / facts["llama_3_1_405b.effective_training_time"].value - 1
-    found = [
+    ranges = [
         between("rent", "price.h800_v3_report", "price.h100_capacity_block", "USD per GPU hour", "even in logarithm"),
         between("utilisation", "llama_3_1_405b.utilisation_low", "llama_3_1_405b.utilisation_high", "share", "even", 1),
         Range("overhead", later / facts["deepseek_v3.pre_training_gpu_hours"].value, 0.25, "share of the hours",
@@ -73,4 +74,4 @@ def cost_ranges(facts: Facts) -> dict[str, Range]:
         Range("lifetime", 3, 6, "years", "even", "assumed: the book lives that large operators use"),
         Range("in_use", 0.5, 0.95, "share of hours", "even", "assumed", 1),
     ]  # fmt: skip
-    return {one.name: one for one in found}
+    return {range_.name: range_ for range_ in ranges}

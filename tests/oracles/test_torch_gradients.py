@@ -24,7 +24,7 @@ def published(config, tree):
     for place in places(config, tree):
         name, value = place.names[0][0], place.holder[place.key]
         if place.stacked:
-            found[name.split(".experts.")[0] + f".experts.{place.key}_proj"] = value
+            found[name.split(".experts.")[0] + f".experts.{place.key}"] = value
         else:
             found |= dict(zip(place.names[0], np.split(value, len(place.names[0])), strict=True))
     return found

@@ -3,13 +3,16 @@
 Nothing is allocated: the models stand on torch's meta device, which keeps shapes alone.
 """
 
+import re
 from collections import Counter
+from math import prod
 
 import pytest
 
 from repro.calc.param_count import mtp_parts, parts, total_parameters
 from repro.facts import load
 from repro.models.hf_config import architecture_from_hf, model_type
+from repro.models.inventory import inventory
 
 torch = pytest.importorskip("torch", reason="torch is not installed; models are built with it to be counted")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
@@ -36,6 +39,24 @@ MORE = {
         "n_routed_experts": 384, "n_shared_experts": 1, "num_experts_per_tok": 8, "n_group": 1, "topk_group": 1,
         "topk_method": "noaux_tc", "num_nextn_predict_layers": 0, "vocab_size": 163840, "attention_bias": False,
         "tie_word_embeddings": False,
+    },
+    "qwen3_8b": {
+        "model_type": "qwen3", "hidden_size": 4096, "intermediate_size": 12288, "num_hidden_layers": 36,
+        "num_attention_heads": 32, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
+        "attention_bias": False, "use_sliding_window": False, "tie_word_embeddings": False,
+    },
+    "qwen3_0_6b": {
+        "model_type": "qwen3", "hidden_size": 1024, "intermediate_size": 3072, "num_hidden_layers": 28,
+        "num_attention_heads": 16, "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151936,
+        "attention_bias": False, "use_sliding_window": False, "tie_word_embeddings": True,
+    },
+    "glm_4_7_flash": {
+        "model_type": "glm4_moe_lite", "architectures": ["Glm4MoeLiteForCausalLM"], "hidden_size": 2048,
+        "intermediate_size": 10240, "moe_intermediate_size": 1536, "num_hidden_layers": 47, "first_k_dense_replace": 1,
+        "num_attention_heads": 20, "num_key_value_heads": 20, "q_lora_rank": 768, "kv_lora_rank": 512,
+        "qk_nope_head_dim": 192, "qk_rope_head_dim": 64, "v_head_dim": 256, "n_routed_experts": 64,
+        "n_shared_experts": 1, "num_experts_per_tok": 4, "n_group": 1, "topk_group": 1, "topk_method": "noaux_tc",
+        "num_nextn_predict_layers": 1, "vocab_size": 154880, "tie_word_embeddings": False,
     },
 }  # fmt: skip
 
@@ -72,6 +93,12 @@ SMALL = {
     "deepseek_v2_with_biases": SMALL_DEEPSEEK | {
         "model_type": "deepseek_v2", "attention_bias": True, "topk_method": "group_limited_greedy",
     },
+    "deepseek_v3_with_fewer_layers_than_dense_ones": SMALL_DEEPSEEK | {"first_k_dense_replace": 5},
+    "glm_with_biases_and_two_dense_layers": SMALL_DEEPSEEK | {
+        "model_type": "glm4_moe_lite", "attention_bias": True, "first_k_dense_replace": 2,
+        "mlp_layer_types": ["dense", "dense", "sparse"],
+    },
+    "qwen3_with_biases": SMALL_LLAMA | {"model_type": "qwen3", "head_dim": 10, "attention_bias": True},
     "qwen2_told_of_no_biases": SMALL_LLAMA | {"model_type": "qwen2", "attention_bias": False},
 }  # fmt: skip
 OPTIONAL = ("tie_word_embeddings", "attention_bias", "mlp_bias", "use_sliding_window", "moe_layer_freq", "head_dim")
@@ -114,6 +141,29 @@ def by_part(config):
     return found
 
 
+# transformers lays a layer's experts, and each one's gate and up projection, in one tensor.
+FUSED = re.compile(r"\.experts\.\d+\.(gate_proj|up_proj|down_proj)\.weight$")
+
+
+def as_built(name, renamed):
+    """Return what a published tensor is called in transformers."""
+    for theirs, own in renamed:
+        name = name.replace(own, theirs)
+    return FUSED.sub(lambda match: f".experts.{'down' if match[1] == 'down_proj' else 'gate_up'}_proj", name)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_published_name_is_one_of_the_librarys(name):
+    arch, built = architecture_from_hf(MODELS[name]), Counter(dict(tensors(MODELS[name])))
+    found = Counter()
+    for row in inventory(arch):
+        if row.block != "mtp" and not row.shared:
+            for layer in row.layers:
+                for published in row.names(layer):
+                    found[as_built(published, arch.renamed)] += prod(row.shape)
+    assert found == built
+
+
 @pytest.mark.parametrize("name", MODELS)
 def test_every_part_and_the_total_to_the_last_parameter(name):
     arch, built = architecture_from_hf(MODELS[name]), by_part(MODELS[name])
@@ -131,6 +181,8 @@ def test_every_part_and_the_total_to_the_last_parameter(name):
         ("deepseek_v2_lite", 15_706_484_224),
         ("deepseek_v3", 671_026_419_200),
         ("kimi_k2", 1_026_408_232_448),
+        # two copies of the table, 634,388,480, and the module of 643,706,176 left out too
+        ("glm_4_7_flash", 31_221_488_576 - 634_388_480 - 643_706_176),
     ],
 )
 def test_the_total_is_that_of_the_published_weights(name, stored):
@@ -144,7 +196,7 @@ def test_fields_left_out_mean_what_they_mean_to_the_library(name):
 
 
 def test_a_tied_head_is_in_no_part_of_its_own():
-    for name in ("qwen2_5_0_5b", "llama_3_2_1b", "mixtral_tied", "deepseek_v3_tied"):
+    for name in ("qwen2_5_0_5b", "qwen3_0_6b", "llama_3_2_1b", "mixtral_tied", "deepseek_v3_tied"):
         assert "head" not in by_part(MODELS[name])
 
 

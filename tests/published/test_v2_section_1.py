@@ -41,7 +41,6 @@ def test_236b_and_15_7b_in_total():
     assert f"{total_parameters(V2) / 1e9:.0f}B" == "236B"
     assert f"{total_parameters(LITE) / 1e9:.1f}B" == "15.7B"
     assert FACTS["deepseek_v2.parameters"].value == 236e9
-    assert FACTS["deepseek_v2_lite.parameters"].value == 15.7e9
 
 
 @pytest.mark.parametrize(("counted", "rounded"), [(BOTH, "21B"), (HEAD, "21B"), (NEITHER, "20B")])
@@ -63,4 +62,3 @@ def test_with_the_head_alone_v2_lite_comes_to_2_4b_cut_off():
     active = active_parameters(LITE, **HEAD)
     assert active // 10**8 == 24
     assert active - 2_450_000_000 < 1.5e6
-    assert FACTS["deepseek_v2_lite.active_parameters"].value == 2.4e9

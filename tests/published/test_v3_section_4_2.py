@@ -20,7 +20,7 @@ STORED_ELEMENTS = 684_531_386_000  # of all tensors in the weight files
 
 def test_the_shape():
     attention, experts = V3.attention, V3.experts
-    assert (V3.n_layers, V3.d_model, V3.n_dense_layers, V3.n_mtp_modules) == (61, 7168, 3, 1)
+    assert (V3.n_layers, V3.d_model, V3.n_dense_layers, V3.n_mtp_modules, V3.vocab_size) == (61, 7168, 3, 1, 129_280)
     assert (attention.n_heads, attention.qk_nope_head_dim, attention.v_head_dim, attention.qk_rope_head_dim) == (
         128,
         128,
@@ -30,21 +30,6 @@ def test_the_shape():
     assert (attention.kv_lora_rank, attention.q_lora_rank) == (512, 1536)
     assert (experts.n_shared_experts, experts.n_routed_experts, experts.top_k, experts.d_expert) == (1, 256, 8, 2048)
     assert CONFIG["topk_group"] == FACTS["deepseek_v3.nodes_per_token"].value == 4
-
-
-@pytest.mark.parametrize(
-    ("fact", "counted"),
-    [
-        ("layers", V3.n_layers),
-        ("d_model", V3.d_model),
-        ("n_heads", V3.attention.n_heads),
-        ("d_head", V3.attention.v_head_dim),
-        ("d_head_rope", V3.attention.qk_rope_head_dim),
-        ("vocabulary", V3.vocab_size),
-    ],
-)
-def test_facts_and_configuration_agree(fact, counted):
-    assert FACTS[f"deepseek_v3.{fact}"].value == counted
 
 
 def test_671b_in_total_without_the_module_for_multi_token_prediction():
@@ -81,14 +66,12 @@ def test_11_5b_of_the_module_leave_out_its_projection():
     # 11,610,068,224 - 102,760,448 = 11,507,307,776
     assert f"{MODULE / 1e9:.1f}B" == "11.6B"
     assert f"{(MODULE - PROJECTION) / 1e9:.1f}B" == "11.5B"
-    assert FACTS["deepseek_v3.mtp_parameters"].value == 11.5e9
 
 
 def test_2_4b_active_of_the_module_leave_out_its_projection_too():
     # 8 + 1 experts 396.4M, attention 187.1M, gate 1.8M, two tables 1853.4M: 2438.7M; + 102.8M = 2541.5M
     assert f"{MODULE_ACTIVE / 1e9:.1f}B" == "2.5B"
     assert f"{(MODULE_ACTIVE - PROJECTION) / 1e9:.1f}B" == "2.4B"
-    assert FACTS["deepseek_v3.mtp_active_parameters"].value == 2.4e9
 
 
 def test_the_weight_files_hold_what_is_counted_and_headers():

@@ -24,7 +24,7 @@ def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
     """Return the lowest and the highest rent, in USD per hour to the cent, at which hours round to a printed cost."""
     printed = load_register().claim(claim_id).figure("cost")
     ends = printed.value - printed.place / 2, (printed.high or printed.value) + printed.place / 2
-    low, high = (100 * run_cost.implied_price_usd_per_gpu_hour(end, gpu_hours) for end in ends)
+    low, high = (100 * end / gpu_hours for end in ends)
     return ceil(low) / 100, floor(high) / 100
 
 
@@ -33,7 +33,7 @@ def fraction_of_the_cost(
     facts: Ledger, *, total_gpu_hours: float, reference_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Answer:
     """Divide R1's training cost and list price by those of others, as far as theirs are public."""
-    own_gpu_hours = run_cost.rental_gpu_hours(facts["deepseek_r1.own_training_usd"], facts["price.h800_v3_report"])
+    own_gpu_hours = facts["deepseek_r1.own_training_usd"] / facts["price.h800_v3_report"]
     r1 = run_cost.rental_usd(total_gpu_hours + own_gpu_hours, price_usd_per_gpu_hour)
     llama = run_cost.rental_usd(reference_gpu_hours, price_usd_per_gpu_hour)
     ratios = {
@@ -143,7 +143,7 @@ def far_below_500_million(
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     bound = load_register().claim("B01").figure("cost").value
-    break_even = run_cost.implied_price_usd_per_gpu_hour(bound, gpu_hours)
+    break_even = bound / gpu_hours
     below = " or ".join(format_si(bound / cost, 2) for cost in costs.values())
     return readings("cost", costs), (
         f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words}, {below} times less than "

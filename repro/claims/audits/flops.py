@@ -89,7 +89,7 @@ def ideal_hours(
     """Turn the printed seconds into hours, and work out the ideal hours at each peak rate."""
     seconds = load_register().claim("A34").figure("seconds").value
     printed = load_register().claim("A35").figure("gpu_hours").value
-    gpu_hours = run_cost.hours(seconds)
+    gpu_hours = seconds / run_cost.SECONDS_PER_HOUR
     ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
     listed = ", ".join(f"{PEAK_WORDS[peak]} {format_si(hours, 3)}" for peak, hours in ideal.items())
     return readings("gpu_hours", {"the printed seconds, 3,600 to the hour": gpu_hours}), (

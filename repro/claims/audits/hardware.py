@@ -1,13 +1,8 @@
 """Claims about GPUs, clusters, schedules and links."""
 
 from repro.calc import run_cost
-from repro.calc.pipeline_bubbles import (
-    bubble_1f1b,
-    bubble_dualpipe,
-    bubble_zb1p,
-    expert_traffic_bytes,
-    experts_per_node,
-)  # fmt: skip
+from repro.calc.interconnect import expert_traffic_bytes
+from repro.calc.pipeline_bubbles import bubble_1f1b, bubble_dualpipe, bubble_zb1p
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
@@ -70,7 +65,7 @@ def full_bandwidth(facts: Ledger) -> Answer:
     }
     d_model, nodes = architecture(facts, "deepseek_v3").d_model, facts["deepseek_v3.nodes_per_token"]
     sent = expert_traffic_bytes(d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2)
-    reach = experts_per_node(facts["h800_sxm.nvlink_usable_bytes_per_s"], card)
+    reach = facts["h800_sxm.nvlink_usable_bytes_per_s"] / card
     over_fewer = " and ".join(f"{format_percent(share)} ({gpus})" for gpus, share in fewer.items())
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     return (

@@ -38,7 +38,7 @@ def v3_sizes_and_name(facts: Ledger) -> Answer:
     cases, counted = sizes(facts, "deepseek_v3")
     v3 = architecture(facts, "deepseek_v3")
     moe, total = experts_of(v3), param_count.total_parameters(v3)
-    expert = moe.expert.parameters(v3.d_model)
+    expert = param_count.expert_parameters(v3)
     return tuple(replace(case, wording_ok=expert >= total) for case in cases), (
         f"{counted}. Agents would be whole models that answer in turn; the report's MoE is a mixture of experts, "
         f"{moe.n_routed_experts} routed ones in a layer of which {moe.top_k} and {moe.n_shared_experts} shared one see "

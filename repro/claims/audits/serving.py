@@ -3,7 +3,7 @@
 from repro.calc import memory, param_count, serving
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_si
-from repro.claims.scenarios import architecture, experts_of
+from repro.claims.scenarios import architecture
 from repro.claims.verdict import Case
 from repro.facts import Ledger
 
@@ -30,7 +30,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
         f"a desktop's memory, {bits}": small / facts["desktop_ddr5.memory_bytes"],
         f"a workstation of 512 GB, {bits}": small / facts["mac_studio_m3_ultra.memory_bytes"],
     }
-    expert = experts_of(v3).expert.parameters(v3.d_model)
+    expert = param_count.expert_parameters(v3)
     active = param_count.active_parameters(v3, embedding_counted=False)
     touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
     return tuple(

@@ -12,8 +12,10 @@ import numpy as np
 
 from repro.arrays import Array
 from repro.errors import InputError, preview, printable
-from repro.models.hf_config import Fields, read_config
-from repro.nano.checkpoint.hf_names import GATE, Place, places
+from repro.models.hf.fields import Fields
+from repro.models.hf_config import read_config
+from repro.models.inventory import inventory
+from repro.nano.checkpoint.hf_names import Place, places
 from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, TensorEntry, read_entries, write_safetensors
 from repro.nano.config import Config, config_from_hf, config_to_hf
 from repro.nano.model import Model
@@ -95,10 +97,8 @@ def _check_names(config: Config, needed: list[str], entries: Mapping[str, Tensor
     for name in needed:
         if name not in entries:
             raise InputError(f"{name}: is missing from the checkpoint")
-    layers = range(config.arch.n_layers, config.arch.n_layers + config.arch.n_mtp_modules)
-    copies = {f"model.layers.{n}.{what}.weight" for n in layers for what in ("embed_tokens", "shared_head.head")}
-    if config.arch.tied_embeddings:
-        copies.add("lm_head.weight")
+    shared = [row for row in inventory(config.arch) if row.shared]
+    copies = {name for row in shared for layer in row.layers for name in row.names(layer)}
     for name, entry in entries.items():
         weight = name.removesuffix(SCALES)
         scales = weight != name and weight in known and entries[weight].kind == "F8_E4M3"
@@ -148,7 +148,7 @@ def _read_place(place: Place, entries: Mapping[str, TensorEntry], block: int, *,
             entry.read(blocks)
             rows[...] = row_scales(blocks, len(rows), block)
     kept = PackedWeight(codes, scales, block)
-    small = codes.ndim == 1 or place.names[0][0].endswith(GATE["weight"])
+    small = codes.ndim == 1 or place.tensor.part == "gate"
     return kept if packed and not small else np.asarray(kept)
 
 
@@ -205,7 +205,7 @@ def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array | Packe
     """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
     for place in places(model.config, model.parameters):
         for name, part in place.pieces(place.holder[place.key]):
-            yield name, part, np.dtype(np.float32) if name.endswith(GATE["e_score_correction_bias"]) else dtype
+            yield name, part, np.dtype(np.float32) if place.tensor.stored == "fp32" else dtype
 
 
 def _write_shards(

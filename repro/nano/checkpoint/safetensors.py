@@ -17,7 +17,7 @@ import numpy as np
 
 from repro.arrays import Array
 from repro.errors import InputError, preview, printable
-from repro.files import fields_once, read_json
+from repro.files import read_json, unique_fields
 
 DTYPES = {"F32": np.dtype(np.float32), "BF16": np.dtype(ml_dtypes.bfloat16), "F8_E4M3": np.dtype(np.uint8)}
 LARGEST_HEADER_BYTES = 100_000_000
@@ -97,7 +97,7 @@ def read_header(path: Path) -> dict[str, TensorEntry]:
     except OSError as error:
         raise InputError(f"{path.name}: cannot be read: {error.strerror}") from None
     try:
-        header = json.loads(text.decode("utf-8"), object_pairs_hook=fields_once)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=unique_fields)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path.name}: header is not valid JSON: {error}") from None
     if not isinstance(header, dict):

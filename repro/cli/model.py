@@ -1,4 +1,4 @@
-"""The command `repro model`: any model from its published configuration."""
+"""`repro model`: any model from its published configuration."""
 
 import argparse
 import math
@@ -8,13 +8,18 @@ from typing import Any
 from repro.calc.report import describe_model, train_cost_table
 from repro.claims.assumptions import PEAKS, assumption
 from repro.claims.formatting import format_percent, format_si, format_usd
+from repro.cli.options import add_inputs, add_json, parse_inputs
+from repro.cli.printing import clean, print_field, print_json, print_table
 from repro.errors import InputError
 from repro.facts import Facts, load
 from repro.inputs import UserInput, Value
-from repro.lab.printing import clean, print_field, print_json, print_table
 from repro.models.hf_config import architecture_from_hf, model_type, read_config
 
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
+METAVARS = {
+    "tokens": "T", "gpu": "NAME", "peak": "NAME", "utilisation": "SHARE", "price": "USD", "sequence_length": "T",
+    "cache_bits": "BITS",
+}  # fmt: skip
 # Ways of counting FLOP that make up a run's, each with its name for people.
 WAYS = {
     "six_n_d": "6ND, N with embedding and head",
@@ -25,44 +30,64 @@ WAYS = {
 }
 
 
-def options(facts: Facts) -> dict[str, UserInput]:
-    """Return the options that take a value, by name, with their defaults and the values that make sense."""
+def inputs(facts: Facts) -> dict[str, UserInput]:
+    """Return the options that take a value, by name, with their defaults, domains and help."""
 
-    def like(option: str, known: str) -> UserInput:
-        one = assumption(known).user_input(facts)
-        return UserInput(option, one.default, one.unit, one.domain)
+    def default_of(name: str) -> Any:
+        return assumption(name).user_input(facts).default
 
+    def option(flag: str, default: Any, unit: str, domain: str, help: str) -> UserInput:
+        return UserInput(flag, default, unit, domain, help)
+
+    tokens, price = (assumption(name).user_input(facts) for name in ("tokens", "price_usd_per_gpu_hour"))
+    length = assumption("sequence_length").user_input(facts)
     return {
-        "tokens": like("--tokens", "tokens"),
-        "price": like("--price", "price_usd_per_gpu_hour"),
-        "utilisation": UserInput("--utilisation", like("", "utilisation").default, "share of --peak", "in (0, 1]"),
-        "sequence_length": like("--sequence-length", "sequence_length"),
-        "gpu": UserInput("--gpu", "h100_sxm", "GPU", " | ".join(GPUS)),
-        "peak": UserInput("--peak", "bf16_dense", "rate", " | ".join(PEAKS)),
-        "cache_bits": UserInput("--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]"),
-    }
+        "tokens": option(
+            "--tokens", tokens.default, tokens.unit, tokens.domain,
+            "training tokens (default: the model's own, where published)",
+        ),
+        "gpu": option("--gpu", "h100_sxm", "GPU", " | ".join(GPUS), "GPU whose peak rate is taken"),
+        "peak": option("--peak", "bf16_dense", "rate", " | ".join(PEAKS), "peak rate that utilisation is a share of"),
+        "utilisation": option(
+            "--utilisation", default_of("utilisation"), "share of --peak", "in (0, 1]",
+            "share of that peak; Llama 3.1 405B reports the default",
+        ),
+        "price": option(
+            "--price", price.default, price.unit, price.domain,
+            "rent per GPU hour in USD; the V3 report assumes the default",
+        ),
+        "sequence_length": option(
+            "--sequence-length", length.default, length.unit, length.domain,
+            "tokens of a training sequence, for attention over the context",
+        ),
+        "cache_bits": option(
+            "--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]", "bits per element of the KV cache"
+        ),
+    }  # fmt: skip
 
 
-def model(given: argparse.Namespace) -> None:
-    """Print what a configuration says of a model: parameters, cache, FLOP, memory of weights, GPU hours, dollars."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("model", metavar="NAME|config.json", help="a built-in model, such as deepseek_v3, or a file")
+    add_inputs(parser, inputs(load()), METAVARS)
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what a configuration says of a model: parameters, cache, FLOPs, bytes of weights, GPU hours, dollars."""
     facts = load()
-    values = {
-        name: one.default if (text := getattr(given, name)) is None else one.parse(text)
-        for name, one in options(facts).items()
-    }
-    name, config, source, tokens = _find(facts, given.model)
-    if given.tokens is None:
+    values = parse_inputs(args, inputs(facts))
+    name, config, source, tokens = _find(facts, args.model)
+    if args.tokens is None:
         values["tokens"] = tokens
     try:
         data = {"model": name, "model_type": model_type(config), "source": source, **_data(facts, config, values)}
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
     if not _finite(data):
-        given_values = ", ".join(f"--{option.replace('_', '-')} {value}" for option, value in values.items())
-        raise InputError(f"{name}: these options together lead out of the range of numbers: {given_values}")
-    if given.json:
-        return print_json(data)
-    return _print(data)
+        chosen = ", ".join(f"--{option.replace('_', '-')} {value}" for option, value in values.items())
+        raise InputError(f"{name}: these options together lead out of the range of numbers: {chosen}")
+    return print_json(data) if args.json else _print(data)
 
 
 def _finite(data: Any) -> bool:
@@ -80,7 +105,7 @@ def _find(facts: Facts, name: str) -> tuple[str, dict[str, Any], str, float | No
         return name, read_config(path), name, None
     entry = facts.model(name)
     tokens = float(facts[entry.tokens].value) if entry.tokens else None
-    return entry.title, entry.content, f"{facts.references[entry.source].where}, {entry.locator}", tokens
+    return entry.title, entry.content, f"{facts.references[entry.source].citation}, {entry.locator}", tokens
 
 
 def _path(facts: Facts, name: str) -> Path | None:
@@ -183,7 +208,8 @@ def _print_training(run: dict[str, Any]) -> None:
     if run["tokens"] is None:
         print_field("training", "give --tokens for GPU hours and dollars")
         return
-    share = f"{format_percent(run['utilisation'])} of its {run['peak']} peak of {format_si(run['peak_flop_per_s'] / 1e12)} TFLOP/s"
+    rate = f"{format_si(run['peak_flop_per_s'] / 1e12)} TFLOP/s"
+    share = f"{format_percent(run['utilisation'])} of its {run['peak']} peak of {rate}"
     price = f"${format_si(run['price_usd_per_gpu_hour'])} per GPU hour"
     print_field("training", f"{format_si(run['tokens'])} tokens on {run['gpu']} at {share}, {price}")
     for way, hours in run["gpu_hours"].items():

@@ -1,20 +1,27 @@
-"""Output of the command line: JSON, tables, fields."""
+"""What commands print: JSON, tables, named fields."""
 
 import json
+import os
 import shutil
 import sys
 import textwrap
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 
+def discard_output() -> None:
+    """Send everything printed from here on nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def print_json(data: Any) -> None:
-    """Print data as JSON, letters beyond ASCII as they are where the output can show them."""
+    """Print data as JSON; characters beyond ASCII stay as they are if the output can show them."""
     unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     print(json.dumps(data, indent=2, ensure_ascii=not unicode, allow_nan=False))
 
 
-def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    """Print columns; the last is cut at the edge of a terminal, and left whole elsewhere."""
+def print_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print columns; the last one is cut at the edge of a terminal and whole elsewhere."""
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head) - 1)]
     edge = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     for row in (head, *rows):
@@ -23,17 +30,23 @@ def print_table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
 
 
 def clean(text: str, longest: int | None = None) -> str:
-    """Return text with escapes for what a terminal would obey, cut where it is longer than allowed."""
-    line = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
+    """Return a text on one line, with control characters escaped, cut after `longest` characters."""
+    line = "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
     return line if longest is None or len(line) <= longest else f"{line[:longest]}…"
 
 
 def print_field(name: str, text: str) -> None:
-    """Print a named text, wrapped, its name in a column of its own."""
+    """Print a text under a name, wrapped, the name in a column of its own."""
     first, *rest = textwrap.wrap(clean(text), 100, break_long_words=False) or [""]
     print(f"{name:<14} {first}".rstrip())
     for line in rest:
         print(f"{'':<14} {line}")
+
+
+def print_fields(name: str, texts: Iterable[str]) -> None:
+    """Print several texts under one name."""
+    for place, text in enumerate(texts):
+        print_field("" if place else name, text)
 
 
 def format_number(value: Any) -> str:

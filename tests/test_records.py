@@ -5,8 +5,8 @@ import json
 import pytest
 
 from repro.errors import InputError
-from repro.lab import recorded as module
-from repro.lab.recorded import Record, load_record
+from repro.lab import records as module
+from repro.lab.records import Record, load_record
 
 
 @pytest.fixture
@@ -54,5 +54,5 @@ def test_what_is_committed_names_machine_versions_and_date():
     found = load_record("nano")
     assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
     assert all(found.machine.values())
-    assert found.where.endswith(found.machine["date"])
+    assert found.machine_line.endswith(found.machine["date"])
     assert all(row["seconds"] > 0 and row["ratio"] > 0 for row in found.rows)

@@ -1,4 +1,4 @@
-"""The command `repro pipeline`: step time, idle time and memory of a schedule, simulated and by formula; a chart."""
+"""`repro pipeline`: step time, idle time and memory of a schedule, simulated and by formula; a chart."""
 
 import argparse
 import os
@@ -10,25 +10,48 @@ from types import ModuleType
 from typing import Any
 
 from repro.claims.formatting import format_percent
+from repro.cli.options import add_inputs, add_json, check_installed, parse_inputs
+from repro.cli.printing import format_number, print_field, print_json, print_table
 from repro.errors import InputError, unknown_name
 from repro.inputs import UserInput
-from repro.lab.printing import format_number, print_field, print_json, print_table
-from repro.sim import SCHEDULES, Durations, Formula, Schedule, Timeline, exact_bubble, formula, schedule, simulate
+from repro.sim import (
+    SCHEDULES,
+    Durations,
+    PublishedFormula,
+    Schedule,
+    Timeline,
+    exact_bubble,
+    published_formula,
+    schedule,
+    simulate,
+)
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
 SIZES = {
     "ranks": UserInput("--ranks", 1, "ranks", "in [1, 1e6]"),
     "micro_batches": UserInput("--micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
-    "chunks": UserInput("--chunks", 2, "stages of one rank", "in [2, 1e6]"),
 }
+CHUNKS = {
+    "chunks": UserInput(
+        "--chunks", 2, "stages of one rank", "in [2, 1e6]",
+        "stages of each rank in the interleaved schedule, each 1/N of its layers",
+    )
+}  # fmt: skip
 TIMES = {
-    "forward": UserInput("--forward", 1.0, TIME, SOME),
-    "backward": UserInput("--backward", 2.0, TIME, SOME),
-    "weight": UserInput("--weight", 1.0, TIME, SOME),
-    "overlapped": UserInput("--overlapped", 0.0, TIME, SOME),  # by default forward + backward
-    "transfer": UserInput("--transfer", 0.0, TIME, "in [0, 1e12]"),
+    "forward": UserInput("--forward", 1.0, TIME, SOME, "of one micro-batch on one stage, in any one unit of time"),
+    "backward": UserInput("--backward", 2.0, TIME, SOME, "the full backward, for the input and for the weights"),
+    "weight": UserInput(
+        "--weight", 1.0, TIME, SOME, "its part for the weights, below B; its part for the input takes B - W"
+    ),
+    "overlapped": UserInput(
+        "--overlapped", 0.0, TIME, SOME, "a forward and a full backward run together (default: F + B, nothing saved)"
+    ),
+    "transfer": UserInput(
+        "--transfer", 0.0, TIME, "in [0, 1e12]", "from one rank to another, beside which both can compute"
+    ),
 }
+METAVARS = {"forward": "F", "backward": "B", "weight": "W", "overlapped": "FB", "transfer": "T", "chunks": "N"}
 Number = int | float
 
 
@@ -43,7 +66,7 @@ class Step:
     durations: dict[str, Fraction]
     unit: int
     result: Timeline
-    published: Formula
+    published: PublishedFormula
     exact: list[float] | None
 
     def given(self, time: float) -> Number:
@@ -51,13 +74,31 @@ class Step:
         return _plainest(Fraction(time) / self.unit)
 
 
-def pipeline(given: argparse.Namespace) -> None:
-    """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it where asked to."""
-    name = _name(given.schedule)
-    sizes = {key: one.parse(text) for key, one in SIZES.items() if (text := getattr(given, key)) is not None}
-    durations = _durations(given)
-    chart = None if given.figure is None else _drawing()
-    target = chart and chart.check_target(given.figure)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("schedule", metavar="SCHEDULE", help=f"{', '.join(SCHEDULES)}; in any case")
+    parser.add_argument("--ranks", metavar="P", required=True, help="ranks of the pipeline; even for DualPipe")
+    parser.add_argument(
+        "--micro-batches",
+        metavar="M",
+        required=True,
+        help="micro-batches of a step, for DualPipe from both ends together; DualPipe and DualPipeV need 2 P or more",
+    )
+    add_inputs(parser, TIMES | CHUNKS, METAVARS)
+    parser.add_argument("--figure", metavar="FILE", help="draw the tasks in time, as SVG or PNG by the file's ending")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it if asked to."""
+    if args.figure is not None:
+        check_installed("repro pipeline --figure", ("matplotlib",))
+    name = _name(args.schedule)
+    known = SIZES | CHUNKS
+    sizes = {key: known[key].parse(text) for key in known if (text := getattr(args, key)) is not None}
+    durations = _durations(args)
+    chart = None if args.figure is None else _drawing()
+    target = chart and chart.check_target(args.figure)
     order = schedule(name, **sizes)
     if chart:
         chart.check_tasks(order)
@@ -65,11 +106,11 @@ def pipeline(given: argparse.Namespace) -> None:
     data = _data(step)
     if chart:
         chart.write_gantt(_in_given_unit(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}")
-    if given.json:
+    if args.json:
         return print_json(data)
     _print(step, data)
     if chart:
-        print_field("figure", f"wrote {given.figure}")
+        print_field("figure", f"wrote {args.figure}")
     return None
 
 
@@ -89,17 +130,16 @@ def _name(text: str) -> str:
     return known[text.lower()]
 
 
-def _durations(given: argparse.Namespace) -> dict[str, Fraction]:
+def _durations(args: argparse.Namespace) -> dict[str, Fraction]:
     """Return the durations as the decimals that were written.
 
     Raises: InputError for durations that no task has, or that contradict each other.
     """
-    texts = {name: text for name in TIMES if (text := getattr(given, name)) is not None}
-    values = {name: one.default if name not in texts else one.parse(texts[name]) for name, one in TIMES.items()}
+    values = parse_inputs(args, TIMES)
     if 0 < values["transfer"] < SHORTEST:
-        raise InputError(f"--transfer = {given.transfer}: must be 0, or at least {SHORTEST:g} [{TIME}]")
+        raise InputError(f"--transfer = {args.transfer}: must be 0, or at least {SHORTEST:g} [{TIME}]")
     exact = {name: Fraction(str(value)) for name, value in values.items()}
-    if "overlapped" not in texts:
+    if args.overlapped is None:
         exact["overlapped"] = exact["forward"] + exact["backward"]
     try:
         Durations(**{name: _plainest(value) for name, value in exact.items()})
@@ -112,7 +152,7 @@ def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     unit = lcm(*(value.denominator for value in durations.values()))
     whole = Durations(**{name: int(value * unit) for name, value in durations.items()})
     exact = None if durations["transfer"] else exact_bubble(order, whole)
-    return Step(durations, unit, simulate(order, whole), formula(order, whole), exact)
+    return Step(durations, unit, simulate(order, whole), published_formula(order, whole), exact)
 
 
 def _in_given_unit(step: Step) -> Timeline:
@@ -137,7 +177,7 @@ def _data(step: Step) -> dict[str, Any]:
         "makespan": step.given(step.result.makespan),
         "bubble": [step.given(one) for one in step.result.bubble],
         "activations": step.result.activations,
-        "parameters": order.held,
+        "parameters": order.stages_held,
         "formula": {**asdict(step.published), "bubble": step.given(step.published.bubble)},
     }
 
@@ -180,7 +220,7 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     print()
     print_field("bubble", "idle time of a rank within the makespan")
     print_field("activations", "most micro-batches held at once, each counted for every stage of the rank")
-    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.copies)}")
+    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.model_copies)}")
 
 
 def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:

@@ -1,0 +1,57 @@
+"""Where everything about a claim is: the code that computes it, the tests that guard it, the cells that show it.
+
+All of it is read from the checkout itself, so that it cannot go stale; an installed package without tests and notebooks
+beside it shows the code alone.
+"""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import repro
+from repro.claims.audit import AUDITS
+
+ROOT = Path(repro.__file__).resolve().parents[1]
+FINDING = "application/vnd.repro.finding+json"
+
+
+def audit_location(claim_id: str) -> str:
+    """Return file and line of the function that audits a claim, such as repro/claims/audits/dollars.py:167."""
+    if claim_id not in AUDITS:
+        return "not audited yet"
+    file, line = AUDITS[claim_id].code
+    return f"{file}:{line}"
+
+
+def tests_guarding(claim_id: str) -> list[str]:
+    """Return file and line of every test that names a claim, with the test's own name where it has one."""
+    return [line for path in sorted((ROOT / "tests").rglob("test_*.py")) for line in _mentions(path, claim_id)]
+
+
+def _mentions(path: Path, claim_id: str) -> Iterator[str]:
+    text = path.read_text(encoding="utf-8")
+    if claim_id not in text:
+        return
+    functions = [node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    for number, line in enumerate(text.splitlines(), start=1):
+        if re.search(rf"[\"'(\[]{claim_id}[\"'\])]", line):
+            owner = next((f.name for f in functions if _first_line(f) <= number <= (f.end_lineno or 0)), None)
+            yield f"{path.relative_to(ROOT)}:{number}" + (f" {owner}" if owner else "")
+
+
+def _first_line(function: ast.FunctionDef) -> int:
+    return min([function.lineno, *(decorator.lineno for decorator in function.decorator_list)])
+
+
+def cells_showing(claim_id: str) -> list[str]:
+    """Return every notebook cell whose committed output shows the finding of a claim, or whose code names it."""
+    shown = []
+    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+            outputs = (output.get("data", {}).get(FINDING, {}) for output in cell.get("outputs", []))
+            code = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
+            if f'"{claim_id}"' in code or any(finding.get("id") == claim_id for finding in outputs):
+                shown.append(f"{path.relative_to(ROOT)}#cell-{number}")
+    return shown

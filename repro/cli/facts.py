@@ -1,0 +1,49 @@
+"""`repro facts [KEY]`: published figures, where each comes from, and what uses it."""
+
+import argparse
+
+from repro.claims.trace import assumptions_from, claims_reading, modules_reading, notebook_cells_reading
+from repro.cli.options import add_json
+from repro.cli.printing import format_number, print_field, print_fields, print_json, print_table
+from repro.facts import Fact, Facts, load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument("key", metavar="KEY", nargs="?", help="a key, or a group such as deepseek_v3")
+    add_json(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print the facts of a key or group, or all of them."""
+    facts = load()
+    chosen = list(facts.values()) if args.key is None else facts.under(args.key)
+    if args.json:
+        return print_json(
+            [
+                {**fact.model_dump(by_alias=True), "reference": facts.references[fact.source].model_dump(by_alias=True)}
+                for fact in chosen
+            ]
+        )
+    if len(chosen) == 1:
+        return _print_one(facts, chosen[0])
+    rows = [
+        (fact.key, format_number(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}")
+        for fact in chosen
+    ]
+    return print_table(("fact", "value", "unit", "standing", "source"), rows)
+
+
+def _print_one(facts: Facts, fact: Fact) -> None:
+    for name, value in fact.model_dump(by_alias=True).items():
+        if value != "":
+            print_field(name.replace("_", " "), format_number(value) if name == "value" else str(value))
+    reference = facts.references[fact.source]
+    print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.citation}")
+    if reference.url:
+        print_field("", reference.url + (f" (read {reference.accessed})" if reference.accessed else ""))
+    claims, cells = claims_reading(fact.key, facts), notebook_cells_reading(fact.key)
+    users = [f"claim {', '.join(claims)}"] if claims else []
+    users += [f"assumption {name}" for name in assumptions_from(fact.key)]
+    users += [f"notebooks/{name}.ipynb, cells {', '.join(map(str, numbers))}" for name, numbers in cells.items()]
+    print_fields("used by", [*users, *modules_reading(fact.key)])

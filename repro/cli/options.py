@@ -1,0 +1,63 @@
+"""What commands share: `--json`, `name=value` pairs, and options whose default and domain stand in one place."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
+
+from repro.cli.printing import format_number
+from repro.errors import InputError
+from repro.inputs import UserInput, Value
+
+
+def check_installed(command: str, packages: Sequence[str]) -> None:
+    """Raise InputError naming every package that a command needs and that is not installed."""
+    if missing := [name for name in packages if find_spec(name) is None]:
+        raise InputError(
+            f"{command} needs {', '.join(missing)}, not installed here: pip install {' '.join(missing)}, or make setup"
+        )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add `--json`."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_pairs(parser: argparse.ArgumentParser, *flags: str, help: str) -> None:
+    """Add an option that takes name=value and may be given again."""
+    parser.add_argument(*flags, metavar="name=value", action="append", default=[], help=f"{help}; may be given again")
+
+
+def add_inputs(parser: argparse.ArgumentParser, inputs: Mapping[str, UserInput], metavars: Mapping[str, str]) -> None:
+    """Add one option per input, with its default in the help unless the help names it."""
+    for name, option in inputs.items():
+        default = "" if "default" in option.help else f" (default: {format_number(option.default)})"
+        parser.add_argument(option.name, dest=name, metavar=metavars[name], help=option.help + default)
+
+
+def parse_inputs(args: argparse.Namespace, inputs: Mapping[str, UserInput]) -> dict[str, Value]:
+    """Return the value of each input, its default where the option was not given.
+
+    Raises:
+        InputError: for a text that is not of the option's type, or outside its domain.
+    """
+    texts = {name: getattr(args, name) for name in inputs}
+    return {
+        name: option.default if (text := texts[name]) is None else option.parse(text) for name, option in inputs.items()
+    }
+
+
+def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
+    """Return the texts of name=value pairs by name.
+
+    Raises:
+        InputError: for a text of another form, or a name that is given twice.
+    """
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, text = (part.strip() for part in pair.partition("="))
+        if not (equals and name and text):
+            raise InputError(f"{option} {pair}: must read name=value")
+        if name in values:
+            raise InputError(f"{option} {pair}: {name} is given twice")
+        values[name] = text
+    return values

@@ -1,0 +1,69 @@
+"""Measurements recorded on a named machine, which notebooks show instead of timings of their own."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from repro.errors import InputError
+from repro.files import read_json
+from repro.lab.notebooks import folder
+
+
+@dataclass(frozen=True)
+class Record:
+    """One recording: the machine with date and versions, and a row per measurement."""
+
+    machine: Mapping[str, str]
+    rows: list[Mapping[str, Any]]
+
+    def row(self, **fields: Any) -> Mapping[str, Any]:
+        """Return the one measurement with these fields; raise InputError if there is none, or several."""
+        rows = [row for row in self.rows if _has(row, fields)]
+        if len(rows) != 1:
+            raise InputError(f"recorded measurements of {fields}: {len(rows)}, must be 1")
+        return rows[0]
+
+    def over_seeds(self, result: str, **settings: Any) -> list[Any]:
+        """Return one result of all runs with these settings, in the order of their seeds.
+
+        Args:
+            result: its name; dots lead into nested results, such as "loss.main".
+            settings: of the runs.
+
+        Raises:
+            InputError: if there is no such run, one did not complete, or a seed occurs twice.
+        """
+        runs = [row for row in self.rows if _has(row["run"], settings)]
+        seeds = [row["run"]["seed"] for row in runs]
+        if not runs or len(set(seeds)) < len(seeds) or any(row["status"] != "complete" for row in runs):
+            raise InputError(f"recorded runs of {settings}: {len(runs)}, must be complete, one of each seed")
+        return [_inside(row["results"], result) for row in sorted(runs, key=lambda row: row["run"]["seed"])]
+
+    @property
+    def machine_line(self) -> str:
+        """The machine in one line."""
+        m = self.machine
+        return f"{m['processor']}, {m['cores']} cores, Python {m['python']}, numpy {m['numpy']}, {m['date']}"
+
+
+def _has(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
+    return all(row.get(name) == value for name, value in fields.items())
+
+
+def _inside(results: Mapping[str, Any], path: str) -> Any:
+    for part in path.split("."):
+        results = results[part]
+    return results
+
+
+def load_record(name: str, kind: str = "benchmarks") -> Record:
+    """Return a recording by name; `kind` is "benchmarks" or "experiments".
+
+    Raises:
+        InputError: naming the file, if it is missing or damaged.
+    """
+    path = folder().parent / kind / "recorded" / f"{name}.json"
+    data = read_json(path)
+    if not isinstance(data.get("machine"), dict) or not isinstance(data.get("rows"), list):
+        raise InputError(f"{path.name}: must hold a machine and rows")
+    return Record(data["machine"], data["rows"])

@@ -1,0 +1,1 @@
+"""Readers of published configurations, one module per family."""
