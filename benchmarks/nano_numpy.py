@@ -17,9 +17,9 @@ from repro.nano.numerics.recipes import PrecisionRecipe, v3_recipe
 from repro.nano.numerics.scaling import WHOLE_TENSOR, quantize
 from repro.nano.ops import mlp
 from repro.nano.presets import small_config
-from repro.nano.rope import Rope
+from repro.nano.rope import Rope, cos_sin_tables
 from repro.nano.training.mixed_precision import cast_model
-from repro.nano.training.optimizer import AdamW, Recipe, clip
+from repro.nano.training.optimizer import AdamW, Recipe, clip_grad_norm
 from repro.nano.training.toy_data import batches
 
 D_MODEL, D_EXPERT, TOP_K = 512, 256, 6
@@ -49,7 +49,7 @@ def experts(tokens: int, experts: int, workers: int, *, backward: bool) -> tuple
     flop = 2 * tokens * (TOP_K * 3 * D_MODEL * D_EXPERT + experts * D_MODEL)
 
     def forward() -> None:
-        moe(x, p, shape, gate, workers=workers, keep_hidden=False)
+        moe(x, p, shape, gate, workers=workers, save=False)
 
     def both() -> None:
         _, saved = moe(x, p, shape, gate, workers=workers)
@@ -89,12 +89,15 @@ def decode(kind: str, context: int, batch: int) -> tuple[Callable, dict]:
     for one in cache.arrays.values():
         one[...] = normal(*one.shape)
 
+    rope = Rope()
+
     def work() -> None:
         cache.length = context
         if kind in PLAIN:
-            gqa(x, p, PLAIN[kind], Rope(), cache)
+            gqa(x, p, PLAIN[kind], rope, cos_sin_tables(rope, 128, context, 1, np.float32), cache)
         else:
-            mla(x, p, LATENT, Rope(), cache, absorbed=kind.endswith("absorbed"))
+            cos_sin = cos_sin_tables(rope, LATENT.qk_rope_head_dim, context, 1, np.float32)
+            mla(x, p, LATENT, rope, cos_sin, cache, absorbed=kind.endswith("absorbed"))
 
     weights = sum(one.nbytes for one in p.values())
     return work, {"bytes": weights + batch * (context + 1) * cache.bytes_per_token}
@@ -107,15 +110,15 @@ def memory_read(workers: int) -> tuple[Callable, dict]:
     return lambda: list(pool.map(np.sum, parts)), {"bytes": a.nbytes}
 
 
-def training(scheme: PrecisionRecipe | None) -> tuple[Callable, dict]:
-    """Return one training step of the small model on 8 sequences of 64 tokens, in a scheme or in FP32."""
-    model, recipe = init_model(small_config(), seed=1), Recipe(steps=1000, scheme=scheme)
+def training(precision: PrecisionRecipe | None) -> tuple[Callable, dict]:
+    """Return one training step of the small model on 8 sequences of 64 tokens, in a precision or in FP32."""
+    model, recipe = init_model(small_config(), seed=1), Recipe(steps=1000, precision=precision)
     optimizer, batch = AdamW(recipe), next(batches(8, 65, seed=2))
 
     def step() -> None:
-        _, gradients = (cast_model(model, scheme) if scheme else model).loss_and_gradients(batch)
-        clip(gradients, recipe.clip_norm)
-        optimizer.step(model.parameters, gradients)
+        _, gradients = (cast_model(model, precision) if precision else model).loss_and_gradients(batch)
+        clip_grad_norm(gradients, recipe.clip_norm)
+        optimizer.step(model.params, gradients)
 
     return step, {}
 

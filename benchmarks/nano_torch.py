@@ -116,7 +116,7 @@ def training(side: str) -> Callable:
     return step
 
 
-def quantise() -> Callable:
+def quantize() -> Callable:
     """Return the casting of 2,048 tokens of 4,096 channels to E4M3 with a scale for each 128."""
     tiles, largest = torch.randn(2048, 32, 128), torch.finfo(torch.float8_e4m3fn).max
 
@@ -142,7 +142,7 @@ def main() -> None:
         work = decode_absorbed if asked["side"] == "torch absorbed" else decode
         report(work(asked["context"], asked["batch"]))
     elif name.startswith("quantise"):
-        report(quantise())
+        report(quantize())
     else:
         report(training(asked["side"]))
 

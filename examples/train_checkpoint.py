@@ -77,7 +77,7 @@ def train_checkpoint(folder: str, steps: int, seed: int) -> None:
     if Path(folder).exists():
         raise InputError(f"{folder}: exists already; name a folder that does not")
     model = init_model(config_from_hf(CONFIG), seed=seed, std=0.05)
-    recipe = Recipe(steps, peak_rate=4e-3, warmup_steps=min(steps, 50), final_share=0.02, balance=loss_free())
+    recipe = Recipe(steps, peak_lr=4e-3, warmup_steps=min(steps, 50), final_lr_share=0.02, balance=loss_free())
     for step in train(model, batches(SEQUENCES, CONTEXT + 1, seed=seed), recipe):
         if step.number % 100 == 0:
             print(f"step {step.number:5}  loss {step.loss.main:.3f}", flush=True)

@@ -12,8 +12,7 @@ from pathlib import Path
 for threads in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ[threads] = "1"  # before numpy: runs share the cores among themselves
 
-from repro.lab.cli import Parser
-
+from repro.cli.main import Parser
 from repro.errors import InputError, unknown_name
 from repro.experiments.record import Row, Study, describe_row, differences, perform_all, write_record
 from repro.experiments.studies import STUDIES

@@ -1,4 +1,4 @@
-"""The types of numpy arrays in signatures: floating point, whole numbers, and truth values."""
+"""The types of numpy arrays in signatures: floating-point numbers, integers, and booleans."""
 
 from typing import Any, TypeAlias
 

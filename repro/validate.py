@@ -1,4 +1,4 @@
-"""What constructors refuse, each in one line: sizes that are no whole numbers, numbers out of their bounds."""
+"""The two checks that constructors share; each failure is one line that names the argument."""
 
 import math
 from numbers import Integral, Real
@@ -7,17 +7,17 @@ from repro.errors import InputError
 
 
 def check_integer(name: str, value: object, *, least: int = 1) -> None:
-    """Raise InputError where a value is no whole number of at least so much."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    """Raise InputError unless a value is a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
         raise InputError(f"{name} = {value!r}: must be a whole number of at least {least}")
 
 
 def check_number(
     name: str, value: object, *, least: float = 0, above: float | None = None, below: float = math.inf
 ) -> None:
-    """Raise InputError where a value is no finite number from `least`, or above `above`, to under `below`."""
-    real = isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
-    if not real or (value <= above if above is not None else value < least) or value >= below:
+    """Raise InputError unless a value is a finite number of at least `least`, or above `above`, and below `below`."""
+    real = float(value) if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    if not math.isfinite(real) or (real <= above if above is not None else real < least) or real >= below:
         low = f"above {above:g}" if above is not None else f"of at least {least:g}"
         high = f" and below {below:g}" if below != math.inf else ""
         raise InputError(f"{name} = {value!r}: must be a number {low}{high}")

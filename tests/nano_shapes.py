@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+
 from repro.models.architecture import (
     Architecture,
     GatedFeedForward,
@@ -10,6 +12,8 @@ from repro.models.architecture import (
     MultiHeadLatentAttention,
 )
 from repro.nano import Config, Gate, Rope, Yarn
+from repro.nano.block import attention
+from repro.nano.rope import cos_sin_tables
 
 LATENT = MultiHeadLatentAttention(
     n_heads=2, q_lora_rank=5, kv_lora_rank=6, qk_nope_head_dim=3, qk_rope_head_dim=4, v_head_dim=5
@@ -25,8 +29,8 @@ SHAPE = Architecture(
     experts=EXPERTS,
     n_mtp_modules=2,
 )
-STRETCHED = Yarn(factor=4, original_context=8, mscale=1.0, mscale_all_dim=0.7)
-V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_groups=3, topk_group=2, scale=2.5))
+STRETCHED = Yarn(factor=4, original_max_position_embeddings=8, mscale=1.0, mscale_all_dim=0.7)
+V3 = Config(SHAPE, Rope(yarn=STRETCHED), Gate("sigmoid", n_group=3, topk_group=2, routed_scaling_factor=2.5))
 V2 = Config(
     replace(
         SHAPE,
@@ -35,8 +39,18 @@ V2 = Config(
         n_mtp_modules=0,
     ),
     Rope(),
-    Gate("softmax", n_groups=3, topk_group=2, scores_per_group=1, normalised=False, scale=4.0),
+    Gate("softmax", n_group=3, topk_group=2, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=4.0),
 )
+
+
+def tables(config, length, start=0):
+    """Return the rotary tables of so many positions, in float64."""
+    return cos_sin_tables(config.rope, config.rotary_dim, start, length, np.float64)
+
+
+def attend(x, p, config, cache=None, **form):
+    """Return one layer's attention over x, at the positions that follow those in the cache."""
+    return attention(x, p, config, tables(config, x.shape[1], cache.length if cache else 0), cache, **form)
 
 
 def plain(n_kv_heads, n_heads=4, head_dim=4):
@@ -54,10 +68,10 @@ MODELS = {
         V3, arch=replace(SHAPE, attention=replace(LATENT, bias=True), tied_embeddings=True, n_mtp_modules=1)
     ),
     "V3, pairs as halves, weights not normalised": replace(
-        V3, rope=Rope(interleaved=False), gate=Gate("sigmoid", normalised=False)
+        V3, rope=Rope(interleaved=False), gate=Gate("sigmoid", norm_topk_prob=False)
     ),
     "V2": V2,
-    "V2, weights normalised": replace(V2, gate=replace(V2.gate, normalised=True)),
+    "V2, weights normalised": replace(V2, gate=replace(V2.gate, norm_topk_prob=True)),
     "MHA": plain(4),
     "GQA": plain(2),
     "MQA": plain(1),

@@ -19,7 +19,7 @@ def reach_law_by_best_two(deployment, *, quantile, cdf, cells=60):
             cells too and extrapolated.
     """
     assert deployment.gate.scores_per_group == 2
-    assert deployment.gate.topk_group < deployment.gate.n_groups
+    assert deployment.gate.topk_group < deployment.gate.n_group
     coarse, fine = (np.array(_integrated(deployment, quantile, cdf, n)) for n in (cells, 2 * cells))
     return ((4 * fine - coarse) / 3).tolist()
 
@@ -38,7 +38,7 @@ def sigmoid_of_normal(noise):
 
 def _integrated(deployment, quantile, cdf, cells):
     """Return the law from one grid, over what the best group out of reach sums to, s, and the k-th best score, t."""
-    n_groups, limit, k = deployment.gate.n_groups, deployment.gate.topk_group, deployment.top_k
+    n_groups, limit, k = deployment.gate.n_group, deployment.gate.topk_group, deployment.top_k
     above, total = _groups_above(deployment.n_routed_experts // n_groups, k, quantile, cdf, cells)
     arrives = np.diff(total - np.cumsum(above, axis=0), axis=1)  # a group's m-th best, m from 1, in a cell of t
     above = (above[:, 1:] + above[:, :-1]) / 2

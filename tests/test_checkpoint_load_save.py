@@ -1,7 +1,9 @@
 """Models through folders of config.json and safetensors: exact round trips, packed weights, one line for damage."""
 
 import json
+import math
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import ml_dtypes
@@ -16,10 +18,12 @@ from repro.nano.checkpoint.load_save import places
 from repro.nano.checkpoint.safetensors import INDEX, SINGLE
 from repro.nano.config import config_to_hf
 from repro.nano.model import init_model
+from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.param_shapes import iter_leaves, param_shapes
 
 PUBLISHABLE = ["V3", "V3, biased projections, tied", "V3, pairs as halves, weights not normalised", "V2"]
 KINDS = {"F32": np.dtype("<f4"), "BF16": np.dtype(ml_dtypes.bfloat16), "F8_E4M3": np.dtype(np.uint8)}
+OTHER_KINDS = {"F16": np.dtype("<f2"), "F64": np.dtype("<f8"), "I64": np.dtype("<i8"), "BOOL": np.dtype(bool)}
 TOKENS = np.random.default_rng(7).integers(0, SHAPE.vocab_size, (2, 7))
 GATE_BIAS = "model.layers.1.mlp.gate.e_score_correction_bias"
 NORM, EMBEDDING, HEAD = "model.norm.weight", "model.embed_tokens.weight", "lm_head.weight"
@@ -29,7 +33,7 @@ QUERY = "model.layers.0.self_attn.q_a_proj.weight"
 def model(name="V3"):
     """Return a model whose every weight, gain and bias shows in the logits."""
     made, rng = init_model(MODELS[name], seed=1, std=0.3), np.random.default_rng(2)
-    for _, one in iter_leaves(made.parameters):
+    for _, one in iter_leaves(made.params):
         one += 0.2 * rng.standard_normal(one.shape, np.float32)
     return made
 
@@ -44,14 +48,14 @@ def tensors_of(folder):
         header.pop("__metadata__", None)
         for name, fields in header.items():
             begin, end = fields["data_offsets"]
-            data = np.frombuffer(raw[start + begin : start + end], KINDS[fields["dtype"]])
+            data = np.frombuffer(raw[start + begin : start + end], (KINDS | OTHER_KINDS)[fields["dtype"]])
             found[name] = data.reshape(fields["shape"])
     return found
 
 
 def store(path, tensors):
     """Write tensors to one file, by hand."""
-    kinds = {dtype: kind for kind, dtype in KINDS.items()}
+    kinds = {dtype: kind for kind, dtype in (KINDS | OTHER_KINDS).items()}
     ends = np.cumsum([0, *(one.nbytes for one in tensors.values())]).tolist()
     header = {
         name: {"dtype": kinds[one.dtype], "shape": one.shape, "data_offsets": span}
@@ -103,8 +107,8 @@ def test_float32_comes_back_bit_by_bit(name, shard_bytes, tmp_path):
 def test_bfloat16_comes_back_as_rounded(name, packed, tmp_path):
     made = model(name)
     save_checkpoint(made, tmp_path / "saved", stored="bfloat16")
-    found = dict(iter_leaves(load_checkpoint(tmp_path / "saved", packed=packed).parameters))
-    for path, one in iter_leaves(made.parameters):
+    found = dict(iter_leaves(load_checkpoint(tmp_path / "saved", packed=packed).params))
+    for path, one in iter_leaves(made.params):
         rounded = (
             one if path.endswith("gate.e_score_correction_bias") else one.astype(ml_dtypes.bfloat16).astype(np.float32)
         )
@@ -119,8 +123,7 @@ def test_selection_biases_stay_float32(tmp_path):
     assert kept == {f"model.layers.{layer}.mlp.gate.e_score_correction_bias" for layer in (1, 2, 3)}
     assert stored[NORM].dtype == ml_dtypes.bfloat16
     assert (
-        load_checkpoint(tmp_path / "saved").parameters["layers"][1]["mlp"]["gate"]["e_score_correction_bias"].dtype
-        == "f4"
+        load_checkpoint(tmp_path / "saved").params["layers"][1]["mlp"]["gate"]["e_score_correction_bias"].dtype == "f4"
     )
 
 
@@ -128,12 +131,12 @@ def test_a_selection_bias_stored_in_bf16_is_read_too(saved):
     stored = tensors_of(saved)
     rounded = stored[GATE_BIAS].astype(ml_dtypes.bfloat16)
     store(saved / SINGLE, stored | {GATE_BIAS: rounded})
-    found = load_checkpoint(saved).parameters["layers"][1]["mlp"]["gate"]["e_score_correction_bias"]
+    found = load_checkpoint(saved).params["layers"][1]["mlp"]["gate"]["e_score_correction_bias"]
     assert np.array_equal(found, rounded.astype(np.float32))
 
 
 def test_gate_and_up_lie_one_after_the_other(saved):
-    stored, found = tensors_of(saved), load_checkpoint(saved).parameters["layers"]
+    stored, found = tensors_of(saved), load_checkpoint(saved).params["layers"]
     dense = found[0]["mlp"]["gate_up_proj"]
     assert np.array_equal(dense[:7], stored["model.layers.0.mlp.gate_proj.weight"])
     assert np.array_equal(dense[7:], stored["model.layers.0.mlp.up_proj.weight"])
@@ -153,7 +156,7 @@ def test_shards_hold_each_tensor_once_and_no_more_than_asked(tmp_path):
         assert sum(stored[name].nbytes for name in where if where[name] == shard) <= 2000
 
 
-def quantised(stored, block):
+def quantized(stored, block):
     """Return random codes and scales for every matrix, and the float32 matrices that they stand for."""
     rng, codes, exact = np.random.default_rng(block), dict(stored), dict(stored)
     for name, one in stored.items():
@@ -169,24 +172,116 @@ def quantised(stored, block):
 @pytest.mark.parametrize("packed", [True, False])
 @pytest.mark.parametrize("block", [1, 2, 3, 4, 5, 8, 128])
 def test_fp8_is_codes_times_scales(block, packed, saved):
-    codes, exact = quantised(tensors_of(saved), block)
+    codes, exact = quantized(tensors_of(saved), block)
     store(saved / SINGLE, exact)
     expected = load_checkpoint(saved)
     store(saved / SINGLE, codes)
     configure(saved, **blocks([block, block]))
     found = load_checkpoint(saved, packed=packed)
-    for (path, one), (_, other) in zip(iter_leaves(found.parameters), iter_leaves(expected.parameters), strict=True):
+    for (path, one), (_, other) in zip(iter_leaves(found.params), iter_leaves(expected.params), strict=True):
         assert np.array_equal(np.asarray(one), other), path
     assert np.array_equal(found.forward(TOKENS), expected.forward(TOKENS))
     assert np.array_equal(found.mtp_logits(TOKENS)[1], expected.mtp_logits(TOKENS)[1])
 
 
 def test_fp8_may_be_stored_anew_in_float32(saved, tmp_path):
-    codes, exact = quantised(tensors_of(saved), 128)
+    codes, exact = quantized(tensors_of(saved), 128)
     store(saved / SINGLE, codes)
     save_checkpoint(load_checkpoint(saved), tmp_path / "anew")
     for name, one in tensors_of(tmp_path / "anew").items():
         assert np.array_equal(one, exact[name]), name
+
+
+def test_blocks_of_fp8_are_128_wide_where_nothing_says_otherwise(tmp_path):
+    config = replace(V3, arch=replace(V3.arch, vocab_size=257))
+    save_checkpoint(init_model(config, seed=1), tmp_path)
+    codes, exact = quantized(tensors_of(tmp_path), 128)
+    assert codes[f"{EMBEDDING}_scale_inv"].shape == (3, 1)
+    store(tmp_path / SINGLE, codes)
+    for fields in ({}, {"quantization_config": None}, {"quantization_config": {"quant_method": "fp8"}}):
+        configure(tmp_path, **fields)
+        assert np.array_equal(np.asarray(load_checkpoint(tmp_path).params["embed_tokens"]), exact[EMBEDDING])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("kind", ["<f2", "<f8"])
+def test_other_floats_are_read_too(kind, packed, saved):
+    expected, stored = load_checkpoint(saved).forward(TOKENS), tensors_of(saved)
+    store(saved / SINGLE, {name: one.astype(kind) for name, one in stored.items()})
+    found = load_checkpoint(saved, packed=packed)
+    error = np.abs(found.forward(TOKENS) - expected).max()
+    assert error == 0 if kind == "<f8" else 0 < error < 0.05  # 11 bits of each weight are left
+    assert isinstance(found.params["lm_head"], PackedWeight) == (packed and kind == "<f2")
+    assert np.array_equal(np.asarray(found.params["lm_head"]), stored[HEAD].astype(kind).astype(np.float32))
+
+
+def test_float16_moves_the_logits_of_a_fresh_model_by_less_than_a_hundredth(tmp_path):
+    save_checkpoint(init_model(V3, seed=1, std=0.02), tmp_path)
+    expected, stored = load_checkpoint(tmp_path).forward(TOKENS), tensors_of(tmp_path)
+    store(tmp_path / SINGLE, {name: one.astype(np.float16) for name, one in stored.items()})
+    assert 0 < np.abs(load_checkpoint(tmp_path).forward(TOKENS) - expected).max() < 1e-2
+
+
+def test_one_parameter_may_be_stored_in_several_types(saved):
+    stored, gate, up = tensors_of(saved), "model.layers.0.mlp.gate_proj.weight", "model.layers.0.mlp.up_proj.weight"
+    store(saved / SINGLE, stored | {gate: stored[gate].astype(np.float16), up: stored[up].astype(ml_dtypes.bfloat16)})
+    found = load_checkpoint(saved).params["layers"][0]["mlp"]["gate_up_proj"]
+    assert found.dtype == np.float32
+    assert np.array_equal(found[:7], stored[gate].astype(np.float16))
+    assert np.array_equal(found[7:], stored[up].astype(ml_dtypes.bfloat16))
+
+
+@pytest.mark.parametrize("kind", ["<f2", "<f8", ml_dtypes.bfloat16])
+def test_scales_may_have_fewer_or_more_bits(kind, saved):
+    codes, _ = quantized(tensors_of(saved), 128)
+    scales = {name: one.astype(kind) for name, one in codes.items() if name.endswith("_scale_inv")}
+    store(saved / SINGLE, codes | {name: one.astype(np.float32) for name, one in scales.items()})
+    expected = load_checkpoint(saved).forward(TOKENS)
+    store(saved / SINGLE, codes | scales)
+    assert np.array_equal(load_checkpoint(saved).forward(TOKENS), expected)
+
+
+BUFFERS = {
+    "model.layers.0.self_attn.rotary_emb.inv_freq": np.ones(4, "<f4"),
+    "model.layers.2.self_attn.rotary_emb.inv_freq": np.ones(4, "<f8"),  # of a module
+    "model.rotary_emb.inv_freq": np.ones(4, "<f2"),
+    "model.rotary_emb.original_inv_freq": np.ones(4, "<f4"),
+    "model.layers.1.self_attn.rotary_emb.cos_cached": np.ones((9, 8), ml_dtypes.bfloat16),
+    "model.layers.1.self_attn.rotary_emb.sin_cached": np.ones((9, 8), "<f4"),
+    "model.embeddings.position_ids": np.arange(9)[None],
+    "position_ids": np.arange(9)[None],
+    "model.layers.0.self_attn.masked_bias": np.full((), -np.inf, "<f4"),
+    "model.layers.1.self_attn.masked_bias": np.ones((1, 1), bool),
+}
+
+
+@pytest.mark.parametrize("gone", [(), ("model.layers.2.", "model.layers.3.")])
+def test_buffers_that_are_no_parameters_are_skipped(gone, saved):
+    store(saved / SINGLE, without(tensors_of(saved), *gone) if gone else tensors_of(saved))
+    expected = load_checkpoint(saved)
+    store(saved / SINGLE, tensors_of(saved) | BUFFERS)
+    found = load_checkpoint(saved)
+    assert found.config == expected.config  # a buffer alone makes no module
+    assert np.array_equal(found.forward(TOKENS), expected.forward(TOKENS))
+
+
+@pytest.mark.parametrize(
+    "name", ["model.inv_freq", "model.position_ids.weight", "model.layers.0.self_attn.bias", "x_masked_bias"]
+)
+def test_names_that_only_look_like_buffers_are_refused(name, saved):
+    store(saved / SINGLE, tensors_of(saved) | {name: np.ones(4, "<f4")})
+    assert line(load_checkpoint, saved).startswith(f"{SINGLE}: {name}: belongs to no part of the model")
+
+
+@pytest.mark.parametrize("first", [3, 4])
+def test_fewer_layers_than_dense_ones_are_all_dense(first, tmp_path):
+    layers = 2
+    config = replace(V3, arch=replace(V3.arch, n_dense_layers=layers, n_moe_layers=0, n_mtp_modules=0))
+    made = init_model(config, seed=1, std=0.3)
+    save_checkpoint(made, tmp_path)
+    configure(tmp_path, first_k_dense_replace=first)
+    found = load_checkpoint(tmp_path)
+    assert np.array_equal(found.forward(TOKENS), made.forward(TOKENS))
 
 
 @pytest.mark.parametrize("absorbed", [False, True])
@@ -208,6 +303,13 @@ def test_modules_wholly_absent_are_left_out(saved):
 
 def without(tensors, *prefixes):
     return {name: one for name, one in tensors.items() if not name.startswith(prefixes)}
+
+
+def test_a_layer_of_a_number_that_python_does_not_read(saved):
+    name = f"model.layers.{'9' * 5000}.hnorm.weight"
+    stored = without(tensors_of(saved), "model.layers.2.", "model.layers.3.")
+    store(saved / SINGLE, stored | {name: np.ones(8, np.float32)})
+    assert line(load_checkpoint, saved).startswith(f'{SINGLE}: "model.layers.9999')
 
 
 @pytest.mark.parametrize(
@@ -241,7 +343,7 @@ def test_tied_tables_are_stored_once_and_a_copy_is_skipped(tmp_path):
     assert HEAD not in stored
     store(tmp_path / SINGLE, stored | {HEAD: stored[EMBEDDING]})
     found = load_checkpoint(tmp_path)
-    assert found.head is found.parameters["embed_tokens"]
+    assert found.head is found.params["embed_tokens"]
     assert np.array_equal(found.forward(TOKENS), made.forward(TOKENS))
 
 
@@ -270,9 +372,23 @@ TENSORS = {
         {"model.layers.1.embed_tokens.weight": BLOCK},
         f"{SINGLE}: model.layers.1.embed_tokens.weight: belongs to no part of the model",
     ),
-    "two types in one array": (
-        {"model.layers.0.mlp.up_proj.weight": np.ones((7, 8), ml_dtypes.bfloat16)},
-        f"{SINGLE}: model.layers.0.mlp.up_proj.weight: is BF16, must be F32, as others of its kind are",
+    "whole numbers": (
+        {NORM: np.ones(8, "<i8")},
+        f"{SINGLE}: {NORM}: is I64, must be F32 or BF16 or F16 or F64, as others of its parameter are",
+    ),
+    "fp8 beside another type": (
+        {
+            "model.layers.0.mlp.up_proj.weight": np.ones((7, 8), F8),
+            "model.layers.0.mlp.up_proj.weight_scale_inv": BLOCK,
+        },
+        f"{SINGLE}: model.layers.0.mlp.up_proj.weight: is F8_E4M3, must be F32 or",
+    ),
+    "another type beside fp8": (
+        {
+            "model.layers.0.mlp.gate_proj.weight": np.ones((7, 8), F8),
+            "model.layers.0.mlp.gate_proj.weight_scale_inv": BLOCK,
+        },
+        f"{SINGLE}: model.layers.0.mlp.up_proj.weight: is F32, must be F8_E4M3, as others of its parameter are",
     ),
     "fp8 without scales": ({QUERY: np.ones((5, 8), F8)}, f"{QUERY}_scale_inv: is missing from the checkpoint"),
     "scales without fp8": ({f"{QUERY}_scale_inv": BLOCK}, f"{SINGLE}: {QUERY}_scale_inv: belongs to no part of the"),
@@ -284,9 +400,9 @@ TENSORS = {
         {QUERY: np.ones((5, 8), F8), f"{QUERY}_scale_inv": np.ones((5, 1), F4)},
         f"{SINGLE}: {QUERY}_scale_inv: has shape [5, 1], must be [1, 1]",
     ),
-    "scales in bf16": (
-        {QUERY: np.ones((5, 8), F8), f"{QUERY}_scale_inv": BLOCK.astype(ml_dtypes.bfloat16)},
-        f"{SINGLE}: {QUERY}_scale_inv: is BF16, ",
+    "scales in whole numbers": (
+        {QUERY: np.ones((5, 8), F8), f"{QUERY}_scale_inv": BLOCK.astype("<i8")},
+        f"{SINGLE}: {QUERY}_scale_inv: is I64, must be F32 or",
     ),
     "a vector in fp8": (
         {NORM: np.ones(8, F8), f"{NORM}_scale_inv": np.ones(1, F4)},
@@ -300,6 +416,49 @@ def test_tensors_that_do_not_fit(case, saved):
     change, message = TENSORS[case]
     store(saved / SINGLE, {name: one for name, one in (tensors_of(saved) | change).items() if one is not None})
     assert line(load_checkpoint, saved).startswith(message)
+
+
+@pytest.mark.parametrize("scale", [math.nan, math.inf, -math.inf, 0.0, -0.01, 7.6e35])
+@pytest.mark.parametrize("name", [QUERY, "model.layers.1.mlp.experts.5.up_proj.weight"])
+def test_scales_that_no_weight_can_have(name, scale, saved):
+    codes, _ = quantized(tensors_of(saved), 4)
+    codes[f"{name}_scale_inv"][-1, -1] = scale
+    store(saved / SINGLE, codes)
+    configure(saved, **blocks([4, 4]))
+    expected = f"{SINGLE}: {name}_scale_inv: holds a scale of {np.float32(scale):g}: must be above 0 and below 7.6e+35"
+    assert line(load_checkpoint, saved) == expected
+
+
+def test_the_smallest_and_the_largest_scale(saved):
+    codes, _ = quantized(tensors_of(saved), 4)
+    codes[f"{QUERY}_scale_inv"][:] = [[1e-45, 7.59e35]] * 2
+    store(saved / SINGLE, codes)
+    configure(saved, **blocks([4, 4]))
+    assert np.isfinite(np.asarray(load_checkpoint(saved).params["layers"][0]["self_attn"]["q_a_proj"])).all()
+
+
+@pytest.mark.parametrize("wrong", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("kind", ["<f4", "<f2", "<f8", ml_dtypes.bfloat16])
+@pytest.mark.parametrize("name", [NORM, GATE_BIAS, "model.layers.1.mlp.experts.5.up_proj.weight"])
+def test_weights_that_are_no_numbers_are_refused_by_name(name, kind, wrong, saved):
+    stored = {path: one.astype(kind) for path, one in tensors_of(saved).items()}
+    stored[name][-1] = wrong
+    store(saved / SINGLE, stored)
+    assert line(load_checkpoint, saved) == f"{SINGLE}: {name}: holds NaN or an infinity"
+
+
+def test_a_weight_in_float64_that_float32_cannot_hold(saved):
+    stored = tensors_of(saved)
+    store(saved / SINGLE, stored | {NORM: np.full(8, 1e39)})
+    assert line(load_checkpoint, saved) == f"{SINGLE}: {NORM}: holds NaN or an infinity"
+
+
+@pytest.mark.parametrize("code", [0x7F, 0xFF])
+def test_a_code_of_fp8_that_is_no_number(code, saved):
+    codes, _ = quantized(tensors_of(saved), 128)
+    codes[QUERY][2, 3] = code
+    store(saved / SINGLE, codes)
+    assert line(load_checkpoint, saved) == f"{SINGLE}: {QUERY}: holds NaN or an infinity"
 
 
 @pytest.mark.parametrize(
@@ -345,7 +504,7 @@ def test_more_layers_than_the_files_have_take_no_memory(saved):
 
 
 def test_blocks_larger_than_the_matrices_take_no_memory(saved):
-    store(saved / SINGLE, quantised(tensors_of(saved), 10**7)[0])
+    store(saved / SINGLE, quantized(tensors_of(saved), 10**7)[0])
     configure(saved, **blocks([10**7, 10**7]))
     assert peak_bytes(load_checkpoint, saved) < 5_000_000
 
@@ -375,7 +534,8 @@ def test_a_file_cut_anywhere_is_refused(name, saved):
 def test_what_is_saved_needs_a_new_or_empty_folder(tmp_path):
     (tmp_path / "empty").mkdir()
     save_checkpoint(model(), tmp_path / "empty")
-    save_checkpoint(model(), tmp_path / "new" / "deep")
+    save_checkpoint(model(), tmp_path / "new" / "folders" / "deep")  # none of which exists
+    save_checkpoint(model(), tmp_path / "new" / "second")  # in one that does
     before = (tmp_path / "empty" / SINGLE).read_bytes()
     expected = "exists already; name a folder that does not, or an empty one"
     for taken in (tmp_path / "empty", tmp_path / "empty" / SINGLE):
@@ -398,7 +558,7 @@ def test_a_model_without_a_published_form_leaves_nothing(config, tmp_path):
 @pytest.mark.parametrize("shape", [(9,), (13, 8), (7, 8), (14, 9)])
 def test_parameters_of_another_shape_are_not_written(shape, tmp_path):
     made = model()
-    made.parameters["layers"][0]["mlp"]["gate_up_proj"] = np.ones(shape, np.float32)
+    made.params["layers"][0]["mlp"]["gate_up_proj"] = np.ones(shape, np.float32)
     assert "layers.0.mlp.gate_up_proj: has shape" in line(save_checkpoint, made, tmp_path / "new")
     assert list(tmp_path.iterdir()) == []
 
@@ -469,6 +629,10 @@ def store_zeros(path, tensors):
     path.write_bytes(len(text).to_bytes(8, "little") + text)
     with path.open("r+b") as file:
         file.truncate(8 + len(text) + end)
+        for name, fields in header.items():
+            if name.endswith("_scale_inv"):  # but for scales, which are above 0
+                file.seek(8 + len(text) + fields["data_offsets"][0])
+                file.write(np.ones(fields["shape"], "<f4").tobytes())
     return path.stat().st_size
 
 

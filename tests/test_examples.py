@@ -131,7 +131,7 @@ def test_other_configurations_and_weights_in_float32(tmp_path):
     fields = CONFIG | {"q_lora_rank": None, "routed_scaling_factor": 1.5, "n_group": 1, "topk_group": 1}
     fields |= {"rms_norm_eps": 1e-2, "first_k_dense_replace": 0, "rope_theta": 500.0}
     model = init_model(config_from_hf(fields), seed=1, std=0.1)
-    for layer in model.parameters["layers"]:
+    for layer in model.params["layers"]:
         layer["self_attn"]["kv_a_proj_with_mqa"] *= 0.01  # so that the epsilon of the latents' norm, always 1e-6, shows
     save_checkpoint(model, tmp_path / "plain")
     p, c = pico.load(tmp_path / "plain")

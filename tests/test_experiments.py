@@ -69,9 +69,7 @@ def test_half_of_the_experts_idle_is_no_collapse_yet():
 
 def test_a_loss_that_rises_by_a_nat_stops_the_run_and_keeps_the_trace():
     trace = Trace(every=2)
-    with pytest.raises(
-        TrainingDiverged, match=r"step 5: loss 3\.100, began at 2\.000: try a lower peak_rate"
-    ) as caught:
+    with pytest.raises(TrainingDiverged, match=r"step 5: loss 3\.100, began at 2\.000: try a lower peak_lr") as caught:
         follow([step(n, loss) for n, loss in enumerate([2, 2, 2.9, 2.9, 3.1, 3.1, 9, 9])], trace)
     assert caught.value.step == 5
     assert [row["loss"] for row in trace.rows] == [2, 2.9, 3.1]
@@ -114,7 +112,7 @@ def study(*fates):
 @pytest.mark.parametrize(
     ("fate", "status", "reason"),
     [
-        ("nan", "diverged", "step 4: loss nan, gradient norm nan: try a lower peak_rate"),
+        ("nan", "diverged", "step 4: loss nan, gradient norm nan: try a lower peak_lr"),
         ("by hand", "interrupted", "step 4: interrupted by hand"),
         ("refused", "refused", "steps = 0: must be more"),
     ],
@@ -130,7 +128,7 @@ def test_a_run_that_stops_is_marked_with_step_reason_and_partial_trace(fate, sta
 def test_a_real_training_that_overflows_is_marked_with_its_step():
     def explode(run, trace):
         model = init_model(small_config(n_layers=1, gate=None), seed=run.seed)
-        model.parameters["lm_head"][:] *= 1e30
+        model.params["lm_head"][:] *= 1e30
         follow(train(model, iter([np.arange(8)[None]] * 3), Recipe(3, warmup_steps=1)), trace)
 
     row = perform(Study("x", [], explode), Toy(0))

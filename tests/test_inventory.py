@@ -150,7 +150,7 @@ def test_the_numpy_models_arrays_are_the_tensors_fused_and_stacked(name):
     model, tensors = init_model(config, seed=1), named(config.arch)
     pieces = {
         name: part.shape
-        for place in places(config, model.parameters)
+        for place in places(config, model.params)
         for name, part in place.pieces(place.holder[place.key])
     }
     shared = {name for row in inventory(config.arch) if row.shared for layer in row.layers for name in row.names(layer)}
@@ -200,6 +200,6 @@ def test_the_numpy_model_reads_a_small_v3_whose_layers_are_all_dense():
     config = config_from_hf(config_to_hf(V3) | {"first_k_dense_replace": 5, "num_nextn_predict_layers": 1})
     assert (config.arch.experts, config.gate, config.arch.n_dense_layers) == (None, None, 2)
     model = init_model(config, seed=1)
-    assert set(model.parameters["layers"][1]["mlp"]) == {"gate_up_proj", "down_proj"}
-    assert set(model.parameters["mtp"][0]["block"]["mlp"]) == {"gate_up_proj", "down_proj"}
+    assert set(model.params["layers"][1]["mlp"]) == {"gate_up_proj", "down_proj"}
+    assert set(model.params["mtp"][0]["block"]["mlp"]) == {"gate_up_proj", "down_proj"}
     assert model.forward([[1, 2, 3]]).shape == (1, 3, V3.arch.vocab_size)

@@ -1,7 +1,7 @@
-"""Training by a scheme: what each product reads, what stays precise, what is kept, and how far gradients move."""
+"""Training in the numbers of a recipe: what products read, what stays precise, what is kept, how far gradients move."""
 
 import math
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import ml_dtypes
 import numpy as np
@@ -15,7 +15,15 @@ from repro.nano import Recipe, batches, evaluate, init_model, small_config, trai
 from repro.nano.moe import moe, moe_backward
 from repro.nano.numerics.accumulation import Accumulation
 from repro.nano.numerics.formats import E4M3, E5M2, E5M6
-from repro.nano.numerics.recipes import BF16, bf16_recipe, per_tensor_recipe, square_gradients_recipe, v3_recipe
+from repro.nano.numerics.recipes import (
+    BF16,
+    FP32,
+    PrecisionRecipe,
+    bf16_recipe,
+    per_tensor_recipe,
+    square_gradients_recipe,
+    v3_recipe,
+)
 from repro.nano.numerics.scaling import WHOLE_TENSOR, quantize
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.presets import wide_config
@@ -24,7 +32,7 @@ from repro.nano.training.memory import GATE, INPUTS, NORMS, OUTPUT, QKV, SWIGLU,
 from repro.nano.training.mixed_precision import QuantizedWeight, Role, cast_model
 from repro.nano.training.optimizer import AdamW
 
-SCHEMES = {
+RECIPES = {
     "BF16": bf16_recipe(),
     "V3": v3_recipe(4),
     "per tensor": per_tensor_recipe(),
@@ -44,12 +52,31 @@ def some(batch=2, length=8):
     return np.random.default_rng(5).integers(0, 11, (batch, length))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "formats", "group", "powers_of_two", "square_gradients", "attention_output", "moments"),
+    [
+        (PrecisionRecipe(""), (None, None, None), None, False, False, None, BF16),
+        (bf16_recipe(), (None, None, None), None, False, False, None, FP32),
+        (per_tensor_recipe(), (E4M3, E4M3, E5M2), None, False, False, None, FP32),
+        (v3_recipe(), (E4M3, E4M3, E4M3), 128, True, False, E5M6, BF16),
+        (v3_recipe(16), (E4M3, E4M3, E4M3), 16, True, False, E5M6, BF16),
+        (square_gradients_recipe(), (E4M3, E4M3, E4M3), 128, True, True, E5M6, BF16),
+        (square_gradients_recipe(8), (E4M3, E4M3, E4M3), 8, True, True, E5M6, BF16),
+    ],
+)
+def test_recipes_field_by_field(recipe, formats, group, powers_of_two, square_gradients, attention_output, moments):
+    given = PrecisionRecipe(
+        recipe.name, *formats, group, powers_of_two, square_gradients, attention_output, None, moments
+    )
+    assert astuple(recipe) == astuple(given)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_bf16_rounds_operands_and_outputs(dtype):
     x, w, d_y = (normal(*size).astype(dtype) for size in ((5, 8), (7, 8), (5, 7)))
     weight = QuantizedWeight.cast(w, bf16_recipe())
     assert np.array_equal(weight.product(x), to_bf16(to_bf16(x) @ to_bf16(w).T))
-    d_x, d_w = weight.product_backward(d_y, weight.keep(x), None)
+    d_x, d_w = weight.product_backward(d_y, weight.save_for_backward(x), None)
     assert np.array_equal(d_x, to_bf16(to_bf16(d_y) @ to_bf16(w)))
     assert np.allclose(d_w, to_bf16(d_y).T @ to_bf16(x), rtol=1e-6)
     assert {one.dtype for one in (d_x, d_w)} == {np.dtype(dtype)}
@@ -61,7 +88,7 @@ def test_v3s_three_products_tile_by_tile():
     q_x, q_w = quantize(x, E4M3, (1, 4)).values, quantize(w, E4M3, (4, 4)).values
     assert np.array_equal(weight.product(x), to_bf16(q_x.astype(float) @ q_w.T.astype(float)))
     out = np.empty((7, 8))
-    d_x, d_w = weight.product_backward(d_y, weight.keep(x), out)
+    d_x, d_w = weight.product_backward(d_y, weight.save_for_backward(x), out)
     assert np.array_equal(d_x, to_bf16(quantize(d_y, E4M3, (1, 4)).values.astype(float) @ q_w.astype(float)))
     # Wgrad: 4 tokens of a column share a scale, and the kept input is cast from what was kept
     across = quantize(d_y, E4M3, (4, 1)).values.astype(float).T, quantize(q_x, E4M3, (4, 1)).values.astype(float)
@@ -71,8 +98,11 @@ def test_v3s_three_products_tile_by_tile():
 
 def test_the_other_recipes_differ_in_the_gradients_operand():
     w, d_y = normal(8, 8), normal(8, 8) * np.logspace(-3, 0, 8)[:, None]
-    for scheme, form, tile in ((per_tensor_recipe(), E5M2, WHOLE_TENSOR), (square_gradients_recipe(4), E4M3, (4, 4))):
-        weight = QuantizedWeight.cast(w, scheme)
+    for precision, form, tile in (
+        (per_tensor_recipe(), E5M2, WHOLE_TENSOR),
+        (square_gradients_recipe(4), E4M3, (4, 4)),
+    ):
+        weight = QuantizedWeight.cast(w, precision)
         d_x, _ = weight.product_backward(d_y, weight.keep(normal(8, 8)), None)
         expected = quantize(d_y, form, tile).values.astype(float) @ weight.values
         assert np.array_equal(d_x, to_bf16(expected))
@@ -81,22 +111,22 @@ def test_the_other_recipes_differ_in_the_gradients_operand():
 def test_per_tensor_wgrad_by_hand():
     x, w, d_y = normal(10, 8), normal(7, 8), normal(10, 7)
     weight = QuantizedWeight.cast(w, per_tensor_recipe())
-    _, d_w = weight.product_backward(d_y, weight.keep(x), None)
+    _, d_w = weight.product_backward(d_y, weight.save_for_backward(x), None)
     kept = quantize(quantize(x, E4M3, WHOLE_TENSOR).values, E4M3, WHOLE_TENSOR).values.astype(float)
     assert np.allclose(d_w, quantize(d_y, E5M2, WHOLE_TENSOR).values.astype(float).T @ kept, rtol=0, atol=1e-12)
 
 
 def test_moments_of_each_recipe():
-    assert [scheme.moments for scheme in (v3_recipe(), square_gradients_recipe())] == [BF16, BF16]
-    assert [scheme.moments for scheme in (bf16_recipe(), per_tensor_recipe())] == [np.float32, np.float32]
+    assert [precision.moments for precision in (v3_recipe(), square_gradients_recipe())] == [BF16, BF16]
+    assert [precision.moments for precision in (bf16_recipe(), per_tensor_recipe())] == [np.float32, np.float32]
 
 
 def test_the_input_after_attention_is_kept_in_twelve_bits():
     x = normal(4, 8)
-    kept = QuantizedWeight.cast(normal(3, 8), v3_recipe(4), Role.AFTER_ATTENTION).keep(x)
+    kept = QuantizedWeight.cast(normal(3, 8), v3_recipe(4), Role.AFTER_ATTENTION).save_for_backward(x)
     assert kept.form is E5M6
     assert np.array_equal(kept.scales, 2.0 ** np.rint(np.log2(kept.scales)))
-    assert QuantizedWeight.cast(normal(3, 8), v3_recipe(4)).keep(x).form is E4M3
+    assert QuantizedWeight.cast(normal(3, 8), v3_recipe(4)).save_for_backward(x).form is E4M3
 
 
 def test_powers_of_two_are_where_the_report_has_them(monkeypatch):
@@ -108,7 +138,7 @@ def test_powers_of_two_are_where_the_report_has_them(monkeypatch):
         one = QuantizedWeight.cast(normal(7, 8), v3_recipe(4), role)
         powers.clear()
         one.product(normal(10, 8))
-        one.product_backward(normal(10, 7), one.keep(normal(10, 8)), None)
+        one.product_backward(normal(10, 7), one.save_for_backward(normal(10, 8)), None)
         found[role] = list(powers)  # Fprop, kept, Dgrad's gradient, Wgrad's gradient, Wgrad's input
     assert found[Role.LINEAR] == [False] * 5
     assert found[Role.AFTER_ATTENTION] == found[Role.EXPERT_UP] == [True, True, False, False, True]
@@ -129,13 +159,13 @@ def test_casting_along_tokens_adds_little_where_scales_are_powers_of_two():
 @pytest.mark.parametrize("name", [one for one in MODELS if one.startswith("V")])
 def test_what_is_cast_and_what_is_not(name):
     model = init_model(MODELS[name], seed=1)
-    cast = dict(iter_leaves(cast_model(model, v3_recipe(4)).parameters))
-    for path, one in iter_leaves(model.parameters):
+    cast = dict(iter_leaves(cast_model(model, v3_recipe(4)).params))
+    for path, one in iter_leaves(model.params):
         last = path.split(".")[-1]
         if path == "embed_tokens" or ".gate." in path or one.ndim == 1:
             assert cast[path] is one, path
         elif last in ("lm_head", "eh_proj"):
-            assert cast[path].scheme.activation is None, path
+            assert cast[path].precision.activation is None, path
         else:
             assert cast[path].stored.form is E4M3, path
             up, down = (".experts." in path and last == one for one in ("gate_up_proj", "down_proj"))
@@ -147,20 +177,20 @@ def test_what_is_cast_and_what_is_not(name):
 DENSE = {"GQA": MODELS["GQA"], "MLA": small_config("MLA", gate=None, n_layers=2)}
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 @pytest.mark.parametrize("model", list(DENSE))
 def test_gradients_stay_near_the_precise_ones(model, name):
     found, tokens = init_model(DENSE[model], seed=1, std=0.3, dtype=np.float64), some()
     _, precise = found.loss_and_gradients(tokens)
-    _, rounded = cast_model(found, SCHEMES[name]).loss_and_gradients(tokens)
+    _, rounded = cast_model(found, RECIPES[name]).loss_and_gradients(tokens)
     one, other = (np.concatenate([x.ravel() for _, x in iter_leaves(tree)]) for tree in (precise, rounded))
     assert 0 < np.linalg.norm(one - other) / np.linalg.norm(one) < (0.03 if name == "BF16" else 0.4)
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_experts_stay_near_the_precise_ones(name):
-    p = init_model(V3, seed=1, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
-    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), SCHEMES[name]).parameters["layers"][1]
+    p = init_model(V3, seed=1, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
+    cast = cast_model(init_model(V3, seed=1, std=0.5, dtype=np.float64), RECIPES[name]).params["layers"][1]
     x, d_y, limit = normal(40, 8), normal(40, 8, seed=1), 0.01 if name == "BF16" else 0.15
     results = []
     for weights in (p, cast["mlp"]):
@@ -176,11 +206,11 @@ def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
     exact = QuantizedWeight.cast(w, v3_recipe(64))
     errors = []
     for bits in (4, 8, 14, 40):
-        scheme = replace(v3_recipe(64), accumulation=Accumulation(bits, promote_every=64))
-        few, out = QuantizedWeight.cast(w, scheme), np.empty((64, 128))
+        precision = replace(v3_recipe(64), accumulation=Accumulation(bits, promote_every=64))
+        few, out = QuantizedWeight.cast(w, precision), np.empty((64, 128))
         found = few.product(x), *few.product_backward(d_y, few.keep(x), out)
         assert found[2] is out
-        expected = exact.product(x), *exact.product_backward(d_y, exact.keep(x), None)
+        expected = exact.product(x), *exact.product_backward(d_y, exact.save_for_backward(x), None)
         errors.append([np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(found, expected, strict=True)])
     assert np.all(np.diff(errors, axis=0) < 0)
     assert max(errors[-1]) < 1e-4 < 0.01 < min(errors[0])
@@ -188,14 +218,14 @@ def test_more_bits_of_the_sums_are_nearer_to_the_exact_ones():
 
 def test_the_precise_model_is_not_changed():
     found = init_model(V3, seed=1)
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
     cast_model(found, v3_recipe(4)).loss_and_gradients(some())
-    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
+    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.params))
 
 
 def test_moments_in_bf16_by_hand():
     parameters, gradients = {"w": np.zeros((1, 1))}, {"w": np.full((1, 1), 0.3)}
-    optimizer = AdamW(Recipe(steps=3, warmup_steps=0, weight_decay=0, scheme=v3_recipe()))
+    optimizer = AdamW(Recipe(steps=3, warmup_steps=0, weight_decay=0, precision=v3_recipe()))
     optimizer.step(parameters, gradients)
     first, second = optimizer.moments["w"]
     assert first.dtype == second.dtype == BF16
@@ -205,12 +235,12 @@ def test_moments_in_bf16_by_hand():
     assert second.astype(float) == to_bf16(0.95 * to_bf16(np.array([[0.05 * 0.09]])) + 0.05 * 0.09)
 
 
-@pytest.mark.parametrize("name", list(SCHEMES))
+@pytest.mark.parametrize("name", list(RECIPES))
 def test_forty_steps_learn_in_every_scheme(name):
     model = init_model(small_config(n_layers=2), seed=1, dtype=np.float64)
     held_out = next(batches(8, 33, seed=9))
     before = evaluate(model, held_out)
-    for _ in train(model, batches(4, 33, seed=1), Recipe(40, scheme=SCHEMES[name])):
+    for _ in train(model, batches(4, 33, seed=1), Recipe(40, precision=RECIPES[name])):
         pass
     assert evaluate(model, held_out) < before - 2
 
@@ -219,7 +249,8 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
     def losses():
         model = init_model(V3, seed=1, dtype=np.float64)
         return [
-            one.loss for one in train(model, (some() for _ in range(3)), Recipe(3, warmup_steps=0, scheme=v3_recipe(4)))
+            one.loss
+            for one in train(model, (some() for _ in range(3)), Recipe(3, warmup_steps=0, precision=v3_recipe(4)))
         ]
 
     assert losses() == losses()
@@ -248,17 +279,19 @@ def test_schemes_that_contradict(make, message):
 # Bytes
 
 
-@pytest.mark.parametrize(("scheme", "name"), [(v3_recipe(), "v3"), (bf16_recipe(), "bf16_mixed")])
-def test_bytes_of_state_are_those_of_the_closed_form(scheme, name):
-    found, facts = state_bytes(init_model(wide_config(), seed=1), next(batches(4, 33, seed=1)), scheme), load()
+@pytest.mark.parametrize(("precision", "name"), [(v3_recipe(), "v3"), (bf16_recipe(), "bf16_mixed")])
+def test_bytes_of_state_are_those_of_the_closed_form(precision, name):
+    found, facts = state_bytes(init_model(wide_config(), seed=1), next(batches(4, 33, seed=1)), precision), load()
     for part, size in found.items():
         expected = facts[f"bytes.{name}.{part}"].value
         if name == "bf16_mixed" and part == "gradients":
-            expected = 4  # FP32 here, as in V3's scheme
+            expected = 4  # FP32 here, as in V3's recipe
         assert size > expected if part == "weights" and name == "v3" else size == expected, part
     if name == "v3":  # a scale for each square block, those at the edges whole
-        found_matrices = dict(iter_leaves(cast_model(init_model(wide_config(), seed=1), scheme).parameters))
-        cast = [one for one in found_matrices.values() if isinstance(one, QuantizedWeight) and one.scheme is scheme]
+        found_matrices = dict(iter_leaves(cast_model(init_model(wide_config(), seed=1), precision).params))
+        cast = [
+            one for one in found_matrices.values() if isinstance(one, QuantizedWeight) and one.precision is precision
+        ]
         blocks = sum(
             math.prod(s[:-2]) * math.ceil(s[-2] / 128) * math.ceil(s[-1] / 128) for s in (m.shape for m in cast)
         )
@@ -266,11 +299,11 @@ def test_bytes_of_state_are_those_of_the_closed_form(scheme, name):
 
 
 @pytest.mark.parametrize(
-    ("scheme", "each", "output"), [(v3_recipe(), 1 + 4 / 128, 1.5 + 4 / 128), (bf16_recipe(), 2, 2)]
+    ("precision", "each", "output"), [(v3_recipe(), 1 + 4 / 128, 1.5 + 4 / 128), (bf16_recipe(), 2, 2)]
 )
-def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(scheme, each, output):
+def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(precision, each, output):
     tokens = next(batches(4, 32, seed=1))
-    dense, experts = activation_bytes(cast_model(init_model(wide_config(), seed=1), scheme), tokens)
+    dense, experts = activation_bytes(cast_model(init_model(wide_config(), seed=1), precision), tokens)
     assert dense[INPUTS] == 4 * 128 * each  # of attention, query's and key's latents, of the feed-forward
     assert dense[OUTPUT] == 128 * output
     assert dense[SWIGLU] == 2 * 128 * each
@@ -279,16 +312,16 @@ def test_bytes_of_what_is_kept_are_elements_times_bytes_of_one(scheme, each, out
     assert experts[INPUTS] == 5 * 128 * each
 
 
-@pytest.mark.parametrize("scheme", [v3_recipe(), bf16_recipe(), None])
-def test_the_rest_of_what_is_kept_by_hand(scheme):
+@pytest.mark.parametrize("precision", [v3_recipe(), bf16_recipe(), None])
+def test_the_rest_of_what_is_kept_by_hand(precision):
     model, tokens = init_model(wide_config(), seed=1), next(batches(4, 32, seed=1))
-    dense, experts = activation_bytes(cast_model(model, scheme) if scheme else model, tokens)
+    dense, experts = activation_bytes(cast_model(model, precision) if precision else model, tokens)
     for layer in (dense, experts):
         assert layer[NORMS] == 4 * 4 * (128 + 1)  # before attention and feed-forward, and of both latents
         assert layer[QKV] == 4 * 4 * (64 + 64 + 32)
         assert layer[WEIGHTS] == 4 * 4 * 32
     assert dense[GATE] == 0
-    own_input = 4 * 128 if scheme else 0  # beside the rounded one; else the same array serves both
+    own_input = 4 * 128 if precision else 0  # beside the rounded one; else the same array serves both
     assert experts[GATE] == pytest.approx(own_input + 16 + 2 * (8 + 4 + 8 + 8) + 5 * 8 / tokens.size)
 
 

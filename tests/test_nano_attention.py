@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nano_shapes import LATENT, MODELS, SHAPE, V2, V3, plain
+from nano_shapes import LATENT, MODELS, SHAPE, V2, V3, attend, plain
 
 from repro.errors import InputError
 from repro.nano import Config, Rope, Yarn, init_model, small_config
 from repro.nano.attention import merge_heads, scaled_dot_product_attention, split_heads
-from repro.nano.block import attention, layer_cache
+from repro.nano.block import layer_cache
 from repro.nano.rope import apply_rope, cos_sin_tables, rope_frequencies, softmax_scale
 
-V3_YARN = Yarn(factor=40, original_context=4096, mscale=1.0, mscale_all_dim=1.0)
+V3_YARN = Yarn(factor=40, original_max_position_embeddings=4096, mscale=1.0, mscale_all_dim=1.0)
 KINDS = ["MHA", "GQA", "MQA", "V2", "V3", "V3, biased projections, tied", "V3, pairs as halves, weights not normalised"]
 LATENT_KINDS = [name for name in KINDS if name.startswith("V")]
 
@@ -26,7 +26,7 @@ def normal(*shape, seed=0):
 
 def weights_of(config, seed=1):
     """Return the weights of one layer's attention, gains and biases random too, so that none can be left out."""
-    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     for number, one in enumerate(p.values()):
         if one.ndim == 1:
             one += 0.3 * normal(*one.shape, seed=number)
@@ -250,7 +250,7 @@ def test_layers_are_the_reports_equations_head_by_head(name):
     slowly = latent_slowly if name in LATENT_KINDS else grouped_slowly
     p, x = weights_of(config), normal(2, 5, 8)
     expected = [slowly(sequence, p, config.arch.attention, config.rope) for sequence in x]
-    assert np.allclose(attention(x, p, config)[0], expected, atol=1e-12)
+    assert np.allclose(attend(x, p, config)[0], expected, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -258,9 +258,9 @@ def test_layers_are_the_reports_equations_head_by_head(name):
 def test_later_tokens_change_nothing_before_them(name, first):
     config, x = MODELS[name], normal(2, 6, 8)
     p = weights_of(config)
-    before, _ = attention(x, p, config)
+    before, _ = attend(x, p, config)
     x[:, first:] += normal(2, 6 - first, 8)
-    after, _ = attention(x, p, config)
+    after, _ = attend(x, p, config)
     assert np.array_equal(after[:, :first], before[:, :first])
     assert not np.any(np.all(np.isclose(after[:, first:], before[:, first:]), axis=-1))
 
@@ -271,8 +271,8 @@ def test_fewer_groups_are_more_groups_with_the_same_keys_and_values(few, many):
     repeated = {
         name: np.repeat(p[name].reshape(few, 4, 8), many // few, axis=0).reshape(-1, 8) for name in ("k_proj", "v_proj")
     }
-    found, _ = attention(x, p, plain(few))
-    assert np.allclose(found, attention(x, p | repeated, plain(many))[0], atol=1e-12)
+    found, _ = attend(x, p, plain(few))
+    assert np.allclose(found, attend(x, p | repeated, plain(many))[0], atol=1e-12)
 
 
 @given(st.integers(1, 4), st.sampled_from([None, 3]), st.integers(1, 9), st.integers(0, 5), st.sampled_from([2, 6]))
@@ -288,13 +288,13 @@ def test_absorbed_equals_expanded(heads, q_rank, rank, qk_nope_head_dim, qk_rope
     )
     config = Config(replace(SHAPE, attention=shape), Rope(yarn=V3_YARN), V3.gate)
     p, x = weights_of(config), normal(2, 5, 8)
-    assert np.allclose(attention(x, p, config, absorbed=True)[0], attention(x, p, config)[0], rtol=0, atol=1e-12)
+    assert np.allclose(attend(x, p, config, absorbed=True)[0], attend(x, p, config)[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("absorbed", [True, False])
 def test_latent_attention_can_be_plain_attention_with_a_shared_key(absorbed):
-    # Without qk_nope_head_dim all of a key is the rotary part that heads share. Inputs of 1 and -1 have a mean square of 1, and
-    # this gain undoes the norm's eps: with an identity for the way down, the latent is the input, and kv_up W^V.
+    # Without qk_nope_head_dim all of a key is the rotary part that heads share. Inputs of 1 and -1 have a mean square
+    # of 1, and this gain undoes the norm's eps: if the way down is an identity, the latent is the input, kv_b_proj W^V.
     latent = replace(
         LATENT, n_heads=4, q_lora_rank=None, kv_lora_rank=8, qk_nope_head_dim=0, qk_rope_head_dim=4, v_head_dim=4
     )
@@ -306,8 +306,8 @@ def test_latent_attention_can_be_plain_attention_with_a_shared_key(absorbed):
         "kv_a_proj_with_mqa": np.concatenate([np.eye(8), p["k_proj"][:4]]),
         "kv_a_layernorm": np.full(8, math.sqrt(1 + 1e-6)),
     }
-    found, _ = attention(x, same | down, config, absorbed=absorbed)
-    assert np.allclose(found, attention(x, p, plain(4))[0], atol=1e-12)
+    found, _ = attend(x, same | down, config, absorbed=absorbed)
+    assert np.allclose(found, attend(x, p, plain(4))[0], atol=1e-12)
 
 
 # Caches
@@ -327,9 +327,9 @@ def test_any_split_of_a_sequence_gives_what_all_at_once_does(pieces, name, spare
         one[...] = np.nan  # what is not filled is not read
     for count, absorbed in pieces:
         part = x[:, cache.length : cache.length + count]
-        parts.append(attention(part, p, config, cache, absorbed=absorbed)[0])
+        parts.append(attend(part, p, config, cache, absorbed=absorbed)[0])
     assert cache.length == length
-    assert np.allclose(np.concatenate(parts, axis=1), attention(x, p, config)[0], rtol=0, atol=1e-12)
+    assert np.allclose(np.concatenate(parts, axis=1), attend(x, p, config)[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -338,8 +338,8 @@ def test_token_by_token_is_all_at_once(name):
     p, x = weights_of(config), normal(3, 9, 8)
     for absorbed in (False, True):
         cache = layer_cache(config, 3, 9, np.float64)
-        parts = [attention(x[:, [t]], p, config, cache, absorbed=absorbed)[0] for t in range(9)]
-        assert np.allclose(np.concatenate(parts, axis=1), attention(x, p, config)[0], rtol=0, atol=1e-12)
+        parts = [attend(x[:, [t]], p, config, cache, absorbed=absorbed)[0] for t in range(9)]
+        assert np.allclose(np.concatenate(parts, axis=1), attend(x, p, config)[0], rtol=0, atol=1e-12)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
@@ -358,13 +358,13 @@ def test_bytes_of_a_cached_token_are_those_counted_on_paper(kind, dtype):
 def test_a_full_cache_is_refused_and_stays_as_it_was(name):
     config = MODELS[name]
     p, x, cache = weights_of(config), normal(2, 6, 8), layer_cache(config, 2, 5, np.float64)
-    attention(x[:, :4], p, config, cache)
+    attend(x[:, :4], p, config, cache)
     with pytest.raises(InputError, match="cache of 5 tokens: holds 4, 2 more do not fit"):
-        attention(x[:, 4:], p, config, cache)
+        attend(x[:, 4:], p, config, cache)
     assert cache.length == 4
-    assert np.allclose(attention(x[:, 4:5], p, config, cache)[0], attention(x, p, config)[0][:, 4:5], atol=1e-12)
+    assert np.allclose(attend(x[:, 4:5], p, config, cache)[0], attend(x, p, config)[0][:, 4:5], atol=1e-12)
     with pytest.raises(InputError, match="cache of 5 tokens: holds 5, 1 more do not fit"):
-        attention(x[:, 5:], p, config, cache)
+        attend(x[:, 5:], p, config, cache)
 
 
 def test_caches_of_another_number_or_batch_are_refused():
@@ -377,7 +377,7 @@ def test_caches_of_another_number_or_batch_are_refused():
 
 def test_latents_are_cached_normed_and_shared_keys_turned():
     p, x, cache = weights_of(V2), normal(1, 3, 8), layer_cache(V2, 1, 3, np.float64)
-    attention(x, p, V2, cache)
+    attend(x, p, V2, cache)
     down = x[0] @ p["kv_a_proj_with_mqa"].T
     expected = np.concatenate([rms(down[:, :6], p["kv_a_layernorm"]), turned(down[:, 6:], V2.rope)], axis=1)
     assert np.allclose(cache.arrays["latents"][0], expected, atol=1e-12)
@@ -386,7 +386,7 @@ def test_latents_are_cached_normed_and_shared_keys_turned():
 def test_keys_are_cached_turned_and_values_as_they_are():
     config = plain(2)
     p, x, cache = weights_of(config), normal(1, 3, 8), layer_cache(config, 1, 3, np.float64)
-    attention(x, p, config, cache)
+    attend(x, p, config, cache)
     for name, expected in {"keys": lambda k: turned(k, config.rope), "values": lambda v: v}.items():
         rows = (x[0] @ p[f"{name[0]}_proj"].T).reshape(3, 2, 4).swapaxes(0, 1)
         assert np.allclose(cache.arrays[name][0], expected(rows), atol=1e-12)

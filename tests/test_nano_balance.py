@@ -30,8 +30,8 @@ from repro.nano.param_shapes import iter_leaves
 
 SCOPES = ["sequence", "batch"]
 GATES = {
-    "V2": Gate("softmax", n_groups=3, topk_group=2, scores_per_group=1, normalised=False),
-    "V3": Gate("sigmoid", n_groups=3, topk_group=2),
+    "V2": Gate("softmax", n_group=3, topk_group=2, scores_per_group=1, norm_topk_prob=False),
+    "V3": Gate("sigmoid", n_group=3, topk_group=2),
 }
 
 
@@ -50,7 +50,7 @@ def routed(gate, n_tokens=8, top_k=2, seed=0, bias=0.0):
 def v2_by_sums(routing, gate, alphas):
     """Return V2's equations 23 to 31 for the tokens of one sequence, sum by sum."""
     scores, chosen = routing.scores.tolist(), routing.experts.tolist()
-    n_tokens, n_routed_experts, top_k, devices = len(scores), len(scores[0]), len(chosen[0]), gate.n_groups
+    n_tokens, n_routed_experts, top_k, devices = len(scores), len(scores[0]), len(chosen[0]), gate.n_group
     size = n_routed_experts // devices
     f = [n_routed_experts / (top_k * n_tokens) * sum(i in row for row in chosen) for i in range(n_routed_experts)]
     p = [sum(row[i] for row in scores) / n_tokens for i in range(n_routed_experts)]
@@ -145,7 +145,7 @@ def test_the_whole_models_gradient_with_losses_in_every_gate_modules_included(co
     loss, gradients = model.loss_and_gradients(tokens, balance=balance)
     assert loss.total == pytest.approx(loss.main + 0.3 * sum(loss.mtp) / max(len(loss.mtp), 1) + loss.balance)
     assert len(loss.loads) == config.arch.n_moe_layers + config.arch.n_mtp_modules
-    where = dict(iter_leaves(model.parameters))
+    where = dict(iter_leaves(model.params))
     for path, gradient in iter_leaves(gradients):
         place = np.unravel_index(np.abs(gradient).argmax(), gradient.shape)
         before, ends = where[path][place], []
@@ -180,13 +180,13 @@ def test_loads_count_every_token_of_every_gate():
 
 
 def test_biases_go_down_for_the_full_and_up_for_the_empty_by_one_speed():
-    parameters = init_model(replace(V3, arch=replace(V3.arch, n_mtp_modules=0)), seed=0, dtype=np.float64).parameters
+    parameters = init_model(replace(V3, arch=replace(V3.arch, n_mtp_modules=0)), seed=0, dtype=np.float64).params
     update_biases(parameters, [np.array([10, 2, 4, 4, 3, 1])], 0.01)  # mean 4
     assert routed_gates(parameters)[0]["e_score_correction_bias"].tolist() == [-0.01, 0.01, 0, 0, 0.01, 0.01]
 
 
 def test_the_gates_of_modules_have_their_biases_moved_too():
-    parameters = init_model(V3, seed=0, dtype=np.float64).parameters  # a layer with experts, and two modules
+    parameters = init_model(V3, seed=0, dtype=np.float64).params  # a layer with experts, and two modules
     update_biases(parameters, [np.eye(6)[n] for n in range(3)], 0.5)
     moved = [parameters["layers"][1], *(module["block"] for module in parameters["mtp"])]
     for n, one in enumerate(moved):
@@ -195,30 +195,30 @@ def test_the_gates_of_modules_have_their_biases_moved_too():
 
 def test_biases_never_touch_the_weights_of_experts():
     p = {"weight": normal(6, 5), "e_score_correction_bias": np.array([0, 0, 0, 0, 0, 5.0])}
-    routing = route(normal(4, 5), p, Gate("sigmoid", normalised=False), 2)
+    routing = route(normal(4, 5), p, Gate("sigmoid", norm_topk_prob=False), 2)
     assert (routing.experts == 5).any(axis=1).all()
     assert np.allclose(routing.weights, np.take_along_axis(routing.scores, routing.experts, axis=1))
 
 
 def test_a_gate_without_biases_is_refused():
     with pytest.raises(InputError, match="no selection bias; build the model with correction_bias"):
-        update_biases(init_model(V2, seed=0).parameters, [np.arange(6)], 0.1)
+        update_biases(init_model(V2, seed=0).params, [np.arange(6)], 0.1)
 
 
 def trained(balance, steps=60, **gate):
     config = small_config(n_layers=2)
-    config = replace(config, gate=replace(config.gate, n_groups=4, **gate))
+    config = replace(config, gate=replace(config.gate, n_group=4, **gate))
     model = init_model(config, seed=0)
     return model, list(train(model, batches(8, 33, seed=0), Recipe(steps, warmup_steps=5, balance=balance)))
 
 
 def test_biases_move_in_training_by_whole_speeds_and_no_gradient_moves_them():
     model, _ = trained(Balance(bias_speed=0.25), steps=7)
-    moved = routed_gates(model.parameters)[0]["e_score_correction_bias"] / 0.25
+    moved = routed_gates(model.params)[0]["e_score_correction_bias"] / 0.25
     assert np.array_equal(moved, np.rint(moved))
     assert 1 <= np.abs(moved).max() <= 7
     still, _ = trained(Balance(expert=0.1), steps=7)
-    assert not routed_gates(still.parameters)[0]["e_score_correction_bias"].any()
+    assert not routed_gates(still.params)[0]["e_score_correction_bias"].any()
 
 
 @pytest.mark.parametrize("balance", [Balance(expert=0.1), Balance(expert=0.1, scope="batch"), loss_free(0.01)])
@@ -264,10 +264,10 @@ def test_an_even_load_loses_nothing_at_capacity_one():
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
     gate = replace(config.gate, capacity_factor=0.5)
-    p = init_model(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
+    p = init_model(config, seed=3, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
     x, d_y = normal(3, 4, 8), normal(3, 4, 8, seed=1)
     y, saved = moe(x, p, config.arch.experts, gate, workers=workers)
-    routing, sent = saved[0], saved[1]
+    routing, sent = saved.routing, saved.dispatch
     assert 0 < routing.kept.sum() < routing.kept.size
     assert len(sent.tokens) == len(sent.slots) == sent.ends[-1] == routing.kept.sum()  # what is dropped is not computed
     slow = [

@@ -35,9 +35,9 @@ def config_of(name):
 @pytest.mark.parametrize(
     ("name", "gate"),
     [
-        ("deepseek_v3", Gate("sigmoid", 8, 4, scores_per_group=2, normalised=True, scale=2.5)),
-        ("deepseek_v2", Gate("softmax", 8, 3, scores_per_group=1, normalised=False, scale=16.0)),
-        ("deepseek_v2_lite", Gate("softmax", 1, 1, scores_per_group=1, normalised=False, scale=1.0)),
+        ("deepseek_v3", Gate("sigmoid", 8, 4, scores_per_group=2, norm_topk_prob=True, routed_scaling_factor=2.5)),
+        ("deepseek_v2", Gate("softmax", 8, 3, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=16.0)),
+        ("deepseek_v2_lite", Gate("softmax", 1, 1, scores_per_group=1, norm_topk_prob=False)),
     ],
 )
 def test_gates_of_the_published_models(name, gate):
@@ -102,9 +102,9 @@ def test_any_model_survives_being_published(groups, reached, per_group, layers, 
     }
     shape = replace(SHAPE, attention=attention, experts=experts, **sizes)
     reached = min(reached, groups)
-    gate = Gate("sigmoid", groups, reached, normalised=normalised, scale=scale)
+    gate = Gate("sigmoid", groups, reached, norm_topk_prob=normalised, routed_scaling_factor=scale)
     if not sigmoid:
-        gate = Gate("softmax", groups, reached, scores_per_group=1, normalised=False, scale=scale)
+        gate = Gate("softmax", groups, reached, scores_per_group=1, norm_topk_prob=False, routed_scaling_factor=scale)
     config = Config(shape, Rope(rope[0], interleaved=normalised or not sigmoid, yarn=rope[1]), gate, rms_norm_eps=eps)
     assert config_from_hf(json.loads(json.dumps(config_to_hf(config)))) == config
 
@@ -146,8 +146,8 @@ def test_v3_has_neighbours_unless_it_says_otherwise(change, found):
 
 def test_v2_greedy_has_no_groups():
     fields = SOFTMAX | {"topk_method": "greedy"}
-    assert (V2.gate.n_groups, config_from_hf(fields).gate.n_groups) == (3, 1)
-    assert config_from_hf({**fields, "n_group": None, "topk_group": None}).gate.n_groups == 1
+    assert (V2.gate.n_group, config_from_hf(fields).gate.n_group) == (3, 1)
+    assert config_from_hf({**fields, "n_group": None, "topk_group": None}).gate.n_group == 1
 
 
 def scaled(**change):
@@ -174,7 +174,7 @@ V3_LINES = {
     "theta 1, whose logarithm is 0": ({"rope_theta": 1} | scaled(), "rope_theta = 1: must be"),
     "theta beyond floats": ({"rope_theta": 10**400}, "rope_theta = 1000"),
     "length beyond floats": ({"max_position_embeddings": 10**400} | scaled(factor=None), "max_position_embeddings = 1"),
-    "odd rotary width": ({"qk_rope_head_dim": 3}, "qk_rope_head_dim = 3: must be even, rotary position turns pairs"),
+    "odd rotary width": ({"qk_rope_head_dim": 3}, "qk_rope_head_dim = 3: must be even: RoPE rotates pairs"),
     "part of the width": (
         {"partial_rotary_factor": 0.5},
         "partial_rotary_factor = 0.5: is not counted here; must be 1",
@@ -200,7 +200,7 @@ V3_LINES = {
     "mscale of all": (scaled(mscale_all_dim=[]), "mscale_all_dim = []: must be a number"),
     "amplitude": (scaled(attention_factor=True), "attention_factor = true: must be a number"),
     "more groups than experts": ({"n_group": 12}, "n_routed_experts = 6: must be a multiple of n_group = 12"),
-    "groups of one expert": ({"n_group": 6}, "scores_per_group = 2: must be from 1 to the 1 of a group"),
+    "groups of one expert": ({"n_group": 6}, "scores_per_group = 2: must be from 1 to 1, a group's experts"),
 }
 
 
@@ -254,7 +254,7 @@ def test_a_missing_size_is_named(name):
 
 def test_everything_else_has_a_default():
     found = config_from_hf({name: PLAIN[name] for name in [*NEEDED, "model_type"]})
-    assert found.gate == Gate("sigmoid", 3, 2, scores_per_group=2, normalised=True, scale=2.5)
+    assert found.gate == Gate("sigmoid", 3, 2, scores_per_group=2, norm_topk_prob=True, routed_scaling_factor=2.5)
     assert (found.rope, found.rms_norm_eps) == (Rope(10_000, interleaved=True, yarn=None), 1e-6)
 
 
@@ -263,7 +263,7 @@ def test_everything_else_has_a_default():
     [
         (plain(4), "only models with MLA and experts have a published form here"),
         (replace(V3, gate=replace(V3.gate, scores_per_group=1)), "gate: is neither V2's nor V3's"),
-        (replace(V2, gate=replace(V2.gate, normalised=True)), "gate or rope: V2's weights are not normalised"),
+        (replace(V2, gate=replace(V2.gate, norm_topk_prob=True)), "gate or rope: V2's weights are not normalised"),
         (replace(V2, rope=Rope(interleaved=False)), "gate or rope: V2's weights are not normalised and its pairs"),
         (replace(V2, arch=replace(V2.arch, experts=SHAPE.experts)), "gate: is neither V2's nor V3's"),
     ],
@@ -280,10 +280,10 @@ def test_a_model_without_a_published_form(config, message):
         ({"experts": None}, V3.gate, "experts and gate: must be given both, or neither"),
         ({}, None, "experts and gate: must be given both, or neither"),
         ({"attention": replace(LATENT, qk_rope_head_dim=3)}, V3.gate, "qk_rope_head_dim = 3: must be even"),
-        ({"dense": replace(SHAPE.dense, bias=True)}, V3.gate, "bias of the feed-forward: has none here"),
+        ({"dense": replace(SHAPE.dense, bias=True)}, V3.gate, "mlp_bias: the feed-forward has no bias here"),
         ({"attention": replace(plain(4).arch.attention, n_kv_heads=3)}, V3.gate, "must be a multiple of n_kv_heads"),
-        ({"attention": replace(plain(4).arch.attention, qkv_bias=True)}, V3.gate, "plain attention has none here"),
-        ({}, replace(V3.gate, n_groups=4), "n_routed_experts = 6: must be a multiple of n_groups = 4"),
+        ({"attention": replace(plain(4).arch.attention, qkv_bias=True)}, V3.gate, "plain attention has no biases here"),
+        ({}, replace(V3.gate, n_group=4), "n_routed_experts = 6: must be a multiple of n_group = 4"),
         ({"experts": replace(SHAPE.experts, top_k=5)}, V3.gate, "top_k = 5: must be from 1 to the 4 experts reached"),
     ],
 )

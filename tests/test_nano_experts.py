@@ -27,7 +27,7 @@ def normal(*shape, seed=0):
 
 def layer(config, seed=1):
     """Return the weights of one layer of experts, with biases for selection where it has them."""
-    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
+    p = init_model(config, seed=seed, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
     if "e_score_correction_bias" in p["gate"]:
         p["gate"]["e_score_correction_bias"] += 0.5 * normal(6)
     return p
@@ -48,20 +48,20 @@ def by_expert(routing):
 def route_slowly(token, p, how, top_k):
     """Return the chosen experts with their weights: V2's report, section 2.2, and V3's, equations 13 to 16."""
     logits = [sum(row * token) for row in p["weight"]]
-    if how.scoring == "sigmoid":
+    if how.scoring_func == "sigmoid":
         scores = [1 / (1 + math.exp(-one)) for one in logits]
     else:
         scores = [math.exp(one) / sum(map(math.exp, logits)) for one in logits]
     rank = [
         score + bias for score, bias in zip(scores, p.get("e_score_correction_bias", [0] * len(scores)), strict=True)
     ]
-    size = len(scores) // how.n_groups
+    size = len(scores) // how.n_group
     groups = [range(start, start + size) for start in range(0, len(scores), size)]
     groups.sort(key=lambda group: sum(sorted((rank[e] for e in group), reverse=True)[: how.scores_per_group]))
     reached = [e for group in groups[-how.topk_group :] for e in group]
     chosen = sorted(reached, key=lambda e: rank[e])[-top_k:]
-    total = sum(scores[e] for e in chosen) if how.normalised else 1
-    return {e: how.scale * scores[e] / total for e in chosen}
+    total = sum(scores[e] for e in chosen) if how.norm_topk_prob else 1
+    return {e: how.routed_scaling_factor * scores[e] / total for e in chosen}
 
 
 @given(
@@ -76,7 +76,7 @@ def route_slowly(token, p, how, top_k):
 @settings(deadline=None)
 def test_routes_are_the_reports_equations(seed, scoring, groups, per_group, top_k, normalised, biased):
     rng = np.random.default_rng(seed)
-    how = Gate(scoring, *groups, scores_per_group=per_group, normalised=normalised, scale=2.5)
+    how = Gate(scoring, *groups, scores_per_group=per_group, norm_topk_prob=normalised, routed_scaling_factor=2.5)
     p = {"weight": rng.standard_normal((12, 5))} | (
         {"e_score_correction_bias": rng.standard_normal(12)} if biased else {}
     )
@@ -87,9 +87,9 @@ def test_routes_are_the_reports_equations(seed, scoring, groups, per_group, top_
 
 def test_both_scores_by_hand():
     x, p = np.eye(3), {"weight": np.log([[1.0, 1, 1], [2, 3, 1], [4, 1, 1], [8, 1, 1]])}
-    shares = route(x, p, Gate("softmax", normalised=False, scale=16.0), 2)
+    shares = route(x, p, Gate("softmax", norm_topk_prob=False, routed_scaling_factor=16.0), 2)
     assert by_expert(shares)[0] == pytest.approx({2: 16 * 4 / 15, 3: 16 * 8 / 15})
-    each = route(x, p, Gate(scale=2.5), 2)  # sigmoid of ln 4 and ln 8
+    each = route(x, p, Gate(routed_scaling_factor=2.5), 2)  # sigmoid of ln 4 and ln 8
     assert by_expert(each)[0] == pytest.approx({2: 2.5 * 36 / 76, 3: 2.5 * 40 / 76})
 
 
@@ -103,7 +103,7 @@ def test_both_scores_by_hand():
 )
 def test_groups_by_hand(per_group, best, best_two):
     scores = np.array([[9.0, 0, 0, 5, 4.9, 0, 4, 3.9, 3.8]])
-    how = Gate(n_groups=3, scores_per_group=per_group)
+    how = Gate(n_group=3, scores_per_group=per_group)
     assert select_experts(scores, how, 1).tolist() == [[3 * best]]
     reached = select_experts(scores, replace(how, topk_group=2), 6)[0]
     assert {3 * (e // 3) for e in reached} == best_two
@@ -122,14 +122,14 @@ def test_a_token_reaches_no_more_groups_than_it_may(seed, groups, per_group, top
 @given(st.integers(0, 10**6), st.sampled_from([1, 2, 3, 4, 6]), st.integers(1, 12))
 def test_with_all_groups_in_reach_the_best_experts_are_chosen(seed, groups, top_k):
     scores = np.random.default_rng(seed).standard_normal((20, 12))
-    found = select_experts(scores, Gate(n_groups=groups, topk_group=groups), top_k)
+    found = select_experts(scores, Gate(n_group=groups, topk_group=groups), top_k)
     assert np.array_equal(np.sort(found), np.sort(np.argsort(scores)[:, 12 - top_k :]))
 
 
 def test_the_best_of_all_may_be_out_of_reach():
     scores = np.array([[10.0, 0, 7, 6]])
-    assert set(select_experts(scores, Gate(n_groups=2), 1)[0]) == {2}  # 7 + 6 before 10 + 0
-    assert set(select_experts(scores, Gate(n_groups=2, scores_per_group=1), 1)[0]) == {0}
+    assert set(select_experts(scores, Gate(n_group=2), 1)[0]) == {2}  # 7 + 6 before 10 + 0
+    assert set(select_experts(scores, Gate(n_group=2, scores_per_group=1), 1)[0]) == {0}
 
 
 @given(st.floats(-100, 100))
@@ -144,7 +144,7 @@ def test_a_bias_that_all_share_changes_nothing(bias):
 
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
 def test_a_bias_moves_the_choice_and_not_the_weights(scoring):
-    x, weight, how = normal(30, 8), normal(6, 8), Gate(scoring, normalised=False, scale=1.0)
+    x, weight, how = normal(30, 8), normal(6, 8), Gate(scoring, norm_topk_prob=False, routed_scaling_factor=1.0)
     biased = route(x, {"weight": weight, "e_score_correction_bias": np.array([0, 9.0, 0, 0, 9.0, 0])}, how, 2)
     assert all(set(row) == {1, 4} for row in biased.experts)
     everyone = by_expert(route(x, {"weight": weight}, how, 6))
@@ -155,13 +155,13 @@ def test_a_bias_moves_the_choice_and_not_the_weights(scoring):
 @pytest.mark.parametrize("scoring", ["softmax", "sigmoid"])
 @pytest.mark.parametrize("scale", [1.0, 2.5])
 def test_normalised_weights_add_up_to_the_scale(scoring, scale):
-    found = route(normal(30, 8), {"weight": normal(12, 8)}, Gate(scoring, 4, 2, scale=scale), 3)
+    found = route(normal(30, 8), {"weight": normal(12, 8)}, Gate(scoring, 4, 2, routed_scaling_factor=scale), 3)
     assert found.weights.sum(axis=1) == pytest.approx(scale)
 
 
 def test_weights_of_softmax_are_the_probabilities():
     x, weight = normal(30, 8), normal(6, 8)
-    found = route(x, {"weight": weight}, Gate("softmax", normalised=False), 6)
+    found = route(x, {"weight": weight}, Gate("softmax", norm_topk_prob=False), 6)
     shares = np.exp(x @ weight.T) / np.exp(x @ weight.T).sum(axis=1, keepdims=True)
     assert found.weights.sum(axis=1) == pytest.approx(1)
     assert np.allclose(found.weights, np.take_along_axis(shares, found.experts, axis=1))
@@ -194,13 +194,13 @@ def test_renamed_experts_are_chosen_under_their_new_names():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"scoring": "relu"}, "scoring = 'relu': must be softmax or sigmoid"),
-        ({"n_groups": 2, "topk_group": 3}, "topk_group = 3: must be from 1 to n_groups = 2"),
-        ({"topk_group": 0}, "topk_group = 0: must be from 1 to n_groups = 1"),
-        ({"n_groups": 4}, "n_routed_experts = 6: must be a multiple of n_groups = 4"),
-        ({"n_groups": 6}, "scores_per_group = 2: must be from 1 to the 1 of a group"),
-        ({"n_groups": 2, "scores_per_group": 0}, "scores_per_group = 0: must be from 1 to the 3 of a group"),
-        ({"n_groups": 6, "scores_per_group": 1}, "top_k = 2: must be from 1 to the 1 experts reached"),
+        ({"scoring_func": "relu"}, "scoring_func = 'relu': must be softmax or sigmoid"),
+        ({"n_group": 2, "topk_group": 3}, "topk_group = 3: must be from 1 to n_group = 2"),
+        ({"topk_group": 0}, "topk_group = 0: must be from 1 to n_group = 1"),
+        ({"n_group": 4}, "n_routed_experts = 6: must be a multiple of n_group = 4"),
+        ({"n_group": 6}, "scores_per_group = 2: must be from 1 to 1, a group's experts"),
+        ({"n_group": 2, "scores_per_group": 0}, "scores_per_group = 0: must be from 1 to 3, a group's experts"),
+        ({"n_group": 6, "scores_per_group": 1}, "top_k = 2: must be from 1 to the 1 experts reached"),
     ],
 )
 def test_gates_that_contradict(fields, message):
@@ -212,7 +212,7 @@ def test_gates_that_contradict(fields, message):
 def test_as_many_experts_as_there_are_and_at_least_one(top_k):
     Gate().check(6, 1)
     Gate().check(6, 6)
-    Gate(n_groups=3, topk_group=2).check(6, 4)
+    Gate(n_group=3, topk_group=2).check(6, 4)
     with pytest.raises(InputError, match=f"top_k = {top_k}: must be from 1 to the 6 experts reached"):
         Gate().check(6, top_k)
 
@@ -226,7 +226,7 @@ def test_each_pair_is_sent_exactly_once(seed, count, top_k):
     experts = np.array([rng.permutation(7)[:top_k] + 1 for _ in range(count)])  # of 9, the first and last have none
     sent = dispatch(experts, 9)
     expected = [(e, n) for e in range(9) for n in range(count) if e in experts[n]]
-    assert [(e, int(n)) for e in range(9) for n in sent.tokens[sent.of(e)]] == expected
+    assert [(e, int(n)) for e in range(9) for n in sent.tokens[sent.pairs_of(e)]] == expected
     assert [experts[divmod(slot, top_k)] for slot in sent.slots] == [e for e, _ in expected]
     assert sorted(sent.slots) == list(range(count * top_k))
     assert len(sent.ends) == 10
@@ -250,7 +250,7 @@ def test_experts_beyond_one_byte_and_beyond_two(n_routed_experts):
 def test_more_experts_than_small_numbers_name():
     sent = dispatch(np.array([[70_000, 1], [65_536, 70_000]]), 70_001)
     assert sent.tokens.tolist() == [0, 1, 0, 1]
-    assert sent.tokens[sent.of(70_000)].tolist() == [0, 1]
+    assert sent.tokens[sent.pairs_of(70_000)].tolist() == [0, 1]
 
 
 # The layer
@@ -275,7 +275,7 @@ def test_sorted_by_expert_or_token_by_token(name, workers):
     p, x = layer(config), normal(17, 8)
     expected = moe_slowly(x, p, config)
     assert np.allclose(output(x, p, config, workers=workers), expected, rtol=0, atol=1e-12)
-    found = output(x.reshape(17, 1, 8), p, config, workers=workers, keep_hidden=False)
+    found = output(x.reshape(17, 1, 8), p, config, workers=workers, save=False)
     assert np.allclose(found[:, 0], expected, rtol=0, atol=1e-12)
 
 
@@ -300,22 +300,22 @@ def test_tokens_in_another_order_come_out_in_that_order(order):
 @given(st.permutations(range(6)))
 @settings(deadline=None)
 def test_experts_under_other_names_do_the_same(order):
-    ungrouped = replace(V3, gate=Gate(scale=2.5))
+    ungrouped = replace(V3, gate=Gate(routed_scaling_factor=2.5))
     p, x, order = layer(ungrouped), normal(10, 8), list(order)
     renamed = {part: {name: one[order] for name, one in p[part].items()} for part in ("gate", "experts")}
     assert np.allclose(output(x, p | renamed, ungrouped), output(x, p, ungrouped), atol=1e-12)
 
 
 def test_an_experts_twin_may_take_its_place():
-    ungrouped = replace(V3, gate=Gate(scale=2.5))
+    ungrouped = replace(V3, gate=Gate(routed_scaling_factor=2.5))
     p, x, found = layer(ungrouped), normal(30, 8), []
     for one in (*p["experts"].values(), *p["gate"].values()):
         one[1] = one[0]
     for chosen in (0, 1):
         bias = p["gate"]["e_score_correction_bias"] + 1e-9 * (np.arange(6) == chosen)  # breaks the tie to either side
         found.append(moe.moe(x, p | {"gate": p["gate"] | {"e_score_correction_bias": bias}}, EXPERTS, ungrouped.gate))
-    (first, (one_way, *_)), (second, (other_way, *_)) = found
-    assert one_way.load[0] > other_way.load[0]
+    (first, to_first), (second, to_second) = found
+    assert to_first.routing.load[0] > to_second.routing.load[0]
     assert np.allclose(first, second, atol=1e-12)
 
 
@@ -325,12 +325,13 @@ def test_experts_that_are_all_alike_are_one(scoring):
     p = {"gate": {"weight": normal(6, 5)}, "experts": {name: np.stack([w] * 6) for name, w in one.items()}}
     x = normal(7, 5, seed=1)
     assert np.allclose(moe.moe(x, p, shape, Gate(scoring))[0], mlp(x, one)[0], atol=1e-12)
-    assert np.allclose(moe.moe(x, p, shape, Gate(scoring, scale=2.0))[0], 2 * mlp(x, one)[0], atol=1e-12)
+    doubled = Gate(scoring, routed_scaling_factor=2.0)
+    assert np.allclose(moe.moe(x, p, shape, doubled)[0], 2 * mlp(x, one)[0], atol=1e-12)
 
 
 def test_all_experts_by_their_probabilities_are_a_weighted_mean():
     shape, x = replace(EXPERTS, top_k=6), normal(9, 8)
-    p, how = layer(V2), Gate("softmax", normalised=False)
+    p, how = layer(V2), Gate("softmax", norm_topk_prob=False)
     each = [mlp(x, {name: one[e] for name, one in p["experts"].items()})[0] for e in range(6)]
     shares = softmax(x @ p["gate"]["weight"].T)
     expected = sum(shares[:, [e]] * each[e] for e in range(6)) + mlp(x, p["shared_experts"])[0]
@@ -382,14 +383,14 @@ def test_multiplications_done_are_those_counted_as_active(name, monkeypatch):
 
 @pytest.mark.parametrize("keep", [True, False])
 def test_what_going_back_needs_is_kept_where_asked(keep):
-    _, (routing, *_, hidden, _) = moe.moe(normal(9, 8), layer(V3), V3.arch.experts, V3.gate, keep_hidden=keep)
-    assert set(hidden) == (set(routing.experts.ravel()) if keep else set())
-    assert routing.load.sum() == 9 * 2
+    _, saved = moe.moe(normal(9, 8), layer(V3), V3.arch.experts, V3.gate, save=keep)
+    assert set(saved.gate_up) == (set(saved.routing.experts.ravel()) if keep else set())
+    assert saved.routing.load.sum() == 9 * 2
 
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_types_are_kept(workers):
-    p = init_model(V3, seed=1, std=0.5).parameters["layers"][1]["mlp"]
+    p = init_model(V3, seed=1, std=0.5).params["layers"][1]["mlp"]
     assert output(normal(9, 8).astype(np.float32), p, V3, workers=workers).dtype == np.float32
 
 

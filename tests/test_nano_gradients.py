@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from nano_shapes import MODELS, V2, V3, plain
+from nano_shapes import MODELS, V2, V3, attend, plain, tables
 
 from repro.nano import ops
 from repro.nano.attention import scaled_dot_product_attention, scaled_dot_product_attention_backward
-from repro.nano.block import attention, attention_backward, block, block_backward
+from repro.nano.block import attention_backward, block, block_backward
 from repro.nano.gate import route, route_backward
 from repro.nano.model import init_model
 from repro.nano.moe import moe, moe_backward
@@ -88,10 +88,10 @@ def test_cross_entropy():
 
 @pytest.mark.parametrize("interleaved", [True, False])
 def test_rotation(interleaved):
-    turn = cos_sin_tables(V3.rope, 6, 3, 4, np.float64)
+    cos_sin = cos_sin_tables(V3.rope, 6, 3, 4, np.float64)
     x, d_y = normal(2, 4, 6), normal(2, 4, 6, seed=1)
-    d_x = apply_rope_backward(d_y, *turn, interleaved=interleaved)
-    agree(lambda: np.sum(apply_rope(x, *turn, interleaved=interleaved) * d_y), {"x": d_x}, {"x": x})
+    d_x = apply_rope_backward(d_y, *cos_sin, interleaved=interleaved)
+    agree(lambda: np.sum(apply_rope(x, *cos_sin, interleaved=interleaved) * d_y), {"x": d_x}, {"x": x})
 
 
 def test_attention_over_given_queries_keys_and_values():
@@ -108,18 +108,18 @@ def test_attention_over_given_queries_keys_and_values():
 @pytest.mark.parametrize("heads", [1, 2, 4])
 def test_groups_of_queries_in_any_number(heads):
     config = plain(heads)
-    p = init_model(config, seed=1, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=1, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     x, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1)
-    d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
-    agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+    d_x, d_p = attention_backward(d_y, p, config, attend(x, p, config)[1])
+    agree(lambda: np.sum(attend(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
 
 
 @pytest.mark.parametrize("config", [V2, V3, MODELS["V3, biased projections, tied"]], ids=["V2", "V3", "biased"])
 def test_latent_attention(config):
-    p = init_model(config, seed=2, std=0.5, dtype=np.float64).parameters["layers"][0]["self_attn"]
+    p = init_model(config, seed=2, std=0.5, dtype=np.float64).params["layers"][0]["self_attn"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
-    d_x, d_p = attention_backward(d_y, p, config, attention(x, p, config)[1])
-    agree(lambda: np.sum(attention(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
+    d_x, d_p = attention_backward(d_y, p, config, attend(x, p, config)[1])
+    agree(lambda: np.sum(attend(x, p, config)[0] * d_y), {"x": d_x, **d_p}, {"x": x, **p})
 
 
 @pytest.mark.parametrize("name", ["V2", "V2, weights normalised", "V3", "V3, pairs as halves, weights not normalised"])
@@ -139,7 +139,7 @@ def test_the_gates_weights(name):
 @pytest.mark.parametrize("workers", [1, 3])
 @pytest.mark.parametrize("config", [V2, V3], ids=["V2", "V3"])
 def test_experts(config, workers):
-    p = init_model(config, seed=3, std=0.5, dtype=np.float64).parameters["layers"][1]["mlp"]
+    p = init_model(config, seed=3, std=0.5, dtype=np.float64).params["layers"][1]["mlp"]
     x, d_y = normal(2, 4, 8), normal(2, 4, 8, seed=1)
 
     def run():
@@ -150,17 +150,18 @@ def test_experts(config, workers):
 
 
 def test_one_layer():
-    p = init_model(V3, seed=4, std=0.5, dtype=np.float64).parameters["layers"][1]
+    p = init_model(V3, seed=4, std=0.5, dtype=np.float64).params["layers"][1]
     h, d_h = normal(2, 3, 8), normal(2, 3, 8, seed=1)
-    d_x, d_p = block_backward(d_h, p, V3, block(h, p, V3)[1])
-    agree(lambda: np.sum(block(h, p, V3)[0] * d_h), {"h": d_x, **d_p}, {"h": h, **p})
+    d_x, d_p = block_backward(d_h, p, V3, block(h, p, V3, tables(V3, 3))[1])
+    agree(lambda: np.sum(block(h, p, V3, tables(V3, 3))[0] * d_h), {"h": d_x, **d_p}, {"h": h, **p})
 
 
 def test_one_module_of_multi_token_prediction():
-    p = init_model(V3, seed=5, std=0.5, dtype=np.float64).parameters["mtp"][0]
+    p = init_model(V3, seed=5, std=0.5, dtype=np.float64).params["mtp"][0]
     h, e, d_y = normal(2, 3, 8), normal(2, 3, 8, seed=1), normal(2, 3, 8, seed=2)
-    d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3)[1])
-    agree(lambda: np.sum(mtp_module(h, e, p, V3)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
+    cos_sin = tables(V3, 3)
+    d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3, cos_sin)[1])
+    agree(lambda: np.sum(mtp_module(h, e, p, V3, cos_sin)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
 
 
 @pytest.mark.parametrize("name", list(MODELS))
@@ -168,7 +169,7 @@ def test_the_whole_models_loss(name):
     model = init_model(MODELS[name], seed=6, std=0.4, dtype=np.float64)
     tokens = np.random.default_rng(7).integers(0, 11, (2, 6))
     _, gradients = model.loss_and_gradients(tokens)
-    where, rng = dict(iter_leaves(model.parameters)), np.random.default_rng(8)
+    where, rng = dict(iter_leaves(model.params)), np.random.default_rng(8)
 
     def loss():
         return model.loss_and_gradients(tokens)[0].total
@@ -190,9 +191,15 @@ def test_every_parameter_but_selection_biases_has_a_gradient(name):
     model = init_model(MODELS[name], seed=6, std=0.4)
     _, gradients = model.loss_and_gradients(np.arange(10).reshape(2, 5))
     shapes = {
-        path: one.shape
-        for path, one in iter_leaves(model.parameters)
-        if not path.endswith("gate.e_score_correction_bias")
+        path: one.shape for path, one in iter_leaves(model.params) if not path.endswith("gate.e_score_correction_bias")
     }
     assert {path: one.shape for path, one in iter_leaves(gradients)} == shapes
     assert {one.dtype for _, one in iter_leaves(gradients)} == {np.dtype(np.float32)}
+
+
+def test_the_absorbed_form_saves_nothing_and_has_no_way_back():
+    p, x = init_model(V3, seed=2, dtype=np.float64).params["layers"][0]["self_attn"], normal(2, 3, 8)
+    y, saved = attend(x, p, V3, absorbed=True)
+    assert saved is None
+    with pytest.raises(TypeError, match="the absorbed form has no backward pass"):
+        attention_backward(y, p, V3, saved)

@@ -7,15 +7,29 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from nano_shapes import MODELS, V2, V3, plain
+from nano_shapes import MODELS, V2, V3, attend, plain
 
 from repro.calc.param_count import active_parameters, mtp_parts, parts, total_parameters
 from repro.errors import InputError
-from repro.nano import Model, Rope, Yarn, attention, evaluate, gate, init_model, mla, model, moe, ops, small_config
-from repro.nano.block import attention as attend
+from repro.nano import (
+    Model,
+    Rope,
+    Yarn,
+    attention,
+    evaluate,
+    gate,
+    init_model,
+    mla,
+    model,
+    moe,
+    ops,
+    rope,
+    small_config,
+)
 from repro.nano.model import Loss
 from repro.nano.ops import cross_entropy, linear, rms_norm
 from repro.nano.param_shapes import iter_leaves, param_shapes
+from repro.nano.serving.speculative import speculative_decode
 
 SMALL = {
     "small, MLA, V3": small_config(n_mtp_modules=2),
@@ -32,7 +46,7 @@ def built(name, seed=3, std=0.5):
     """Return a model in float64, gains random too, so that none can be left out."""
     found = init_model(ALL[name], seed=seed, std=std, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    for path, one in iter_leaves(found.parameters):
+    for path, one in iter_leaves(found.params):
         if path.endswith("norm"):
             one += 0.3 * rng.standard_normal(one.shape)
         elif path.endswith("bias"):
@@ -47,7 +61,7 @@ def some(*shape, seed=0, vocab_size=11):
 def headless(one):
     """Return the same model with a head that leaves what comes before it as it is."""
     untied = replace(one.config, arch=replace(one.config.arch, tied_embeddings=False))
-    return Model(untied, one.parameters | {"lm_head": np.eye(one.config.arch.d_model)})
+    return Model(untied, one.params | {"lm_head": np.eye(one.config.arch.d_model)})
 
 
 # Parameters
@@ -56,7 +70,7 @@ def headless(one):
 @pytest.mark.parametrize("name", list(ALL))
 def test_parameters_are_as_many_as_the_closed_form_counts(name):
     shape = ALL[name].arch
-    tree = init_model(ALL[name], seed=1).parameters
+    tree = init_model(ALL[name], seed=1).params
     modules = sum(one.size for _, one in iter_leaves(tree["mtp"]))
     assert modules == sum(part.total for part in mtp_parts(shape))
     assert sum(one.size for _, one in iter_leaves(tree)) - modules == total_parameters(shape)
@@ -80,7 +94,7 @@ def test_multiplications_done_are_those_counted(name, monkeypatch):
 
 
 def test_weights_begin_as_the_report_has_them():
-    found = dict(iter_leaves(init_model(small_config(), seed=1, std=0.006).parameters))
+    found = dict(iter_leaves(init_model(small_config(), seed=1, std=0.006).params))
     assert all(np.all(one == 1) for path, one in found.items() if path.endswith("norm"))
     assert all(np.all(one == 0) for path, one in found.items() if path.endswith("bias"))
     rest = [one for path, one in found.items() if not path.endswith(("norm", "bias"))]
@@ -89,7 +103,7 @@ def test_weights_begin_as_the_report_has_them():
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_others():
-    one, same, other = (dict(iter_leaves(init_model(V3, seed=seed).parameters)) for seed in (1, 1, 2))
+    one, same, other = (dict(iter_leaves(init_model(V3, seed=seed).params)) for seed in (1, 1, 2))
     assert all(np.array_equal(one[path], same[path]) for path in one)
     drawn = [path for path in one if not path.endswith(("norm", "bias"))]
     assert not any(np.array_equal(one[path], other[path]) for path in drawn)
@@ -98,16 +112,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_others():
 
 def test_a_tied_head_is_the_embedding():
     tied, untied = (init_model(config, seed=1) for config in (MODELS["V3, biased projections, tied"], V3))
-    assert "lm_head" not in tied.parameters
-    assert tied.head is tied.parameters["embed_tokens"]
-    assert untied.head is untied.parameters["lm_head"]
+    assert "lm_head" not in tied.params
+    assert tied.head is tied.params["embed_tokens"]
+    assert untied.head is untied.params["lm_head"]
     assert "lm_head" not in tied.loss_and_gradients(some(2, 6))[1]
 
 
 def test_a_tied_tables_gradient_is_what_both_uses_add_up_to():
     tied = built("V3, biased projections, tied")
     config = replace(tied.config, arch=replace(tied.config.arch, tied_embeddings=False))
-    apart = Model(config, tied.parameters | {"lm_head": tied.parameters["embed_tokens"]})
+    apart = Model(config, tied.params | {"lm_head": tied.params["embed_tokens"]})
     (loss, together), (same, alone) = (one.loss_and_gradients(some(2, 6)) for one in (tied, apart))
     assert loss == same
     assert np.allclose(together["embed_tokens"], alone["embed_tokens"] + alone["lm_head"], atol=1e-12)
@@ -156,10 +170,10 @@ def layer_slowly(h, p, config):
 def test_logits_are_layers_added_up(name, eps):
     found = built(name)
     found.config, tokens = replace(found.config, rms_norm_eps=eps), some(2, 6)
-    h = found.parameters["embed_tokens"][tokens]
-    for p in found.parameters["layers"]:
+    h = found.params["embed_tokens"][tokens]
+    for p in found.params["layers"]:
         h = layer_slowly(h, p, found.config)
-    assert np.allclose(found.forward(tokens), rms(h, found.parameters["norm"], eps) @ found.head.T, atol=1e-12)
+    assert np.allclose(found.forward(tokens), rms(h, found.params["norm"], eps) @ found.head.T, atol=1e-12)
 
 
 @pytest.mark.parametrize("eps", [1e-6, 0.5])
@@ -168,8 +182,8 @@ def test_modules_are_a_chain_of_layers_over_the_norms_of_both(eps):
     found = built("V3")
     found.config, tokens = replace(found.config, rms_norm_eps=eps), some(2, 6)
     hidden = headless(found).forward(tokens)
-    for depth, p in enumerate(found.parameters["mtp"], start=1):
-        e = rms(found.parameters["embed_tokens"][tokens[:, depth:]], p["enorm"], eps)
+    for depth, p in enumerate(found.params["mtp"], start=1):
+        e = rms(found.params["embed_tokens"][tokens[:, depth:]], p["enorm"], eps)
         both = np.concatenate([e, rms(hidden[:, :-1], p["hnorm"], eps)], axis=-1)
         hidden = rms(layer_slowly(both @ p["eh_proj"].T, p["block"], found.config), p["norm"], eps)
         assert np.allclose(headless(found).mtp_logits(tokens)[depth - 1], hidden, atol=1e-12)
@@ -198,7 +212,7 @@ def test_sequences_of_a_batch_know_nothing_of_each_other(name):
 @pytest.mark.parametrize("workers", [2, 5])
 def test_threads_change_nothing_but_rounding(workers):
     one, tokens = built("V3"), some(3, 6)
-    many = Model(one.config, one.parameters, workers=workers)
+    many = Model(one.config, one.params, workers=workers)
     assert np.allclose(one.forward(tokens), many.forward(tokens), rtol=0, atol=1e-12)
     (loss, gradients), (same, other) = (each.loss_and_gradients(tokens) for each in (one, many))
     assert loss.total == pytest.approx(same.total, rel=1e-12)
@@ -214,6 +228,32 @@ def test_routings_are_one_per_layer_of_experts(name):
     for one in found:
         assert one.experts.shape == one.weights.shape == (10, config.arch.experts.top_k)
         assert one.scores.shape == (10, config.arch.experts.n_routed_experts)
+
+
+@pytest.mark.parametrize("name", ["V3", "GQA"])
+def test_rotary_tables_are_built_once_a_pass_for_all_layers_and_modules(name, monkeypatch):
+    found, tokens, built_tables, real = built(name), some(2, 6), [], rope.rope_frequencies
+    monkeypatch.setattr(rope, "rope_frequencies", lambda *sizes: built_tables.append(sizes) or real(*sizes))
+    caches = found.new_caches(2, 6)
+    for call in (
+        lambda: found.forward(tokens),
+        lambda: found.forward(tokens, caches),
+        lambda: found.mtp_logits(tokens),
+        lambda: found.loss_and_gradients(tokens),
+    ):
+        built_tables.clear()
+        call()
+        assert len(built_tables) == 1
+    built_tables.clear()
+    found.generate(tokens, 4)
+    assert len(built_tables) == 4
+
+
+def test_speculative_decoding_builds_rotary_tables_once_for_each_models_pass(monkeypatch):
+    found, built_tables, real = built("V3"), [], rope.rope_frequencies
+    monkeypatch.setattr(rope, "rope_frequencies", lambda *sizes: built_tables.append(sizes) or real(*sizes))
+    decoded = speculative_decode(found, some(3), 12)
+    assert len(built_tables) == decoded.steps + decoded.proposed
 
 
 # Decoding
@@ -302,7 +342,7 @@ def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
         (lambda found: found.generate(some(1, 2), -1), "count = -1: must be a whole number"),
         (lambda found: found.new_caches(2, -1), "capacity = -1"),
         (lambda found: found.forward([[1, 2], [3]]), "tokens of unequal lengths"),
-        (lambda found: Model(found.config, found.parameters, workers=0), "workers = 0"),
+        (lambda found: Model(found.config, found.params, workers=0), "workers = 0"),
         (lambda found: init_model(V3, seed=-1), "seed = -1"),
         (lambda found: init_model(V3, seed=1, dtype=np.int32), "must be float32 or float64"),
         (lambda found: small_config(n_layers=0), "n_layers = 0: must be a whole number of at least 1"),
@@ -392,7 +432,7 @@ def test_modules_of_no_weight_leave_the_main_models_gradients_alone():
     found, tokens = built("V3"), some(2, 7)
     _, gradients = found.loss_and_gradients(tokens, mtp_weight=0.0)
     arch = replace(V3.arch, n_mtp_modules=0)
-    without = Model(replace(V3, arch=arch), found.parameters | {"mtp": []})
+    without = Model(replace(V3, arch=arch), found.params | {"mtp": []})
     _, expected = without.loss_and_gradients(tokens)
     assert not any(np.any(one) for _, one in iter_leaves(gradients.pop("mtp")))
     for (path, one), (_, other) in zip(iter_leaves(gradients), iter_leaves(expected), strict=True):
@@ -427,7 +467,7 @@ def test_types_are_kept_throughout(name, dtype):
     caches = found.new_caches(2, 7)
     logits = [found.forward(tokens), found.forward(tokens, caches), found.forward(tokens[:, :1], caches, absorbed=True)]
     _, gradients = found.loss_and_gradients(tokens)
-    everything = [*logits, *found.mtp_logits(tokens), *(one for _, one in iter_leaves([found.parameters, gradients]))]
+    everything = [*logits, *found.mtp_logits(tokens), *(one for _, one in iter_leaves([found.params, gradients]))]
     everything += [one for cache in caches for one in cache.arrays.values()]
     assert {one.dtype for one in everything} == {np.dtype(dtype)} == {found.dtype}
 

@@ -15,10 +15,11 @@ from nano_shapes import MODELS, V3
 from repro.errors import InputError
 from repro.nano import Recipe, batches, evaluate, init_model, small_config, train
 from repro.nano.param_shapes import iter_leaves
-from repro.nano.training.optimizer import AdamW, clip
-from repro.nano.training.toy_data import DOMAINS, WORDS, decode_text, sample_text
+from repro.nano.training.loop import TrainingDiverged
+from repro.nano.training.optimizer import AdamW, clip_grad_norm
+from repro.nano.training.toy_data import DOMAINS, VOCABULARY, WORDS, decode_text, sample_text
 
-EVEN = Recipe(steps=10, peak_rate=0.1, warmup_steps=0, final_share=1.0, weight_decay=0.0)  # the same rate throughout
+EVEN = Recipe(steps=10, peak_lr=0.1, warmup_steps=0, final_lr_share=1.0, weight_decay=0.0)  # the same rate throughout
 
 
 def tokens(steps, batch=2, length=8, seed=0):
@@ -29,26 +30,31 @@ def tokens(steps, batch=2, length=8, seed=0):
 
 
 def test_the_rate_rises_in_a_line_and_falls_along_a_cosine():
-    recipe = Recipe(steps=15, peak_rate=2.0, warmup_steps=4, final_share=0.2)
-    assert [recipe.rate(step) for step in range(4)] == [0.5, 1.0, 1.5, 2.0]
+    recipe = Recipe(steps=15, peak_lr=2.0, warmup_steps=4, final_lr_share=0.2)
+    assert [recipe.learning_rate(step) for step in range(4)] == [0.5, 1.0, 1.5, 2.0]
     # steps 4 to 14: the peak, a quarter, the middle, three quarters, a fifth of the peak
     shares = [1, (1 + math.cos(math.pi * 0.2)) / 2, 0.5, (1 + math.cos(math.pi * 0.8)) / 2, 0]
     expected = [2 * (0.2 + 0.8 * share) for share in shares]
-    assert [recipe.rate(step) for step in (4, 6, 9, 12, 14)] == pytest.approx(expected)
+    assert [recipe.learning_rate(step) for step in (4, 6, 9, 12, 14)] == pytest.approx(expected)
 
 
 @given(st.integers(2, 200), st.integers(0, 50), st.floats(0, 1))
 def test_the_rate_never_leaves_peak_and_final_share(steps, warmup, final):
-    recipe = Recipe(steps=steps + warmup, peak_rate=1.0, warmup_steps=warmup, final_share=final)
-    rates = [recipe.rate(step) for step in range(warmup, steps + warmup)]
+    recipe = Recipe(steps=steps + warmup, peak_lr=1.0, warmup_steps=warmup, final_lr_share=final)
+    rates = [recipe.learning_rate(step) for step in range(warmup, steps + warmup)]
     assert rates[0] == pytest.approx(1)
     assert rates[-1] == pytest.approx(final)
     assert all(one >= other - 1e-12 for one, other in itertools.pairwise(rates))
-    assert recipe.rate(10 * (steps + warmup)) == pytest.approx(final)
+    assert recipe.learning_rate(10 * (steps + warmup)) == pytest.approx(final)
 
 
 def test_steps_that_are_all_warm_up():
-    assert [Recipe(steps=4, peak_rate=1.0, warmup_steps=4).rate(step) for step in range(4)] == [0.25, 0.5, 0.75, 1]
+    assert [Recipe(steps=4, peak_lr=1.0, warmup_steps=4).learning_rate(step) for step in range(4)] == [
+        0.25,
+        0.5,
+        0.75,
+        1,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -58,16 +64,16 @@ def test_steps_that_are_all_warm_up():
         ({"steps": 1.5}, "steps = 1.5: must be a whole number"),
         ({"warmup_steps": 21}, "warmup_steps = 21: must be at most steps = 20"),
         ({"warmup_steps": -1}, "warmup_steps = -1: must be a whole number of at least 0"),
-        ({"peak_rate": -1}, "peak_rate = -1: must be a number of at least 0"),
-        ({"peak_rate": math.nan}, "peak_rate = nan: must be a number"),
-        ({"peak_rate": "x"}, "peak_rate = 'x': must be a number"),
+        ({"peak_lr": -1}, "peak_lr = -1: must be a number of at least 0"),
+        ({"peak_lr": math.nan}, "peak_lr = nan: must be a number"),
+        ({"peak_lr": "x"}, "peak_lr = 'x': must be a number"),
         ({"weight_decay": -1}, "weight_decay = -1"),
         ({"mtp_weight": math.inf}, "mtp_weight = inf"),
-        ({"beta_1": 1.0}, "beta_1 = 1.0: must be a number of at least 0 and below 1"),
-        ({"beta_2": -0.1}, "beta_2 = -0.1"),
-        ({"final_share": 1.1}, "final_share = 1.1"),
+        ({"beta1": 1.0}, "beta1 = 1.0: must be a number of at least 0 and below 1"),
+        ({"beta2": -0.1}, "beta2 = -0.1"),
+        ({"final_lr_share": 1.1}, "final_lr_share = 1.1"),
         ({"clip_norm": 0}, "clip_norm = 0: must be a number above 0"),
-        ({"scheme": "fp8"}, "scheme = 'fp8': must be a Scheme"),
+        ({"precision": "fp8"}, "precision = 'fp8': must be a PrecisionRecipe, such as v3_recipe"),
     ],
 )
 def test_recipes_that_do_not_fit(fields, message):
@@ -76,16 +82,28 @@ def test_recipes_that_do_not_fit(fields, message):
 
 
 def test_a_single_step_after_the_warm_up_is_the_last():
-    assert Recipe(11, peak_rate=2.0, warmup_steps=10, final_share=0.1).rate(10) == pytest.approx(0.2)
-    assert Recipe(1, peak_rate=2.0, warmup_steps=0).rate(0) == 2
-    assert Recipe(1, final_share=1.0, warmup_steps=0).final_share == 1
+    assert Recipe(11, peak_lr=2.0, warmup_steps=10, final_lr_share=0.1).learning_rate(10) == pytest.approx(0.2)
+    assert Recipe(1, peak_lr=2.0, warmup_steps=0).learning_rate(0) == 2
+    assert Recipe(1, final_lr_share=1.0, warmup_steps=0).final_lr_share == 1
 
 
 def test_defaults_are_v3s():
     # V3's report, section 4.2: AdamW with 0.9, 0.95 and 0.1, clipping at 1.0, 0.3 for the modules at first
     recipe = Recipe(1, warmup_steps=0)
-    assert (recipe.beta_1, recipe.beta_2, recipe.weight_decay) == (0.9, 0.95, 0.1)
+    assert (recipe.beta1, recipe.beta2, recipe.weight_decay) == (0.9, 0.95, 0.1)
     assert (recipe.clip_norm, recipe.mtp_weight) == (1.0, 0.3)
+    assert (recipe.precision, recipe.balance) == (None, None)
+
+
+def test_tokens_are_bytes():
+    assert VOCABULARY == small_config().arch.vocab_size == np.iinfo(np.uint8).max + 1
+
+
+def test_defaults_beside_v3s():
+    # No published ones: a rate for small models, its warm-up and end, and the eps that Kingma and Ba propose.
+    recipe = Recipe(10)
+    assert (recipe.peak_lr, recipe.warmup_steps, recipe.final_lr_share) == (3e-3, 10, 0.1)
+    assert (AdamW(recipe).eps, AdamW(recipe).count, AdamW(recipe).moments) == (1e-8, 0, {})
 
 
 # Clipping
@@ -93,7 +111,7 @@ def test_defaults_are_v3s():
 
 def test_gradients_are_clipped_together():
     gradients = {"a": np.array([3.0]), "b": [{"c": np.array([[0.0, 4.0]])}]}
-    assert clip(gradients, 1.0) == 5
+    assert clip_grad_norm(gradients, 1.0) == 5
     assert gradients["a"] == pytest.approx([0.6])
     assert gradients["b"][0]["c"] == pytest.approx(np.array([[0, 0.8]]))
 
@@ -103,7 +121,7 @@ def test_clipping_keeps_the_direction_and_bounds_the_norm(seed, largest):
     rng = np.random.default_rng(seed)
     gradients = {"a": rng.standard_normal(5), "b": [rng.standard_normal((2, 3))]}
     before = np.concatenate([gradients["a"], gradients["b"][0].ravel()])
-    assert clip(gradients, largest) == pytest.approx(np.linalg.norm(before))
+    assert clip_grad_norm(gradients, largest) == pytest.approx(np.linalg.norm(before))
     after = np.concatenate([gradients["a"], gradients["b"][0].ravel()])
     assert np.linalg.norm(after) == pytest.approx(min(largest, np.linalg.norm(before)))
     assert np.allclose(after / np.linalg.norm(after), before / np.linalg.norm(before))
@@ -113,7 +131,7 @@ def test_clipping_keeps_the_direction_and_bounds_the_norm(seed, largest):
 
 
 def test_two_steps_by_hand():
-    recipe = Recipe(steps=2, peak_rate=0.2, warmup_steps=2, beta_1=0.5, beta_2=0.75, weight_decay=0.5)
+    recipe = Recipe(steps=2, peak_lr=0.2, warmup_steps=2, beta1=0.5, beta2=0.75, weight_decay=0.5)
     w, optimizer = {"w": np.array([[1.0]])}, AdamW(recipe, eps=1.0)
     optimizer.step(w, {"w": np.array([[2.0]])})
     # rate 0.1: m = 1, over 1 - 0.5: 2; v = 1, over 1 - 0.75: 4, whose root is 2; decay 0.1 x 0.5
@@ -139,8 +157,8 @@ def test_the_step_is_written_into_the_parameter_and_gradients_stay():
 
 
 def test_decay_shrinks_matrices_alone():
-    recipe = Recipe(steps=1, peak_rate=0.1, warmup_steps=0, weight_decay=0.5)
-    found = init_model(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).parameters
+    recipe = Recipe(steps=1, peak_lr=0.1, warmup_steps=0, weight_decay=0.5)
+    found = init_model(MODELS["V3, biased projections, tied"], seed=1, std=0.5, dtype=np.float64).params
     for path, one in iter_leaves(found):
         one += 1.0 if path.endswith("bias") else 0.0
     before = {path: one.copy() for path, one in iter_leaves(found)}
@@ -155,7 +173,7 @@ def tree_of_zeros(tree):
 
 
 def test_a_parabola_is_descended():
-    w, optimizer = {"w": np.array([[3.0, -2.0]])}, AdamW(Recipe(steps=200, peak_rate=0.1, weight_decay=0.0))
+    w, optimizer = {"w": np.array([[3.0, -2.0]])}, AdamW(Recipe(steps=200, peak_lr=0.1, weight_decay=0.0))
     for _ in range(200):
         optimizer.step(w, {"w": 2 * w["w"]})
     assert w["w"] == pytest.approx(np.zeros((1, 2)), abs=0.01)
@@ -173,7 +191,7 @@ def unigram_entropy():
 
 def test_forty_steps_learn_more_than_how_often_each_byte_comes():
     found = init_model(small_config(n_mtp_modules=1), seed=1)
-    steps = list(train(found, batches(8, 65, seed=2), Recipe(steps=40, peak_rate=6e-3)))
+    steps = list(train(found, batches(8, 65, seed=2), Recipe(steps=40, peak_lr=6e-3)))
     assert steps[0].loss.main == pytest.approx(math.log(256), abs=0.1)
     assert steps[0].loss.mtp[0] == pytest.approx(math.log(256) * 63 / 64, abs=0.1)
     assert evaluate(found, next(batches(32, 65, seed=9))) < 0.9 * unigram_entropy()
@@ -191,11 +209,11 @@ def test_the_same_seed_gives_the_same_losses_to_the_last_bit():
 @pytest.mark.parametrize("name", list(MODELS))
 def test_all_but_the_biases_for_selection_are_trained(name):
     found = init_model(MODELS[name], seed=1, std=0.3)
-    for path, one in iter_leaves(found.parameters):
+    for path, one in iter_leaves(found.params):
         one += 0.1 if path.endswith("bias") else 0.0
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
     list(train(found, tokens(11, batch=4), Recipe(steps=11)))
-    same = {path for path, one in iter_leaves(found.parameters) if np.array_equal(one, before[path])}
+    same = {path for path, one in iter_leaves(found.params) if np.array_equal(one, before[path])}
     assert same == {path for path in before if path.endswith("gate.e_score_correction_bias")}
 
 
@@ -225,8 +243,8 @@ def test_a_step_is_clipping_then_the_optimiser():
     norm = math.sqrt(sum(float(np.sum(one**2)) for _, one in iter_leaves(gradients)))
     clipped = 1e-8 / norm * gradients["norm"]
     # so small that eps of 1e-8 counts: m and v corrected are the gradient and its square
-    change = -recipe.rate(0) * clipped / (np.abs(clipped) + 1e-8)
-    assert np.allclose(found.parameters["norm"] - expected.parameters["norm"], change, rtol=1e-6, atol=0)
+    change = -recipe.learning_rate(0) * clipped / (np.abs(clipped) + 1e-8)
+    assert np.allclose(found.params["norm"] - expected.params["norm"], change, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("given", [0, 1, 3])
@@ -243,8 +261,10 @@ def test_no_more_batches_are_taken_than_steps():
 
 @pytest.mark.parametrize("rate", [1e20, 1e38, 1e39, 1e300])
 def test_a_rate_that_diverges_is_one_clear_line(rate):
-    recipe = Recipe(steps=20, peak_rate=rate, warmup_steps=0)
-    with pytest.raises(InputError, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_rate$") as caught:
+    recipe = Recipe(steps=20, peak_lr=rate, warmup_steps=0)
+    with pytest.raises(
+        TrainingDiverged, match=r"^step \d+: loss \S+, gradient norm \S+: try a lower peak_lr$"
+    ) as caught:
         list(train(init_model(V3, seed=1), tokens(20), recipe))
     assert "nan" in str(caught.value) or "inf" in str(caught.value)
 
@@ -252,18 +272,18 @@ def test_a_rate_that_diverges_is_one_clear_line(rate):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_run_that_diverges_says_so_and_warns_of_nothing_else(workers):
     found = replace(init_model(V3, seed=1), workers=workers)
-    with pytest.raises(InputError, match="try a lower peak_rate"):
-        list(train(found, tokens(20), Recipe(steps=20, peak_rate=1e20, warmup_steps=0)))
+    with pytest.raises(TrainingDiverged, match="try a lower peak_lr"):
+        list(train(found, tokens(20), Recipe(steps=20, peak_lr=1e20, warmup_steps=0)))
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_a_weight_that_is_no_number_stops_the_first_step_before_anything_is_changed():
     found = init_model(V3, seed=1)
-    found.parameters["lm_head"][0, 0] = np.inf
-    before = {path: one.copy() for path, one in iter_leaves(found.parameters)}
-    with pytest.raises(InputError, match="step 0: loss nan, gradient norm nan: try a lower peak_rate"):
+    found.params["lm_head"][0, 0] = np.inf
+    before = {path: one.copy() for path, one in iter_leaves(found.params)}
+    with pytest.raises(TrainingDiverged, match="step 0: loss nan, gradient norm nan: try a lower peak_lr"):
         list(train(found, tokens(1), Recipe(steps=20)))
-    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.parameters))
+    assert all(np.array_equal(one, before[path]) for path, one in iter_leaves(found.params))
 
 
 def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch):
@@ -276,14 +296,14 @@ def test_a_gradient_that_is_no_number_stops_a_step_of_a_finite_loss(monkeypatch)
         return loss, gradients
 
     monkeypatch.setattr(type(found), "loss_and_gradients", broken)
-    with pytest.raises(InputError, match=r"step 0: loss 2\..*, gradient norm nan"):
+    with pytest.raises(TrainingDiverged, match=r"step 0: loss 2\..*, gradient norm nan"):
         list(train(found, tokens(1), Recipe(steps=20)))
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_moments_have_the_models_type_where_no_scheme_says_otherwise(dtype):
     found, optimizer = init_model(V3, seed=1, dtype=dtype), AdamW(Recipe(20))
-    optimizer.step(found.parameters, found.loss_and_gradients(next(tokens(1)))[1])
+    optimizer.step(found.params, found.loss_and_gradients(next(tokens(1)))[1])
     assert {one.dtype for pair in optimizer.moments.values() for one in pair} == {np.dtype(dtype)}
 
 

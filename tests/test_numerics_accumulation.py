@@ -234,6 +234,14 @@ def test_made_up_inputs_depend_on_their_seed(seed, distribution):
     assert (one.min() >= 0 and one.max() < 1) if distribution == "uniform" else one.min() < 0 < one.max()
 
 
+def test_distributions_are_what_their_names_say():
+    normal, lognormal, uniform = (draw_inputs(name, 400, 50, seed=3) for name in ("normal", "lognormal", "uniform"))
+    assert [normal.mean(), normal.std()] == pytest.approx([0, 1], abs=0.03)
+    assert [uniform.mean(), uniform.std()] == pytest.approx([1 / 2, 12**-0.5], abs=0.01)
+    assert np.abs(lognormal) == pytest.approx(np.exp(normal))  # the same draws, and signs after them
+    assert np.sign(lognormal).mean() == pytest.approx(0, abs=0.03)
+
+
 def test_outliers_and_loud_tokens_are_factors():
     x = draw_inputs("normal", 50, 8, seed=1)
     loud = with_outlier_channels(x, 4, 100)

@@ -26,7 +26,7 @@ def value_by_hand(code, form):
     if form is not E4M3 and top:
         return math.nan if mantissa else sign * math.inf
     lead, power = (1, exponent) if exponent else (0, 1)
-    return sign * (lead + mantissa / 2**form.mantissa_bits) * 2.0 ** (power - 1 + form.lowest_exponent)
+    return sign * (lead + mantissa / 2**form.mantissa_bits) * 2.0 ** (power - 1 + form.min_exponent)
 
 
 def values(form):
@@ -118,7 +118,7 @@ def test_nothing_of_the_format_is_nearer(form, x):
     if abs(x) >= form.largest:
         assert found == math.copysign(form.largest, x)
     else:
-        spacing = max(2.0 ** (math.frexp(x)[1] - 1), 2.0**form.lowest_exponent) * 2.0**-form.mantissa_bits
+        spacing = max(2.0 ** (math.frexp(x)[1] - 1), 2.0**form.min_exponent) * 2.0**-form.mantissa_bits
         assert abs(found - x) <= spacing / 2
         assert found / form.smallest == round(found / form.smallest)
     assert math.copysign(1, found) == math.copysign(1, x)

@@ -117,7 +117,7 @@ def test_the_smallest_numbers_of_float32_make_no_scale_of_zero(form):
 @pytest.mark.parametrize("form", ALL, ids=lambda one: one.name)
 @pytest.mark.parametrize("shape", [(0, 5), (5, 0), (0, 0), (2, 0, 5)])
 @pytest.mark.parametrize("tile", TILES, ids=str)
-def test_nothing_quantised_is_nothing(shape, tile, form):
+def test_nothing_quantized_is_nothing(shape, tile, form):
     q = quantize(np.zeros(shape, np.float32), form, tile)
     assert q.values.shape == q.shape == shape
     assert q.codes.nbytes == 0
@@ -181,7 +181,7 @@ def test_float64_is_taken_to_float32_first():
         (np.ones((3, 3)), (1, -1), r"tile = \(1, -1\)"),
     ],
 )
-def test_what_cannot_be_quantised(x, tile, message):
+def test_what_cannot_be_quantized(x, tile, message):
     with pytest.raises(InputError, match=message):
         quantize(x, E4M3, tile)
 
@@ -190,3 +190,16 @@ def test_e5m6_keeps_eight_times_as_much_as_e4m3():
     x = normal(64, 256)
     errors = [np.abs(quantize(x, form).values - x).max() for form in (E4M3, E5M6)]
     assert errors[1] < errors[0] / 6
+
+
+def test_what_is_quantized_where_nothing_else_is_asked_for():
+    x = np.arange(1.0, 3 * 257 + 1).reshape(3, 257)
+    q = quantize(x)
+    assert (q.form, q.tile, q.scales.shape) == (E4M3, (1, 128), (3, 3))
+    assert np.array_equal(q.scales, np.float32([row[[127, 255, 256]] for row in x]) / np.float32(448))
+
+
+@pytest.mark.parametrize("largest", [1e-45, 1e-38, 448 * 2.0**-127])
+def test_a_scale_is_at_least_the_smallest_normal_number_of_fp32(largest):
+    assert quantize([[0, largest]]).scales.item() == 2.0**-126
+    assert quantize([[0, largest]], power_of_two=True).scales.item() == 2.0**-126

@@ -172,7 +172,7 @@ def test_help(repro):
     assert done.returncode == 0
     text = " ".join(done.stdout.split())
     for words in (
-        f"{', '.join(list(SCHEDULES)[:-1])} or {list(SCHEDULES)[-1]}, in any case",
+        f"{', '.join(SCHEDULES)}; in any case",
         "its part for the input takes B - W (default: 1)",
         "a forward and a full backward run together (default: F + B, nothing saved)",
     ):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from contextlib import suppress
 
 import ml_dtypes
@@ -10,7 +11,9 @@ import pytest
 
 from repro.errors import InputError
 from repro.nano.checkpoint.safetensors import INDEX, SINGLE, read_entries, read_header, write_safetensors
-from repro.nano.numerics.packed_weights import PackedWeight, row_scales
+from repro.nano.numerics.formats import E4M3
+from repro.nano.numerics.packed_weights import PackedWeight
+from repro.nano.numerics.scaling import Quantized
 
 
 def tensor(shape, start, end, kind="F32"):
@@ -55,6 +58,25 @@ def test_tensors_may_lie_in_another_order_than_the_header_names_them(tmp_path):
     assert out.tolist() == [2, 3]
 
 
+@pytest.mark.parametrize(
+    ("kind", "size"),
+    [*{"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "F8_E8M0": 1, "BOOL": 1}.items()]
+    + [(f"{sign}{8 * size}", size) for sign in "IU" for size in (1, 2, 4, 8)],
+)
+def test_elements_of_every_type_take_their_bytes(kind, size, tmp_path):
+    entries = read_header(store(tmp_path / "x", {"a": tensor([3], 0, 3 * size, kind)}, bytes(3 * size)))
+    assert entries["a"].size_bytes == 3 * size
+
+
+@pytest.mark.parametrize(("kind", "dtype"), [("F16", "<f2"), ("F64", "<f8"), ("BF16", ml_dtypes.bfloat16)])
+def test_data_are_converted_to_the_type_of_the_array(kind, dtype, tmp_path):
+    values = np.array([1.5, -0.125, 3], dtype)
+    entries = read_header(store(tmp_path / "x", {"a": tensor([3], 0, values.nbytes, kind)}, values.tobytes()))
+    for out in (np.empty(3, np.float32), np.empty(3, np.float64), np.empty(3, dtype)):
+        entries["a"].read(out)
+        assert out.tolist() == [1.5, -0.125, 3]
+
+
 def test_an_empty_tensor_takes_no_bytes(tmp_path):
     entries = read_header(store(tmp_path / "x", {"a": tensor([0, 4], 0, 0), "b": tensor([1], 0, 4)}, bytes(4)))
     assert (entries["a"].size_bytes, entries["a"].start) == (0, entries["b"].start)
@@ -96,10 +118,19 @@ HEADERS = {
     "a field twice": (b'{"a": {"dtype": "F32", "dtype": "BF16"}}', "header is not valid JSON: dtype is there twice"),
     "no fields": ({"a": 1}, "a: header must give dtype, shape and data_offsets"),
     "no shape": ({"a": {"dtype": "F32", "data_offsets": [0, 4]}}, "a: header must give dtype, shape and data_offsets"),
-    "type unknown": ({"a": tensor([1], 0, 4, "I32")}, 'a: dtype = "I32": must be one of: F32, BF16, F8_E4M3'),
-    "type a list": ({"a": tensor([1], 0, 4, [])}, "a: dtype = []: must be one of: F32, BF16, F8_E4M3"),
-    "type an object": ({"a": tensor([1], 0, 4, {})}, "a: dtype = {}: must be one of: F32, BF16, F8_E4M3"),
-    "type null": ({"a": tensor([1], 0, 4, None)}, "a: dtype = null: must be one of: F32, BF16, F8_E4M3"),
+    "type unknown": (
+        {"a": tensor([1], 0, 4, "F4")},
+        'a: dtype = "F4": must be one of: F32, BF16, F16, F64, F8_E4M3, BOOL',
+    ),
+    "type a list": ({"a": tensor([1], 0, 4, [])}, "a: dtype = []: must be one of: F32, BF16, F16, F64, F8_E4M3, BOOL"),
+    "type an object": (
+        {"a": tensor([1], 0, 4, {})},
+        "a: dtype = {}: must be one of: F32, BF16, F16, F64, F8_E4M3, BOOL",
+    ),
+    "type null": (
+        {"a": tensor([1], 0, 4, None)},
+        "a: dtype = null: must be one of: F32, BF16, F16, F64, F8_E4M3, BOOL",
+    ),
     "shape a number": ({"a": tensor(1, 0, 4)}, "a: shape = 1: must be a list of up to 8 whole numbers"),
     "shape negative": ({"a": tensor([-1, -1], 0, 4)}, "a: shape = [-1, -1]: must be a list of up to 8 whole numbers"),
     "shape in floats": ({"a": tensor([1.0], 0, 4)}, "a: shape = [1.0]: must be a list of up to 8 whole numbers"),
@@ -132,8 +163,8 @@ HEADERS = {
     "past the end": (TWO, "is truncated: {12} bytes, {20} by its header"),
     "bytes left over": ({"a": tensor([1], 0, 4)}, "has bytes that belong to no tensor: {12} bytes, {4} by its header"),
     "no tensors, yet bytes": ({}, "has bytes that belong to no tensor: {12} bytes, {0} by its header"),
-    "a name of two lines": ({"a\nb": tensor([1], 0, 4, "I8")}, 'dtype = "I8": must be one of'),
-    "half a character as a name": (b'{"\\ud800": {"dtype": "I8", "shape": [], "data_offsets": [0, 0]}}', "I8"),
+    "a name of two lines": ({"a\nb": tensor([1], 0, 4, "I4")}, 'dtype = "I4": must be one of'),
+    "half a character as a name": (b'{"\\ud800": {"dtype": "I4", "shape": [], "data_offsets": [0, 0]}}', "I4"),
 }
 
 
@@ -152,10 +183,43 @@ def test_a_header_longer_than_the_file(length, tmp_path):
     assert line(read_header, store(tmp_path / "x", bytes(12), length=length)) == expected
 
 
-def test_a_header_longer_than_any_is_not_read(tmp_path):
-    with store(tmp_path / "x", b"", length=200_000_000).open("r+b") as file:
+@pytest.mark.parametrize("length", [10_000_001, 99_000_000, 200_000_000])
+def test_a_header_longer_than_any_is_not_read(length, tmp_path):
+    with store(tmp_path / "x", b"", length=length).open("r+b") as file:
         file.truncate(300_000_000)
-    assert "header of 200000000" in line(read_header, tmp_path / "x")
+    peak, message = peak_bytes(line, read_header, tmp_path / "x")
+    assert message == f"x: header of {length:,} bytes: must be at most 10,000,000"
+    assert peak < 100_000
+
+
+def peak_bytes(call, *arguments):
+    """Return the most memory that a call takes at once, and its result."""
+    tracemalloc.start()
+    try:
+        result = call(*arguments)
+        return tracemalloc.get_traced_memory()[1], result
+    finally:
+        tracemalloc.stop()
+
+
+def fill(unit, size=1_000_000):
+    """Return a header of that size: a name, and a list of the same part over and over."""
+    return b'{"a":[' + unit * ((size - 20) // len(unit)) + unit.rstrip(b",") + b"]}"
+
+
+@pytest.mark.parametrize("unit", [b"[],", b"{},", b'{"":0},', b'"a",', b'"\\u1234",', b"1e9,", b"999,"])
+def test_a_header_takes_at_most_thirty_five_times_its_size(unit, tmp_path):
+    path = store(tmp_path / "x", fill(unit))
+    peak, message = peak_bytes(line, read_header, path)
+    assert message == "x: a: header must give dtype, shape and data_offsets"
+    assert peak < 35 * path.stat().st_size
+
+
+def test_eighty_thousand_tensors_fit_into_one_header(tmp_path):
+    name = "model.layers.{}.mlp.experts.{}.gate_proj.weight"
+    names = [name.format(layer, expert) for layer in range(100) for expert in range(800)]
+    header = {name: tensor([0, 7168], 0, 0, "BF16") for name in names}
+    assert len(read_header(store(tmp_path / "x", header))) == 80_000
 
 
 def test_a_file_cut_anywhere_is_refused(tmp_path):
@@ -250,14 +314,14 @@ def test_a_folder_without_tensors(tmp_path):
 def test_codes_of_fp8():
     """E4M3: a sign, 4 bits of exponent from 2⁻⁷, 3 of fraction; 0x38 is 1, 0x7e the largest, 0x01 the smallest."""
     codes = np.array([[0x00, 0x38, 0xB8, 0x3C, 0x40, 0x7E, 0x01]], np.uint8)
-    found = np.asarray(PackedWeight(codes, np.full((1, 1), 2, np.float32)))
+    found = np.asarray(PackedWeight(Quantized(codes, np.full((1, 1), 2, np.float32), E4M3, (1, 128), 7)))
     assert found.tolist() == [[0, 2, -2, 3, 4, 896, 2**-8]]
     assert found.dtype == np.float32
 
 
-def test_each_block_has_its_scale():
-    scales = row_scales(np.array([[1, 2], [3, 4]], np.float32), 3, block=2)
-    kept = PackedWeight(np.full((3, 3), 0x38, np.uint8), scales, block=2)
+def test_each_rows_block_has_its_scale():
+    scales = np.array([[1, 2], [1, 2], [3, 4]], np.float32)
+    kept = PackedWeight(Quantized(np.full((3, 3), 0x38, np.uint8), scales, E4M3, (1, 2), 3))
     assert np.asarray(kept).tolist() == [[1, 1, 2], [1, 1, 2], [3, 3, 4]]
     assert np.asarray(kept[1:]).tolist() == [[1, 1, 2], [3, 3, 4]]
     assert np.asarray(kept[2]).tolist() == [3, 3, 4]

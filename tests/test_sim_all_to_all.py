@@ -41,7 +41,7 @@ def published(name, n_nodes, gpus_per_node):
 
 V3 = published("deepseek_v3", 8, 8)
 V2 = published("deepseek_v2", 8, 1)  # 8 devices, a group on each
-SMALL = Deployment(12, 3, Gate(n_groups=3, topk_group=2), 3, 2)
+SMALL = Deployment(12, 3, Gate(n_group=3, topk_group=2), 3, 2)
 SEEDS = range(4)
 
 
@@ -51,7 +51,7 @@ def mean(law):
 
 def groups_reached(scores, deployment):
     experts = select_experts(scores, deployment.gate, deployment.top_k)
-    return units_reached(experts, deployment.n_routed_experts, deployment.gate.n_groups).sum(axis=1)
+    return units_reached(experts, deployment.n_routed_experts, deployment.gate.n_group).sum(axis=1)
 
 
 def near(found, expected, width=5):
@@ -63,13 +63,13 @@ def near(found, expected, width=5):
 
 def test_the_published_gates():
     assert (V3.n_routed_experts, V3.top_k, V3.n_gpus) == (256, 8, 64)
-    assert (V3.gate.n_groups, V3.gate.topk_group, V3.gate.scores_per_group) == (8, 4, 2)
+    assert (V3.gate.n_group, V3.gate.topk_group, V3.gate.scores_per_group) == (8, 4, 2)
     assert (V2.n_routed_experts, V2.top_k, V2.n_gpus) == (160, 6, 8)
-    assert (V2.gate.n_groups, V2.gate.topk_group, V2.gate.scores_per_group) == (8, 3, 1)
+    assert (V2.gate.n_group, V2.gate.topk_group, V2.gate.scores_per_group) == (8, 3, 1)
     assert V3.unlimited.gate == replace(V3.gate, topk_group=8)
 
 
-@pytest.mark.parametrize("deployment", [V3, V2, SMALL, replace(V3, gate=replace(V3.gate, scoring="softmax"))])
+@pytest.mark.parametrize("deployment", [V3, V2, SMALL, replace(V3, gate=replace(V3.gate, scoring_func="softmax"))])
 @pytest.mark.parametrize("skew", [0, 0.7])
 def test_tokens_pass_the_gate_that_models_pass(deployment, skew):
     rng = np.random.default_rng(3)
@@ -93,7 +93,7 @@ def test_whom_tokens_reach_by_hand():
 def test_the_limit_holds_for_every_token_and_costs_no_expert(deployment, skew):
     experts = route_tokens(deployment, 3000, seed=1, skew=skew)
     assert (
-        units_reached(experts, deployment.n_routed_experts, deployment.gate.n_groups).sum(axis=1).max()
+        units_reached(experts, deployment.n_routed_experts, deployment.gate.n_group).sum(axis=1).max()
         <= deployment.gate.topk_group
     )
     assert all(len(set(token)) == deployment.top_k for token in experts.tolist())
@@ -137,19 +137,19 @@ def test_errors_say_how_far_other_seeds_are():
 
 def counted(deployment):
     """Return the law of groups reached over all sets of experts, each as likely, without a limit."""
-    size = deployment.n_routed_experts // deployment.gate.n_groups
+    size = deployment.n_routed_experts // deployment.gate.n_group
     counts = [
         len({expert // size for expert in chosen})
         for chosen in combinations(range(deployment.n_routed_experts), deployment.top_k)
     ]
-    return np.bincount(counts, minlength=deployment.gate.n_groups + 1) / len(counts)
+    return np.bincount(counts, minlength=deployment.gate.n_group + 1) / len(counts)
 
 
 @pytest.mark.parametrize("sizes", [(12, 3, 3), (12, 4, 6), (8, 5, 4), (10, 1, 5), (9, 8, 3), (6, 6, 1)])
 def test_without_a_limit_all_sets_are_counted(sizes):
     n_routed_experts, top_k, groups = sizes
     deployment = Deployment(
-        n_routed_experts, top_k, Gate(n_groups=groups, topk_group=groups, scores_per_group=1), groups, 1
+        n_routed_experts, top_k, Gate(n_group=groups, topk_group=groups, scores_per_group=1), groups, 1
     )
     assert reach_law(deployment) == pytest.approx(counted(deployment))
     assert expected_reach(deployment) == pytest.approx((mean(counted(deployment)),) * 2)
@@ -170,13 +170,13 @@ def test_sampling_agrees_with_the_closed_forms(deployment):
     assert near(found.nodes, mean(law))
     for share, chance in zip(found.by_nodes, law, strict=False):
         assert share == pytest.approx(chance, abs=5 * (chance / 40_000) ** 0.5 + 1e-4)
-    if deployment.gate.topk_group == deployment.gate.n_groups:
+    if deployment.gate.topk_group == deployment.gate.n_group:
         assert near(found.gpus, expected_reach(deployment)[1])
 
 
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 30.0]), st.integers(1, 4), st.integers(1, 6))
 def test_ranked_by_their_best_score_the_limit_cuts_and_changes_nothing_else(seed, spread, limit, top_k):
-    deployment = Deployment(24, top_k, Gate(n_groups=4, topk_group=limit, scores_per_group=1), 4, 1)
+    deployment = Deployment(24, top_k, Gate(n_group=4, topk_group=limit, scores_per_group=1), 4, 1)
     scores = np.exp(spread * np.random.default_rng(seed).standard_normal((40, 24)))
     free = groups_reached(scores, deployment.unlimited)
     assert np.array_equal(groups_reached(scores, deployment), np.minimum(free, limit))
@@ -184,7 +184,7 @@ def test_ranked_by_their_best_score_the_limit_cuts_and_changes_nothing_else(seed
 
 @given(st.integers(0, 10**6), st.sampled_from([0.1, 1.0, 30.0]), st.integers(1, 4), st.integers(1, 6))
 def test_ranked_by_their_best_two_no_token_reaches_more(seed, spread, limit, top_k):
-    deployment = Deployment(24, top_k, Gate(n_groups=4, topk_group=limit), 4, 1)
+    deployment = Deployment(24, top_k, Gate(n_group=4, topk_group=limit), 4, 1)
     scores = np.random.default_rng(seed).standard_normal((40, 24))
     for turned in (np.exp(spread * scores), -np.exp(-spread * scores)):
         free = groups_reached(turned, deployment.unlimited)
@@ -194,7 +194,7 @@ def test_ranked_by_their_best_two_no_token_reaches_more(seed, spread, limit, top
 def test_both_ranks_by_hand():
     # 9 and 6 are the best of all. By their best, the first two groups come first; by two, 9, 11.9 and 10.3, the others.
     scores = np.array([[9.0, 0, 6, 5.9, 5.2, 5.1]])
-    by_two = Deployment(6, 2, Gate(n_groups=3, topk_group=2), 3, 1)
+    by_two = Deployment(6, 2, Gate(n_group=3, topk_group=2), 3, 1)
     by_best = replace(by_two, gate=replace(by_two.gate, scores_per_group=1))
     assert groups_reached(scores, by_two.unlimited) == groups_reached(scores, by_best) == [2]
     assert groups_reached(scores, by_two) == [1]
@@ -210,12 +210,12 @@ def orders(deployment, values):
 @pytest.mark.parametrize("top_k", [1, 2, 3, 4])
 @pytest.mark.parametrize("limit", [2, 3])
 def test_the_law_by_one_score_over_all_orders(top_k, limit):
-    deployment = Deployment(8, top_k, Gate(n_groups=4, topk_group=limit, scores_per_group=1), 4, 1)
+    deployment = Deployment(8, top_k, Gate(n_group=4, topk_group=limit, scores_per_group=1), 4, 1)
     assert reach_law(deployment) == pytest.approx(orders(deployment, range(8)))
 
 
 def test_over_all_orders_the_best_two_reach_fewer_and_by_the_scores():
-    deployment = Deployment(8, 2, Gate(n_groups=4, topk_group=2), 4, 1)
+    deployment = Deployment(8, 2, Gate(n_group=4, topk_group=2), 4, 1)
     bound = mean(reach_law(replace(deployment, gate=replace(deployment.gate, scores_per_group=1))))
     steep, even, flat = (
         mean(orders(deployment, values)) for values in (4.0 ** np.arange(8), range(8), -(4.0 ** -np.arange(8)))
@@ -237,11 +237,11 @@ def test_the_law_by_the_best_two_agrees_with_sampling(noise):
 @pytest.mark.parametrize(
     "deployment",
     [
-        Deployment(12, 3, Gate(n_groups=3, topk_group=2), 3, 1),
-        Deployment(24, 6, Gate(n_groups=4, topk_group=3), 4, 1),
-        Deployment(20, 4, Gate(n_groups=5, topk_group=2), 5, 1),
-        Deployment(8, 4, Gate(n_groups=4, topk_group=2), 4, 1),  # all that it may reach, and both of every group
-        Deployment(6, 1, Gate(n_groups=2, topk_group=1), 2, 1),
+        Deployment(12, 3, Gate(n_group=3, topk_group=2), 3, 1),
+        Deployment(24, 6, Gate(n_group=4, topk_group=3), 4, 1),
+        Deployment(20, 4, Gate(n_group=5, topk_group=2), 5, 1),
+        Deployment(8, 4, Gate(n_group=4, topk_group=2), 4, 1),  # all that it may reach, and both of every group
+        Deployment(6, 1, Gate(n_group=2, topk_group=1), 2, 1),
     ],
 )
 def test_the_law_by_the_best_two_at_other_sizes(deployment):
@@ -413,7 +413,7 @@ def test_links_that_carry_nothing_are_even():
         ({"n_nodes": 0}, "n_nodes = 0: must be a whole number of at least 1"),
         ({"gpus_per_node": 1.5}, "gpus_per_node = 1.5: must be a whole number of at least 1"),
         ({"top_k": 9}, "top_k = 9: must be from 1 to the 8 experts reached"),
-        ({"gate": Gate(n_groups=5)}, "n_routed_experts = 12: must be a multiple of n_groups = 5"),
+        ({"gate": Gate(n_group=5)}, "n_routed_experts = 12: must be a multiple of n_group = 5"),
     ],
 )
 def test_deployments_that_contradict(changed, message):

@@ -20,7 +20,6 @@ from repro.nano.serving import speculative
 from repro.nano.serving.speculative import (
     SpeculativeDecoder,
     acceptance_probability,
-    autoregressive_decode,
     distribution,
     draw_token,
     emit_token,
@@ -52,7 +51,7 @@ def built(config, seed=3, std=0.5):
     """Return a model in float64, gains random too."""
     found = init_model(config, seed=seed, std=std, dtype=np.float64)
     rng = np.random.default_rng(seed)
-    for path, one in iter_leaves(found.parameters):
+    for path, one in iter_leaves(found.params):
         if path.endswith("norm"):
             one += 0.3 * rng.standard_normal(one.shape)
     return found
@@ -64,6 +63,18 @@ def some(length, seed=0, vocab_size=11):
 
 def greedy(model, prompt, count, **fields):
     return model.generate(np.asarray(prompt)[None], count, **fields)[0]
+
+
+def autoregressive_decode(model, prompt, count, *, temperature=0.0, seed=0, absorbed=False):
+    """Return `count` tokens, one on each pass of the main model, which draws otherwise from the same seed."""
+    prompt = np.asarray(prompt, int)
+    rng, caches = np.random.default_rng(seed), model.new_caches(1, len(prompt) + count)
+    tokens, unread = [], prompt
+    while len(tokens) < count:
+        logits = model.forward(np.asarray(unread)[None], caches, absorbed=absorbed and len(tokens) > 0)
+        tokens.append(draw_token(distribution(logits[0, -1], temperature), rng.random()))
+        unread = tokens[-1:]
+    return np.array(tokens, int)
 
 
 # Distributions
@@ -203,13 +214,13 @@ def test_greedy_tokens_of_any_number_after_any_prompt(length, count, name):
     model, prompt = built(WITH_MODULE[name]), some(length)
     found = speculative_decode(model, prompt, count)
     assert np.array_equal(found.tokens, greedy(model, prompt, count))
-    assert found.chances.tolist() == found.kept.tolist()  # nothing is left to chance
+    assert found.acceptance_probs.tolist() == found.is_accepted.tolist()  # nothing is left to chance
 
 
 @pytest.fixture(scope="module", params=["MLA", "MHA", "GQA"])
 def learner(request):
     model = init_model(small_config(request.param, n_mtp_modules=1, n_layers=2), seed=1, dtype=np.float64)
-    list(train(model, batches(4, 33, seed=2), Recipe(steps=60, peak_rate=1e-2)))
+    list(train(model, batches(4, 33, seed=2), Recipe(steps=60, peak_lr=1e-2)))
     return model
 
 
@@ -223,7 +234,7 @@ def test_greedy_tokens_of_a_trained_model_some_drafts_kept_and_some_not(learner,
         for prompt in next(batches(8, 33, seed=3))
     ]
     assert all(np.array_equal(one.tokens, expected) for one, expected in found)
-    kept = np.concatenate([one.kept for one, _ in found])
+    kept = np.concatenate([one.is_accepted for one, _ in found])
     assert 0.1 < kept.mean() < 0.9
 
 
@@ -343,8 +354,8 @@ def test_the_same_seed_gives_the_same_tokens_and_another_others():
 @pytest.mark.parametrize("temperature", [1.0, 2.0, 4.0])
 def test_drafts_are_kept_as_often_as_their_chances_say(temperature):
     found = speculative_decode(built(WITH_MODULE["MHA"]), PROMPT, 400, temperature=temperature)
-    spread = math.sqrt(np.sum(found.chances * (1 - found.chances)))
-    assert abs(found.accepted - found.chances.sum()) < 3.3 * spread  # 1 in 1,000
+    spread = math.sqrt(np.sum(found.acceptance_probs * (1 - found.acceptance_probs)))
+    assert abs(found.n_accepted - found.acceptance_probs.sum()) < 3.3 * spread  # 1 in 1,000
     assert spread > 3
 
 
@@ -352,7 +363,7 @@ def test_drafts_are_kept_as_often_as_their_chances_say(temperature):
 
 
 class Watched(SpeculativeDecoder):
-    """A pair that remembers itself."""
+    """A decoder that remembers itself."""
 
     seen: list = []  # noqa: RUF012
 
@@ -369,14 +380,16 @@ def test_caches_hold_what_a_fresh_run_over_the_tokens_leaves(name, temperature, 
     model = built(WITH_MODULE[name])
     for count in (12, 13):
         found = speculative_decode(model, PROMPT, count, temperature=temperature, seed=count, absorbed=absorbed)
-        pair, fresh = Watched.seen.pop(), SpeculativeDecoder(model, 40)
+        decoder, fresh = Watched.seen.pop(), SpeculativeDecoder(model, 40)
         whole = np.concatenate([PROMPT, found.tokens])
-        hidden, _ = fresh.read(whole[:-1])
-        fresh.propose(hidden, whole[1:])
-        assert found.accepted < found.proposed  # so that something was taken back
-        assert {one.length for one in pair.caches} == {len(whole) - 1}  # all but the newest token
-        assert pair.module_cache.length == len(PROMPT) + found.places[-1] - 1
-        for left, right in zip([*pair.caches, pair.module_cache], [*fresh.caches, fresh.module_cache], strict=True):
+        hidden, _ = fresh.forward(whole[:-1])
+        fresh.draft(hidden, whole[1:])
+        assert found.n_accepted < found.n_drafts  # so that something was taken back
+        assert {one.length for one in decoder.caches} == {len(whole) - 1}  # all but the newest token
+        assert decoder.module_cache.length == len(PROMPT) + found.positions[-1] - 1
+        for left, right in zip(
+            [*decoder.caches, decoder.module_cache], [*fresh.caches, fresh.module_cache], strict=True
+        ):
             for key, one in left.arrays.items():
                 upto = left.length
                 assert np.allclose(one[..., :upto, :], right.arrays[key][..., :upto, :], rtol=0, atol=1e-11)
@@ -386,25 +399,25 @@ def test_caches_hold_what_a_fresh_run_over_the_tokens_leaves(name, temperature, 
 @settings(max_examples=40, deadline=None)
 def test_both_models_in_any_pieces_are_the_whole_models(pieces, name, absorbed):
     model, ends = built(WITH_MODULE[name]), np.cumsum(pieces)
-    tokens, pair = some(sum(pieces) + 1), SpeculativeDecoder(model, sum(pieces), absorbed)
+    tokens, decoder = some(sum(pieces) + 1), SpeculativeDecoder(model, sum(pieces), absorbed)
     logits, drafts = [], []
     for start, end in zip(ends - pieces, ends, strict=True):
-        hidden, one = pair.read(tokens[start:end])
+        hidden, one = decoder.forward(tokens[start:end])
         logits.append(one)
-        drafts.append(pair.propose(hidden, tokens[start + 1 : end + 1]))
+        drafts.append(decoder.draft(hidden, tokens[start + 1 : end + 1]))
     assert np.allclose(np.concatenate(logits), model.forward(tokens[None, :-1])[0], rtol=0, atol=1e-11)
     if model.config.arch.n_mtp_modules == 1 or len(tokens) > 2:
         assert np.allclose(np.concatenate(drafts), model.mtp_logits(tokens[None])[0][0], rtol=0, atol=1e-11)
 
 
 @pytest.mark.parametrize("name", list(WITH_MODULE))
-def test_what_is_forgotten_leaves_no_trace(name):
+def test_what_is_rolled_back_leaves_no_trace(name):
     model, tokens = built(WITH_MODULE[name]), some(6)
-    pair, fresh = SpeculativeDecoder(model, 6), SpeculativeDecoder(model, 6)
-    pair.read([*tokens[:4], (tokens[4] + 1) % 11, 0])
-    pair.forget(2)
-    fresh.read(tokens[:4])
-    for left, right in zip(pair.read(tokens[4:]), fresh.read(tokens[4:]), strict=True):
+    decoder, fresh = SpeculativeDecoder(model, 6), SpeculativeDecoder(model, 6)
+    decoder.forward([*tokens[:4], (tokens[4] + 1) % 11, 0])
+    decoder.rollback(2)
+    fresh.forward(tokens[:4])
+    for left, right in zip(decoder.forward(tokens[4:]), fresh.forward(tokens[4:]), strict=True):
         assert np.array_equal(left, right)
 
 
@@ -417,7 +430,7 @@ def test_the_form_asked_for_is_the_one_that_decodes_in_both_models(name, monkeyp
     autoregressive_decode(model, PROMPT, 9)
     assert not forms
     found = speculative_decode(model, PROMPT, 9, absorbed=True)  # both models read the prompt in the expanded form
-    assert len(forms) == 2 * (found.steps - 1) + (found.proposed - 1)
+    assert len(forms) == 2 * (found.steps - 1) + (found.n_drafts - 1)
     forms.clear()
     autoregressive_decode(model, PROMPT, 9, absorbed=True)
     assert len(forms) == 2 * 8
@@ -425,7 +438,7 @@ def test_the_form_asked_for_is_the_one_that_decodes_in_both_models(name, monkeyp
 
 def test_a_sequence_longer_than_the_caches_is_refused():
     with pytest.raises(InputError, match="cache of 2 tokens: holds 0, 3 more do not fit"):
-        SpeculativeDecoder(built(WITH_MODULE["V3"]), 2).read(PROMPT)
+        SpeculativeDecoder(built(WITH_MODULE["V3"]), 2).forward(PROMPT)
 
 
 # Drafts and counts
@@ -435,42 +448,44 @@ def test_a_sequence_longer_than_the_caches_is_refused():
 @settings(max_examples=40, deadline=None)
 def test_tokens_are_passes_and_accepted_drafts_together(count, temperature, name):
     model, lengths = built(WITH_MODULE[name]), []
-    real = model.hidden
-    model.hidden = lambda tokens, *given, **fields: lengths.append(tokens.shape[1]) or real(tokens, *given, **fields)
+    real = model.hidden_states
+    model.hidden_states = lambda tokens, *given, **fields: (
+        lengths.append(tokens.shape[1]) or real(tokens, *given, **fields)
+    )
     found = speculative_decode(model, PROMPT, count, temperature=temperature)
-    assert count == len(found.tokens) == found.steps + found.accepted
+    assert count == len(found.tokens) == found.steps + found.n_accepted
     assert found.steps == len(lengths)
     assert lengths[:1] == [3][:count]
-    assert found.proposed == lengths[1:].count(2)
+    assert found.n_drafts == lengths[1:].count(2)
     undrafted = lengths[1:].count(1)
-    assert undrafted == found.steps - found.proposed - 1 * bool(count) <= 1  # the last, if it is to bring one
-    starts = 1 + np.arange(found.proposed) + np.cumsum(found.kept) - found.kept
-    assert found.places.tolist() == starts.tolist()
-    assert len(found.chances) == found.proposed
-    if found.proposed:
-        assert found.acceptance == found.accepted / found.proposed == found.kept.mean()
+    assert undrafted == found.steps - found.n_drafts - 1 * bool(count) <= 1  # the last, if it is to bring one
+    starts = 1 + np.arange(found.n_drafts) + np.cumsum(found.is_accepted) - found.is_accepted
+    assert found.positions.tolist() == starts.tolist()
+    assert len(found.acceptance_probs) == found.n_drafts
+    if found.n_drafts:
+        assert found.acceptance_rate == found.n_accepted / found.n_drafts == found.is_accepted.mean()
         drafted = count - 1 - undrafted
-        assert drafted / found.proposed == pytest.approx(speculative_tokens_per_step(found.acceptance))
+        assert drafted / found.n_drafts == pytest.approx(speculative_tokens_per_step(found.acceptance_rate))
     if count:
         assert found.tokens_per_step == count / found.steps
 
 
 def test_nothing_decoded_has_no_ratios():
     found = speculative_decode(built(WITH_MODULE["GQA"]), PROMPT, 0)
-    assert (found.tokens.shape, found.steps, found.proposed, found.accepted) == ((0,), 0, 0, 0)
-    assert math.isnan(found.acceptance)
+    assert (found.tokens.shape, found.steps, found.n_drafts, found.n_accepted) == ((0,), 0, 0, 0)
+    assert math.isnan(found.acceptance_rate)
     assert math.isnan(found.tokens_per_step)
     assert np.issubdtype(found.tokens.dtype, np.integer)
     one = speculative_decode(built(WITH_MODULE["GQA"]), PROMPT, 1)
-    assert (one.steps, one.proposed, one.tokens_per_step) == (1, 0, 1)
-    assert math.isnan(one.acceptance)
+    assert (one.steps, one.n_drafts, one.tokens_per_step) == (1, 0, 1)
+    assert math.isnan(one.acceptance_rate)
 
 
 def foreseen(name):
     """Return a model whose main layers add nothing, and whose module passes on the next token's embedding."""
     config = replace(with_modules(WITH_MODULE[name]), rms_norm_eps=0.0)
     model = built(config)
-    p, module = model.parameters, model.parameters["mtp"][0]
+    p, module = model.params, model.params["mtp"][0]
     for path, one in iter_leaves([p["layers"], module["block"]]):
         if path.endswith(("o_proj", "down_proj")) and "kv_a_proj_with_mqa" not in path and "q_a_proj" not in path:
             one[...] = 0
@@ -486,8 +501,8 @@ def foreseen(name):
 def test_a_module_that_is_always_right_brings_two_tokens_a_pass(name, count, steps, temperature):
     model = foreseen(name)
     found = speculative_decode(model, PROMPT, count, temperature=temperature)
-    assert found.kept.all()
-    assert found.chances == pytest.approx(np.ones(found.proposed))
+    assert found.is_accepted.all()
+    assert found.acceptance_probs == pytest.approx(np.ones(found.n_drafts))
     assert found.steps == steps  # the prompt's, one for every two tokens, and one for a token left over
     if not temperature:
         assert np.array_equal(found.tokens, greedy(model, PROMPT, count))
@@ -496,7 +511,7 @@ def test_a_module_that_is_always_right_brings_two_tokens_a_pass(name, count, ste
 def misled(name):
     """Return a model whose module drafts the last two tokens alone, which its main model never finds likeliest."""
     model = built(with_modules(WITH_MODULE[name], tied_embeddings=False))
-    p = model.parameters
+    p = model.params
     p["norm"][0], p["mtp"][0]["norm"][0] = 0, 1  # the first dimension is the module's
     p["lm_head"][:, 0] = 0
     p["lm_head"][-2:] = 0
@@ -510,22 +525,22 @@ def test_a_module_that_is_always_wrong_changes_nothing(name):
     found, expected = speculative_decode(model, PROMPT, 20), greedy(model, PROMPT, 20)
     assert max(expected) < 9
     assert np.array_equal(found.tokens, expected)
-    assert (found.accepted, found.proposed, found.steps) == (0, 18, 20)  # first and last without a draft
+    assert (found.n_accepted, found.n_drafts, found.steps) == (0, 18, 20)  # first and last without a draft
     assert found.tokens_per_step == 1
-    assert not found.chances.any()
+    assert not found.acceptance_probs.any()
 
 
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_of_several_modules_the_first_drafts(temperature):
     def call(one):
         found = speculative_decode(one, PROMPT, 30, temperature=temperature)
-        return [found.tokens.tolist(), found.kept.tolist(), found.chances.tolist()]
+        return [found.tokens.tolist(), found.is_accepted.tolist(), found.acceptance_probs.tolist()]
 
     both = built(V3)
     alone, first, second = (copy.deepcopy(both) for _ in range(3))
-    alone.config, alone.parameters["mtp"] = with_modules(V3), alone.parameters["mtp"][:1]
-    first.parameters["mtp"][0]["eh_proj"] *= -1
-    second.parameters["mtp"][1]["eh_proj"] *= -1
+    alone.config, alone.params["mtp"] = with_modules(V3), alone.params["mtp"][:1]
+    first.params["mtp"][0]["eh_proj"] *= -1
+    second.params["mtp"][1]["eh_proj"] *= -1
     assert call(both) == call(alone) == call(second)
     assert call(first)[1:] != call(both)[1:]
 
@@ -535,7 +550,6 @@ def test_prompts_may_be_integers_of_any_kind(kind):
     model = built(WITH_MODULE["V3"])
     given = PROMPT.tolist() if kind is list else PROMPT.astype(kind)
     assert np.array_equal(speculative_decode(model, given, 9).tokens, speculative_decode(model, PROMPT, 9).tokens)
-    assert np.array_equal(autoregressive_decode(model, given, 9), autoregressive_decode(model, PROMPT, 9))
 
 
 # Refusals
@@ -555,10 +569,9 @@ def test_prompts_may_be_integers_of_any_kind(kind):
         ([-1], "tokens from -1 to -1: must be from 0 to 10"),
     ],
 )
-@pytest.mark.parametrize("call", [speculative_decode, autoregressive_decode])
-def test_prompts_that_are_none_are_refused(call, prompt, message):
+def test_prompts_that_are_none_are_refused(prompt, message):
     with pytest.raises(InputError, match=message):
-        call(init_model(V3, seed=1), prompt, 3)
+        speculative_decode(init_model(V3, seed=1), prompt, 3)
 
 
 @pytest.mark.parametrize(
@@ -574,10 +587,9 @@ def test_prompts_that_are_none_are_refused(call, prompt, message):
         ({"seed": None}, "seed = None: must be a whole number"),
     ],
 )
-@pytest.mark.parametrize("call", [speculative_decode, autoregressive_decode])
-def test_what_cannot_be_is_one_line(call, fields, message):
+def test_what_cannot_be_is_one_line(fields, message):
     with pytest.raises(InputError, match=message):
-        call(init_model(V3, seed=1), PROMPT, **{"count": 3, **fields})
+        speculative_decode(init_model(V3, seed=1), PROMPT, **{"count": 3, **fields})
 
 
 def test_models_that_cannot_draft_are_refused_and_do_decode_one_by_one():

@@ -53,7 +53,7 @@ def build_model(run: BalancingRun) -> Model:
     if run.method not in METHODS:
         raise InputError(f"method = {run.method!r}: must be one of: {', '.join(METHODS)}")
     capacity = CAPACITY if run.dropping else None
-    config = _with_gate(small_config(n_layers=3), n_groups=N_GROUPS, topk_group=TOPK_GROUP, capacity_factor=capacity)
+    config = _with_gate(small_config(n_layers=3), n_group=N_GROUPS, topk_group=TOPK_GROUP, capacity_factor=capacity)
     return init_model(config, seed=run.seed, dtype=np.float64)
 
 

@@ -77,13 +77,13 @@ def acceptances(by_domain: Mapping[str, list[SpeculativeResult]]) -> dict[str, f
     """
     results = [result for listed in by_domain.values() for result in listed]
     tokens, steps = sum(len(result.tokens) for result in results), sum(result.steps for result in results)
-    expected = float(np.concatenate([result.chances for result in results]).mean())
+    expected = float(np.concatenate([result.acceptance_probs for result in results]).mean())
     shares = {domain: _accepted_share(listed) for domain, listed in by_domain.items()}
     return {**shares, "all": _accepted_share(results), "tokens_per_step": tokens / steps, "expected": expected}
 
 
 def _accepted_share(results: list[SpeculativeResult]) -> float:
-    return sum(result.accepted for result in results) / sum(result.proposed for result in results)
+    return sum(result.n_accepted for result in results) / sum(result.n_drafts for result in results)
 
 
 def draft_cost(arch: Architecture) -> float:

@@ -1,7 +1,12 @@
-"""What a numpy model is: its shape, and the conventions beside it, as a published configuration gives them."""
+"""A numpy model's configuration: the shape that `models` reads, and the conventions beside it.
+
+Counting needs the shape alone. Running a model also takes how position is encoded, how the gate scores and groups its
+experts, and the eps of the norms. `config_from_hf` reads all of it from a published config.json and refuses what is
+not built here; `config_to_hf` writes a config.json that reads back as the same model.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from math import ceil
 from typing import Any
 
@@ -14,14 +19,13 @@ from repro.nano.rope import LEAST_TURNS, Rope, Yarn
 from repro.validate import check_integer, check_number
 
 TYPES = ("deepseek_v2", "deepseek_v3")
+MLA_FIELDS = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+GATE_FIELDS = ("scoring_func", "n_group", "topk_group", "norm_topk_prob", "routed_scaling_factor")
 
 
 @dataclass(frozen=True)
 class Config:
-    """A model's shape, its rotary embedding, its gate where it has experts, and the eps of its norms.
-
-    Raises: InputError where they contradict, or the shape has what is not built here.
-    """
+    """A model's shape, rotary embedding, gate if it has experts, and eps of its norms but the latents'."""
 
     arch: Architecture
     rope: Rope = field(default_factory=Rope)
@@ -29,31 +33,36 @@ class Config:
     rms_norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        """Raise InputError where parts do not fit."""
+        """Refuse parts that contradict each other, and what is not built here."""
         arch, attention = self.arch, self.arch.attention
         _check_sizes(arch)
         check_number("rms_norm_eps", self.rms_norm_eps)
-        turned, what = attention.qk_head_dim, "head_dim"
-        if isinstance(attention, MultiHeadLatentAttention):
-            turned, what = attention.qk_rope_head_dim, "qk_rope_head_dim"
-        elif attention.qkv_bias or attention.output_bias:
-            raise InputError("qkv_bias, output_bias: plain attention has none here; must be false")
-        elif attention.qk_norm:
-            raise InputError("qk_norm: queries and keys have no norms here; must be false")
-        elif attention.n_heads % attention.n_kv_heads:
-            raise InputError(f"n_heads = {attention.n_heads}: must be a multiple of n_kv_heads")
-        if turned % 2:
-            raise InputError(f"{what} = {turned}: must be even, rotary position turns pairs")
+        if isinstance(attention, GroupedQueryAttention):
+            if attention.qkv_bias or attention.output_bias:
+                raise InputError("qkv_bias, output_bias: plain attention has no biases here; must be false")
+            if attention.qk_norm:
+                raise InputError("qk_norm: queries and keys have no norms here; must be false")
+            if attention.n_heads % attention.n_kv_heads:
+                raise InputError(f"n_heads = {attention.n_heads}: must be a multiple of n_kv_heads")
+        if self.rotary_dim % 2:
+            name = "qk_rope_head_dim" if isinstance(attention, MultiHeadLatentAttention) else "head_dim"
+            raise InputError(f"{name} = {self.rotary_dim}: must be even: RoPE rotates pairs")
         if arch.dense.bias:
-            raise InputError("bias of the feed-forward: has none here; must be false")
+            raise InputError("mlp_bias: the feed-forward has no bias here; must be false")
         if (arch.experts is None) != (self.gate is None) or (arch.n_moe_layers and arch.experts is None):
             raise InputError("experts and gate: must be given both, or neither and no layer with experts")
         if arch.experts and self.gate:
             self.gate.check(arch.experts.n_routed_experts, arch.experts.top_k)
 
+    @property
+    def rotary_dim(self) -> int:
+        """Dimensions of each head that rotary position turns."""
+        attn = self.arch.attention
+        return attn.qk_rope_head_dim if isinstance(attn, MultiHeadLatentAttention) else attn.head_dim
+
 
 def _check_sizes(arch: Architecture) -> None:
-    """Raise InputError for the first size that is no whole number, or too small."""
+    """Raise InputError for the first size that is not a whole number, or too small."""
     attention, experts = vars(arch.attention), vars(arch.experts) if arch.experts else {}
     sizes = {"d_model": arch.d_model, "vocab_size": arch.vocab_size, "d_ff": arch.dense.d_ff, **attention}
     sizes |= {name: size for name, size in experts.items() if name != "n_shared_experts"}
@@ -67,98 +76,85 @@ def _check_sizes(arch: Architecture) -> None:
 
 
 def config_from_hf(config: Mapping[str, Any]) -> Config:
-    """Return what a published configuration describes.
+    """Return what the contents of a config.json of type deepseek_v2 or deepseek_v3 describe.
 
-    Args: config: contents of a config.json of type deepseek_v2 or deepseek_v3. Where the type's class in transformers
-        and DeepSeek's own code differ, the first is followed: it scales V2's weights always and never normalises them.
-    Raises: InputError naming a field that is missing, wrong, or asks for what is not built here.
+    Where the type's class in transformers and DeepSeek's own code differ, this follows transformers, which always
+    scales V2's weights and never normalises them. Raises InputError naming a field that is missing, wrong, or asks
+    for what is not built here.
     """
-    arch, name = architecture_from_hf(config), model_type(config)
-    if name not in TYPES:
-        raise InputError(f"model_type = {name}: is not built in numpy here; must be {' or '.join(TYPES)}")
+    arch, hf_type = architecture_from_hf(config), model_type(config)
+    if hf_type not in TYPES:
+        raise InputError(f"model_type = {hf_type}: is not built in numpy here; must be {' or '.join(TYPES)}")
     fields = Fields(config)
-    for one, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
-        fields.refuse(one, allowed)
-    read_gate = _sigmoid_gate if name == "deepseek_v3" else _softmax_gate
-    gate = read_gate(fields) if arch.experts else None
-    return Config(arch, _rope(fields, name), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
+    for name, allowed in {"hidden_act": "silu", "moe_layer_freq": 1, "mlp_bias": False}.items():
+        fields.refuse(name, allowed)
+    gate = _gate(fields, sigmoid=hf_type == "deepseek_v3") if arch.experts else None
+    return Config(arch, _rope(fields, hf_type), gate, _number(config, "rms_norm_eps", 1e-6, least=0, most=1))
 
 
-def _softmax_gate(fields: Fields) -> Gate:
-    fields.refuse("scoring_func", "softmax")
-    groups = (1, 1)
-    if fields.config.get("topk_method") == "group_limited_greedy":
-        groups = fields.count("n_group"), fields.count("topk_group")
-    scale = _number(fields.config, "routed_scaling_factor", 1.0)
-    return Gate("softmax", *groups, scores_per_group=1, normalised=False, scale=scale)
+def _gate(fields: Fields, *, sigmoid: bool) -> Gate:
+    fields.refuse("scoring_func", "sigmoid" if sigmoid else "softmax")
+    grouped = sigmoid or fields.config.get("topk_method") == "group_limited_greedy"
+    groups = (fields.count("n_group"), fields.count("topk_group")) if grouped else (1, 1)
+    norm = sigmoid and ("norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob"))
+    scale = _number(fields.config, "routed_scaling_factor", 2.5 if sigmoid else 1.0)
+    return Gate("sigmoid" if sigmoid else "softmax", *groups, 2 if sigmoid else 1, norm, scale)
 
 
-def _sigmoid_gate(fields: Fields) -> Gate:
-    fields.refuse("scoring_func", "sigmoid")
-    normalised = "norm_topk_prob" not in fields.config or fields.flag("norm_topk_prob")
-    scale = _number(fields.config, "routed_scaling_factor", 2.5)
-    return Gate("sigmoid", fields.count("n_group"), fields.count("topk_group"), normalised=normalised, scale=scale)
-
-
-def _rope(fields: Fields, name: str) -> Rope:
-    """Return the rotary embedding, from `rope_parameters` or from `rope_theta` and `rope_scaling`, its older names."""
+def _rope(fields: Fields, hf_type: str) -> Rope:
+    """Read the rotary embedding from `rope_parameters`, or from `rope_theta` and `rope_scaling`, its older names."""
     config = fields.config
-    given = _rope_fields(config)
-    for one in (fields, Fields(given)):
-        one.refuse("partial_rotary_factor", 1)
-    theta = _number(given if "rope_theta" in given else config, "rope_theta", 10_000.0, least=1)
+    scaling = _rope_scaling(config)
+    for source in (fields, Fields(scaling)):
+        source.refuse("partial_rotary_factor", 1)
+    theta = _number(scaling if "rope_theta" in scaling else config, "rope_theta", 10_000.0, least=1)
     if theta == 1:
         raise InputError("rope_theta = 1: must be above 1")
-    # V2 has neighbours always, V3 unless its configuration says otherwise.
-    interleaved = name == "deepseek_v2" or "rope_interleave" not in config or fields.flag("rope_interleave")
-    kind = given.get("rope_type", given.get("type", "default"))
-    if kind not in ("default", "yarn"):
-        raise InputError(f"rope_type = {preview(kind)}: is not built here; must be default or yarn")
-    return Rope(theta, interleaved, _yarn(given, config) if kind == "yarn" else None)
+    # V2 always pairs neighbours, V3 unless its configuration says otherwise.
+    interleaved = hf_type == "deepseek_v2" or "rope_interleave" not in config or fields.flag("rope_interleave")
+    rope_type = scaling.get("rope_type", scaling.get("type", "default"))
+    if rope_type not in ("default", "yarn"):
+        raise InputError(f"rope_type = {preview(rope_type)}: is not built here; must be default or yarn")
+    return Rope(theta, interleaved, _yarn(scaling, config) if rope_type == "yarn" else None)
 
 
-def _rope_fields(config: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the object that describes the rotary embedding, empty where there is none."""
-    found = {name: config[name] for name in ("rope_parameters", "rope_scaling") if config.get(name) is not None}
-    for name, value in found.items():
+def _rope_scaling(config: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the object that describes the rotary embedding, empty if there is none."""
+    objects = {name: config[name] for name in ("rope_parameters", "rope_scaling") if config.get(name) is not None}
+    for name, value in objects.items():
         if not isinstance(value, Mapping):
             raise InputError(f"{name} = {preview(value)}: must be an object or null")
-    if len(found) == 2 and found["rope_parameters"] != found["rope_scaling"]:
+    if len(objects) == 2 and objects["rope_parameters"] != objects["rope_scaling"]:
         raise InputError("rope_parameters, rope_scaling: are both given and differ; give one")
-    return next(iter(found.values()), {})
+    return next(iter(objects.values()), {})
 
 
-def _yarn(given: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
+def _yarn(scaling: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
     longest = _number(config, "max_position_embeddings", None, least=1)
-    original = _number(given, "original_max_position_embeddings", longest, least=1)
-    factor = _number(given, "factor", None, least=1e-3)
+    original = _number(scaling, "original_max_position_embeddings", longest, least=1)
+    factor = _number(scaling, "factor", None, least=1e-3)
     if original is None or (factor is None and longest is None):
         raise InputError("original_max_position_embeddings, max_position_embeddings: one is missing that YaRN needs")
-    truncate = given.get("truncate", True)
+    truncate = scaling.get("truncate", True)
     if not isinstance(truncate, bool):
         raise InputError(f"truncate = {preview(truncate)}: must be true or false")
-    return Yarn(
-        longest / original if factor is None else factor,
-        original,
-        _turns(given, "beta_fast", 32),
-        _turns(given, "beta_slow", 1),
-        _number(given, "mscale", None),
-        _number(given, "mscale_all_dim", None),
-        _number(given, "attention_factor", None),
-        truncate,
-    )
+    if factor is None:
+        factor = longest / original
+    beta_fast, beta_slow = _turns(scaling, "beta_fast", 32), _turns(scaling, "beta_slow", 1)
+    optional = {name: _number(scaling, name, None) for name in ("mscale", "mscale_all_dim", "attention_factor")}
+    return Yarn(factor, original, beta_fast, beta_slow, **optional, truncate=truncate)
 
 
-def _turns(given: Mapping[str, Any], name: str, default: float) -> float:
-    """Return YaRN's beta; 0 means the default, as transformers has it."""
-    return _number(given, name, default, least=0 if given.get(name) == 0 else LEAST_TURNS) or default
+def _turns(scaling: Mapping[str, Any], name: str, default: float) -> float:
+    """Return YaRN's beta; 0 means the default, as in transformers."""
+    return _number(scaling, name, default, least=0 if scaling.get(name) == 0 else LEAST_TURNS) or default
 
 
 def _number(
-    given: Mapping[str, Any], name: str, default: float | None, *, least: float = 0, most: float = LARGEST
+    fields: Mapping[str, Any], name: str, default: float | None, *, least: float = 0, most: float = LARGEST
 ) -> Any:
-    """Return a number, the default where it is missing or null; raises InputError for anything else."""
-    value = given.get(name)
+    """Return a number, or the default if it is missing or null; raise InputError for anything else."""
+    value = fields.get(name)
     if value is None:
         return default
     if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
@@ -167,21 +163,20 @@ def _number(
 
 
 def config_to_hf(config: Config) -> dict[str, Any]:
-    """Return the configuration that describes a model in the published fields, type and class included.
+    """Return the published form of a model with MLA and experts, gated as V2 or V3; its type and class included.
 
-    Args: config: with MLA and experts, gated as V2 or V3.
-    Raises: InputError naming what no published type describes.
+    Raises InputError naming what no published type describes.
     """
     arch, gate, rope = config.arch, config.gate, config.rope
-    a, e = arch.attention, arch.experts
-    if isinstance(a, GroupedQueryAttention) or e is None or gate is None:
+    attn, experts = arch.attention, arch.experts
+    if isinstance(attn, GroupedQueryAttention) or experts is None or gate is None:
         raise InputError("only models with MLA and experts have a published form here")
-    sigmoid = gate.scoring == "sigmoid"
-    if gate.scores_per_group != (2 if sigmoid else 1) or sigmoid != e.correction_bias:
+    sigmoid = gate.scoring_func == "sigmoid"
+    if gate.scores_per_group != (2 if sigmoid else 1) or sigmoid != experts.correction_bias:
         raise InputError("gate: is neither V2's nor V3's, which rank groups by 1 and 2 scores, with a bias in V3 alone")
-    if not sigmoid and (gate.normalised or not rope.interleaved):
+    if not sigmoid and (gate.norm_topk_prob or not rope.interleaved):
         raise InputError("gate or rope: V2's weights are not normalised and its pairs are neighbours")
-    fields = {
+    fields: dict[str, Any] = {
         "architectures": ["DeepseekV3ForCausalLM" if sigmoid else "DeepseekV2ForCausalLM"],
         "model_type": "deepseek_v3" if sigmoid else "deepseek_v2",
         "vocab_size": arch.vocab_size,
@@ -191,46 +186,23 @@ def config_to_hf(config: Config) -> dict[str, Any]:
         "first_k_dense_replace": arch.n_dense_layers,
         "num_nextn_predict_layers": arch.n_mtp_modules,
         "tie_word_embeddings": arch.tied_embeddings,
-        "num_attention_heads": a.n_heads,
-        "num_key_value_heads": a.n_heads,
-        "q_lora_rank": a.q_lora_rank,
-        "kv_lora_rank": a.kv_lora_rank,
-        "qk_nope_head_dim": a.qk_nope_head_dim,
-        "qk_rope_head_dim": a.qk_rope_head_dim,
-        "v_head_dim": a.v_head_dim,
-        "attention_bias": a.bias,
-        "n_routed_experts": e.n_routed_experts,
-        "n_shared_experts": e.n_shared_experts,
-        "num_experts_per_tok": e.top_k,
-        "moe_intermediate_size": e.d_expert,
-        "scoring_func": gate.scoring,
+        "num_attention_heads": attn.n_heads,
+        "num_key_value_heads": attn.n_heads,
+        "attention_bias": attn.bias,
+        "n_routed_experts": experts.n_routed_experts,
+        "n_shared_experts": experts.n_shared_experts,
+        "num_experts_per_tok": experts.top_k,
+        "moe_intermediate_size": experts.d_expert,
         "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy",
-        "n_group": gate.n_groups,
-        "topk_group": gate.topk_group,
-        "norm_topk_prob": gate.normalised,
-        "routed_scaling_factor": gate.scale,
         "rope_interleave": rope.interleaved,
         "hidden_act": "silu",
         "rms_norm_eps": config.rms_norm_eps,
         "rope_theta": rope.theta,
     }
-    return fields if rope.yarn is None else {**fields, **_published_yarn(rope.yarn)}
-
-
-def _published_yarn(yarn: Yarn) -> dict[str, Any]:
-    given = {
-        "type": "yarn",
-        "factor": yarn.factor,
-        "original_max_position_embeddings": yarn.original_context,
-        "beta_fast": yarn.beta_fast,
-        "beta_slow": yarn.beta_slow,
-        "mscale": yarn.mscale,
-        "mscale_all_dim": yarn.mscale_all_dim,
-        "attention_factor": yarn.attention_factor,
-        "truncate": yarn.truncate,
-    }
-    longest = ceil(yarn.factor * yarn.original_context)
-    return {
-        "max_position_embeddings": min(longest, int(LARGEST)),  # which is read; the factor stands beside it
-        "rope_scaling": {name: value for name, value in given.items() if value is not None},
-    }
+    fields |= {name: getattr(attn, name) for name in MLA_FIELDS} | {name: getattr(gate, name) for name in GATE_FIELDS}
+    if rope.yarn is not None:
+        scaling = {"type": "yarn"} | {name: value for name, value in asdict(rope.yarn).items() if value is not None}
+        # The context length is read and must not be absurd; the factor beside it is what counts.
+        longest = min(ceil(rope.yarn.factor * rope.yarn.original_max_position_embeddings), int(LARGEST))
+        fields |= {"max_position_embeddings": longest, "rope_scaling": scaling}
+    return fields

@@ -1,17 +1,26 @@
-"""DeepSeekMoE: tokens sorted by expert, one matrix product for each expert's tokens, shared experts beside them."""
+"""DeepSeekMoE: many small routed experts of which each token visits top_k, and shared ones that every token visits.
+
+Pairs of token and expert are sorted by expert, so that each expert multiplies all its tokens in one product instead of
+token by token; its outputs are weighted and added back to the tokens' rows. Going back, the same pairs carry gradients.
+Weights multiply an expert's hidden activations rather than its output, which is the same and needs no output kept.
+
+Shapes: N tokens, E = n_routed_experts, P pairs of token and expert, n pairs of one expert.
+"""
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
-from repro.arrays import Array
+from repro.arrays import Array, BoolArray, IntArray
 from repro.models.architecture import MixtureOfExperts
-from repro.nano.gate import Gate, route, route_backward
+from repro.nano.gate import Gate, GateParams, Routing, route, route_backward
 from repro.nano.ops import (
+    MlpParams,
+    MlpSaved,
     linear,
     linear_backward,
     mlp,
@@ -25,126 +34,136 @@ from repro.nano.ops import (
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Which rows go where: pairs of token and expert, sorted by expert.
+    """Pairs of token and expert, sorted by expert: expert e has those from ends[e] to ends[e + 1]."""
 
-    tokens: of each pair, [pairs]. slots: of each pair in the routing's flat [N · top_k]. ends: [E + 1], so that
-    expert e has the pairs from ends[e] to ends[e + 1].
-    """
+    tokens: IntArray  # [P], each pair's row
+    slots: IntArray  # [P], each pair's place in the routing's flat [N · top_k]
+    ends: IntArray  # [E + 1]
 
-    tokens: Array
-    slots: Array
-    ends: Array
-
-    def of(self, expert: int) -> slice:
-        """Return the pairs of one expert."""
+    def pairs_of(self, expert: int) -> slice:
+        """Return where one expert's pairs are."""
         return slice(self.ends[expert], self.ends[expert + 1])
 
 
-def dispatch(experts: Array, n_routed_experts: int, kept: Array | None = None) -> Dispatch:
-    """Sort pairs of token and expert by expert, tokens in their order.
-
-    Args: experts: [N, top_k]. n_routed_experts: E. kept: which pairs are sent, [N, top_k]; None for all of them.
-    """
-    flat = experts.reshape(-1)
-    small = flat.astype(np.uint16) if n_routed_experts < 2**16 else flat  # sorted by radix
-    slots = np.argsort(small, kind="stable")
+def dispatch(experts: IntArray, n_routed_experts: int, kept: BoolArray | None = None) -> Dispatch:
+    """Sort the pairs of experts, [N, top_k], by expert and then by token; without those not kept, [N, top_k]."""
+    flat = experts.reshape(-1)  # [N · top_k]
+    narrow = flat.astype(np.uint16) if n_routed_experts < 2**16 else flat  # which numpy sorts by radix
+    slots = np.argsort(narrow, kind="stable")
     if kept is not None:
-        slots = slots[kept.reshape(-1)[slots]]
+        slots = slots[kept.reshape(-1)[slots]]  # [P]
         flat = flat[slots]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed_experts))])
+    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed_experts))])  # [E + 1]
     return Dispatch(slots // experts.shape[1], slots, ends)
 
 
-def moe(
-    x: Array, p: dict, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, keep_hidden: bool = True
-) -> tuple[Array, tuple]:
-    """Return the weighted sum of each token's experts, and the shared ones'.
+class MoeParams(TypedDict):
+    """The weights of `moe`, or their gradients. Shared experts are one MLP, n_shared_experts times as wide."""
 
-    Args: x: [..., d_model]. p: "gate"; "experts" with "gate_up_proj" [E, 2 d_expert, d_model] and "down_proj"
-        [E, d_model, d_expert]; "shared_experts", one feed-forward n_shared_experts times as wide, where there are any. experts_config: sizes.
-        gate: how experts are chosen. workers: threads that share the experts; with more than one, BLAS should have one
-        thread itself. keep_hidden: whether what the experts' backward pass needs is kept.
-    Returns: [..., d_model], and what the backward pass needs, the routing first.
+    gate: GateParams
+    experts: MlpParams  # stacked: [E, 2 d_expert, d_model] and [E, d_model, d_expert]
+    shared_experts: NotRequired[MlpParams]
+
+
+class MoeSaved(NamedTuple):
+    """What `moe` saves; x and gate_up are empty where no backward pass follows."""
+
+    routing: Routing
+    dispatch: Dispatch
+    rows: Array  # [N, d_model], for the gate
+    x: Any  # [N, d_model], in the number format of the experts' weights
+    gate_up: dict[int, Any]  # by expert: [n, 2 d_expert]
+    shared: MlpSaved | None
+
+
+def moe(
+    x: Array, p: MoeParams, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, save: bool = True
+) -> tuple[Array, MoeSaved]:
+    """Return the weighted sum of each token's experts, plus the shared ones: [..., d_model] -> [..., d_model].
+
+    `workers` threads share the experts; with more than one, BLAS itself should run on one thread. Without `save`
+    there can be no backward pass.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(-1, x.shape[-1])  # [N, d_model]
     routing = route(rows, p["gate"], gate, experts_config.top_k)
     sent = dispatch(routing.experts, experts_config.n_routed_experts, routing.kept)
-    weights = routing.weights.reshape(-1)[sent.slots, None]  # [pairs, 1], sorted
-    hidden: dict[int, Any] = {}
-    gate_up, down = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
+    weights = routing.weights.reshape(-1)[sent.slots, None]  # [P, 1], sorted by expert
+    saved_gate_up: dict[int, Any] = {}
+    gate_up_proj, down_proj = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
 
     def run(experts: Iterable[int]) -> Array:
-        out = np.zeros_like(rows)
-        for e in experts:
-            pairs = sent.of(e)
-            here = sent.tokens[pairs]
-            both = linear(rows[here], gate_up[e])
-            a = swiglu(both)
+        out = np.zeros_like(rows)  # [N, d_model]
+        for expert in experts:
+            pairs = sent.pairs_of(expert)
+            tokens = sent.tokens[pairs]  # [n], all different: a token chooses an expert once
+            gate_up = linear(rows[tokens], gate_up_proj[expert])  # [n, 2 d_expert]
+            a = swiglu(gate_up)  # [n, d_expert]
             a *= weights[pairs]
-            out[here] += linear(a, down[e])  # no row is named twice: experts of a token differ
-            if keep_hidden:
-                hidden[e] = save_for_backward(both, down)
+            out[tokens] += linear(a, down_proj[expert])  # [n, d_model]
+            if save:
+                saved_gate_up[expert] = save_for_backward(gate_up, down_proj)
         return out
 
-    y = _sum_over_workers(run, sent, workers)
-    saved_shared = None
+    y, shared = _sum_over_workers(run, sent, workers), None
     if "shared_experts" in p:
-        shared, saved_shared = mlp(rows, p["shared_experts"])
-        y += shared
-    kept = save_for_backward(rows, gate_up) if keep_hidden else None
-    return y.reshape(x.shape), (routing, sent, rows, kept, hidden, saved_shared)
+        y_shared, shared = mlp(rows, p["shared_experts"])
+        y += y_shared
+    saved_x = save_for_backward(rows, gate_up_proj) if save else None
+    return y.reshape(x.shape), MoeSaved(routing, sent, rows, saved_x, saved_gate_up, shared)
 
 
 def moe_backward(
-    d_y: Array, p: dict, gate: Gate, saved: tuple, *, workers: int = 1, d_scores: Array | None = None
-) -> tuple[Array, dict]:
-    """Return the gradient of x, [..., d_model], and those of the weights; experts without tokens have zeros.
+    d_y: Array, p: MoeParams, gate: Gate, saved: MoeSaved, *, workers: int = 1, d_scores: Array | None = None
+) -> tuple[Array, MoeParams]:
+    """Return the gradients of x, [..., d_model], and of the weights, which are zero for experts without tokens.
 
-    Args: d_y: [..., d_model]. p, gate, workers: as given to `moe`. saved: as it returned. d_scores: the gradient of a
-        balancing loss with respect to the gate's scores, [N, E].
+    `d_scores`, [N, E], is the gradient of a balancing loss with respect to the gate's scores, if there is one.
     """
-    routing, sent, rows, kept, hidden, saved_shared = saved
-    d_rows = d_y.reshape(rows.shape)
-    weights = routing.weights.reshape(-1)[sent.slots, None]
-    d_weights = np.zeros(routing.weights.size, rows.dtype)
-    gate_up, down = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
-    d_gate_up, d_down = np.zeros(gate_up.shape, rows.dtype), np.zeros(down.shape, rows.dtype)
+    routing, sent, rows, x, saved_gate_up, shared = saved
+    d_rows = d_y.reshape(rows.shape)  # [N, d_model]
+    weights = routing.weights.reshape(-1)[sent.slots, None]  # [P, 1]
+    d_weights = np.zeros(routing.weights.size, rows.dtype)  # [N · top_k]
+    gate_up_proj, down_proj = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
+    d_gate_up_proj = np.zeros(gate_up_proj.shape, rows.dtype)  # [E, 2 d_expert, d_model]
+    d_down_proj = np.zeros(down_proj.shape, rows.dtype)  # [E, d_model, d_expert]
 
     def run(experts: Iterable[int]) -> Array:
-        d_x = np.zeros_like(rows)
-        for e in experts:
-            pairs = sent.of(e)
-            here = sent.tokens[pairs]
-            both = np.asarray(hidden[e], rows.dtype)
-            a, s = swiglu_and_sigmoid(both)
-            d_a, _ = linear_backward(d_rows[here], save_for_backward(a * weights[pairs], down), down[e], out=d_down[e])
-            # d weight = d_out · (down a) = (downᵀ d_out) · a, so that the expert's output need not be kept.
+        d_x = np.zeros_like(rows)  # [N, d_model]
+        for expert in experts:
+            pairs = sent.pairs_of(expert)
+            tokens, down = sent.tokens[pairs], down_proj[expert]  # [n], [d_model, d_expert]
+            gate_up = np.asarray(saved_gate_up[expert], rows.dtype)  # [n, 2 d_expert]
+            a, s = swiglu_and_sigmoid(gate_up)  # [n, d_expert]
+            saved_a = save_for_backward(a * weights[pairs], down_proj)
+            d_a, _ = linear_backward(d_rows[tokens], saved_a, down, out=d_down_proj[expert])  # [n, d_expert]
+            # d weight = d_out · (down a) = (downᵀ d_out) · a, so the expert's output need not be kept.
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
-            d_here, _ = linear_backward(swiglu_backward(d_a, both, s), kept[here], gate_up[e], out=d_gate_up[e])
-            d_x[here] += d_here
+            d_gate_up = swiglu_backward(d_a, gate_up, s)  # [n, 2 d_expert]
+            d_x[tokens] += linear_backward(d_gate_up, x[tokens], gate_up_proj[expert], out=d_gate_up_proj[expert])[0]
         return d_x
 
-    d_x = _sum_over_workers(run, sent, workers)
-    d_weights = d_weights.reshape(routing.weights.shape)
-    d_gated, d_gate = route_backward(d_weights, rows, p["gate"], gate, routing, d_scores)
-    d_x += d_gated
-    gradients = {"gate": d_gate, "experts": {"gate_up_proj": d_gate_up, "down_proj": d_down}}
-    if saved_shared is not None:
-        d_shared, gradients["shared_experts"] = mlp_backward(d_rows, p["shared_experts"], saved_shared)
-        d_x += d_shared
+    d_x = _sum_over_workers(run, sent, workers)  # [N, d_model]
+    d_routing_weights = d_weights.reshape(routing.weights.shape)  # [N, top_k]
+    d_x_gate, d_gate = route_backward(d_routing_weights, rows, p["gate"], gate, routing, d_scores)
+    d_x += d_x_gate
+    gradients: MoeParams = {"gate": d_gate, "experts": {"gate_up_proj": d_gate_up_proj, "down_proj": d_down_proj}}
+    if shared is not None:
+        d_x_shared, gradients["shared_experts"] = mlp_backward(d_rows, p["shared_experts"], shared)
+        d_x += d_x_shared
     return d_x.reshape(d_y.shape), gradients
 
 
 def _sum_over_workers(run: Callable[[Iterable[int]], Array], sent: Dispatch, workers: int) -> Array:
-    """Return the sum of what the workers return, each run over every so-many-th expert that has tokens."""
+    """Run the non-empty experts round-robin over `workers` threads and sum their outputs."""
     busy = np.flatnonzero(np.diff(sent.ends))
     if workers == 1:
         return run(busy)
-    with ThreadPoolExecutor(workers) as pool:  # each in the caller's context, so that np.errstate holds there too
-        parts = [pool.submit(copy_context().run, run, busy[start::workers]) for start in range(workers)]
-    first, *rest = (one.result() for one in parts)
-    for one in rest:
-        first += one
-    return first
+    with ThreadPoolExecutor(workers) as pool:  # each thread in a copy of the caller's context, where np.errstate lives
+        futures = [pool.submit(copy_context().run, run, busy[start::workers]) for start in range(workers)]
+    total, *rest = (future.result() for future in futures)
+    for part in rest:
+        total += part
+    return total

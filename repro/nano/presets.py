@@ -1,4 +1,4 @@
-"""The small models that notebooks, experiments and benchmarks train: DeepSeek's structure, a laptop's size."""
+"""The small models that notebooks, experiments and benchmarks train: DeepSeek's structure at a laptop's size."""
 
 from dataclasses import replace
 from typing import Literal
@@ -6,6 +6,7 @@ from typing import Literal
 from repro.errors import InputError
 from repro.models.architecture import (
     Architecture,
+    Attention,
     GatedFeedForward,
     GroupedQueryAttention,
     MixtureOfExperts,
@@ -13,12 +14,11 @@ from repro.models.architecture import (
 )
 from repro.nano.config import Config
 from repro.nano.gate import Gate
-from repro.nano.rope import Rope
 from repro.nano.training.toy_data import VOCABULARY
 from repro.validate import check_integer
 
 D_MODEL, N_HEADS, D_HEAD = 64, 4, 16
-ATTENTIONS = {
+ATTENTIONS: dict[str, Attention] = {
     "MLA": MultiHeadLatentAttention(
         N_HEADS, q_lora_rank=None, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16
     ),
@@ -27,8 +27,8 @@ ATTENTIONS = {
     "MQA": GroupedQueryAttention(N_HEADS, 1, D_HEAD),
 }
 GATES = {
-    "V2": Gate("softmax", scores_per_group=1, normalised=False, scale=1.0),
-    "V3": Gate("sigmoid", normalised=True, scale=1.0),
+    "V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False),
+    "V3": Gate("sigmoid"),
 }
 
 
@@ -46,36 +46,30 @@ def small_config(
 ) -> Config:
     """Return a small model over bytes, of width 64 with 4 heads.
 
-    Args: attention: its kind. gate: of the experts, or None for dense layers alone. n_layers: the first dense, the
-        rest with experts. n_routed_experts, n_shared_experts, top_k, d_expert: of the experts. d_ff: width of dense layers; 160 is
-        what a token passes with the default experts. n_mtp_modules: modules for multi-token prediction.
-    Raises: InputError for an unknown kind, or experts that contradict.
+    With a gate the first layer is dense and the rest have experts, without one all layers are dense. The default width
+    of a dense layer, 160, is that of the default experts that a token visits.
     """
     check_integer("n_layers", n_layers)
     if attention not in ATTENTIONS:
         raise InputError(f"attention = {attention!r}: must be one of: {', '.join(ATTENTIONS)}")
     if gate is not None and gate not in GATES:
         raise InputError(f"gate = {gate!r}: must be one of: {', '.join(GATES)}, or None")
-    experts = (
-        MixtureOfExperts(n_routed_experts, n_shared_experts, top_k, d_expert, correction_bias=gate == "V3")
-        if gate
-        else None
-    )
-    shape = Architecture(
+    experts = MixtureOfExperts(n_routed_experts, n_shared_experts, top_k, d_expert, correction_bias=gate == "V3")
+    arch = Architecture(
         d_model=D_MODEL,
         vocab_size=VOCABULARY,
         n_dense_layers=1 if gate else n_layers,
         n_moe_layers=n_layers - 1 if gate else 0,
         attention=ATTENTIONS[attention],
         dense=GatedFeedForward(d_ff),
-        experts=experts,
+        experts=experts if gate else None,
         n_mtp_modules=n_mtp_modules,
     )
-    return Config(shape, Rope(), GATES[gate] if gate else None)
+    return Config(arch, gate=GATES[gate] if gate else None)
 
 
 def wide_config() -> Config:
-    """Return a model as `small` with queries compressed and rows of activations in multiples of 128: no tile is cut."""
+    """Return a small model with compressed queries and all widths multiples of 128, so that no FP8 tile is cut."""
     config = small_config(n_layers=2, n_routed_experts=4, top_k=2, d_expert=128, d_ff=128)
     attention = MultiHeadLatentAttention(
         N_HEADS, q_lora_rank=128, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=32, v_head_dim=32

@@ -1,13 +1,23 @@
-"""Rotary position embedding: pairs of dimensions turn by an angle that grows with position; YaRN slows slow pairs."""
+"""Rotary position embedding (RoPE), and YaRN, which stretches it to longer contexts.
+
+RoPE rotates each pair of a query's or key's dimensions by position × frequency, so that their product depends on the
+distance between the two tokens alone. Frequencies fall from 1 to about 1 / theta radians per token: over the training
+context fast pairs turn many times, slow ones less than once. At positions beyond it, slow pairs reach angles that the
+model has never seen. YaRN divides their frequencies by the stretch factor, leaves fast pairs alone, blends in between,
+and sharpens the softmax to make up for the longer context.
+"""
 
 import math
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from repro.arrays import Array
 from repro.validate import check_number
 
+CosSin: TypeAlias = tuple[Array, Array]  # [T, qk_rope_head_dim / 2] each, for T positions
 LEAST_TURNS = 1e-6  # over the original context
 
 
@@ -15,16 +25,21 @@ LEAST_TURNS = 1e-6  # over the original context
 class Yarn:
     """How a model trained on short contexts is stretched to long ones.
 
-    factor: new context over the old. original_context: tokens in training. beta_fast, beta_slow: turns over the
-    original context above which a pair keeps its pace, below which it is slowed by the whole factor. mscale,
-    mscale_all_dim: weights of the temperature on rotary dimensions and on all. attention_factor: on cosine and sine
-    in place of what the two give. truncate: whether the ramp's ends are whole pairs.
-    Raises: InputError for numbers that give no frequencies.
+    Attributes:
+        factor: the new context length divided by the old.
+        original_max_position_embeddings: tokens of the training context.
+        beta_fast: pairs that turn more often than this over that context keep their frequency.
+        beta_slow: pairs that turn less often are slowed by the whole factor.
+        mscale: weight of the temperature on the rotary dimensions.
+        mscale_all_dim: weight of the temperature on all dimensions.
+        attention_factor: multiplies cos and sin, instead of what the two weights give.
+        truncate: round the blend's two ends to whole pairs.
+
     Source: Peng et al. (arXiv 2309.00071), sections 3.1 to 3.4; DeepSeek-V2 report (arXiv 2405.04434), section 3.1.4.
     """
 
     factor: float
-    original_context: int
+    original_max_position_embeddings: int
     beta_fast: float = 32
     beta_slow: float = 1
     mscale: float | None = None
@@ -33,19 +48,19 @@ class Yarn:
     truncate: bool = True
 
     def __post_init__(self) -> None:
-        """Raise InputError for numbers out of their bounds."""
-        for name in ("factor", "original_context"):
+        """Validate the numbers that frequencies are computed from."""
+        for name in ("factor", "original_max_position_embeddings"):
             check_number(name, getattr(self, name), above=0)
         for name in ("beta_fast", "beta_slow"):
             check_number(name, getattr(self, name), least=LEAST_TURNS)
 
     def temperature(self, weight: float) -> float:
-        """Return 0.1 m ln(factor) + 1, and 1 where nothing is stretched."""
+        """Return 0.1 · weight · ln(factor) + 1, or 1 if nothing is stretched."""
         return 1.0 if self.factor <= 1 else 0.1 * weight * math.log(self.factor) + 1.0
 
     @property
     def amplitude(self) -> float:
-        """What cosine and sine are multiplied by."""
+        """The factor on cos and sin."""
         if self.attention_factor is not None:
             return self.attention_factor
         if self.mscale and self.mscale_all_dim:
@@ -55,10 +70,13 @@ class Yarn:
 
 @dataclass(frozen=True)
 class Rope:
-    """Rotary embedding: base of the frequencies, layout of the pairs, and YaRN where the context was stretched.
+    """Rotary embedding.
 
-    interleaved: pairs are neighbours (0, 1), (2, 3), … as DeepSeek's weights have them; else (0, d/2), (1, d/2 + 1), …
-    Raises: InputError for a base that gives no frequencies.
+    Attributes:
+        theta: base of the frequencies.
+        interleaved: pairs are neighbours (0, 1), (2, 3), … as in DeepSeek's weights; else (0, d/2), (1, d/2 + 1), …
+        yarn: how the context was stretched, if it was.
+
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
 
@@ -67,65 +85,60 @@ class Rope:
     yarn: Yarn | None = None
 
     def __post_init__(self) -> None:
-        """Raise InputError for a base of 1 or less."""
+        """Validate the base: at 1 or below there are no frequencies."""
         check_number("theta", self.theta, above=1)
 
 
 def rope_frequencies(rope: Rope, qk_rope_head_dim: int) -> Array:
-    """Return the angle per position of each pair, in radians: [qk_rope_head_dim / 2] in float64.
+    """Return the angle per position of each pair, in radians: [qk_rope_head_dim / 2], float64.
 
     Source: Su et al. (arXiv 2104.09864), section 3.2.2; Peng et al. (arXiv 2309.00071), section 3.2.
     """
-    plain = rope.theta ** -(np.arange(0, qk_rope_head_dim, 2) / qk_rope_head_dim)
-    if rope.yarn is None:
+    d, yarn = qk_rope_head_dim, rope.yarn
+    plain = rope.theta ** -(np.arange(0, d, 2) / d)  # [d / 2]
+    if yarn is None:
         return plain
-    yarn = rope.yarn
-    low, high = (_pair_with_turns(rope, turns, qk_rope_head_dim) for turns in (yarn.beta_fast, yarn.beta_slow))
+
+    def pair_with(turns: float) -> float:
+        """Return the fractional index of the pair that turns this often over the original context."""
+        length = yarn.original_max_position_embeddings
+        return d * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
+
+    low, high = pair_with(yarn.beta_fast), pair_with(yarn.beta_slow)
     if yarn.truncate:
         low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, qk_rope_head_dim - 1)
-    slowed = np.clip((np.arange(qk_rope_head_dim // 2) - low) / ((high - low) or 0.001), 0, 1)
+    low, high = max(low, 0), min(high, d - 1)
+    slowed = np.clip((np.arange(d // 2) - low) / ((high - low) or 0.001), 0, 1)  # [d / 2], from 0 to 1
     return plain / yarn.factor * slowed + plain * (1 - slowed)
 
 
-def _pair_with_turns(rope: Rope, turns: float, qk_rope_head_dim: int) -> float:
-    """Return which pair, as a real number, turns so often over the original context."""
-    return qk_rope_head_dim * math.log(rope.yarn.original_context / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
-
-
-def cos_sin_tables(rope: Rope, qk_rope_head_dim: int, start: int, length: int, dtype: np.dtype) -> tuple[Array, Array]:
-    """Return cosine and sine of every position's angles, YaRN's amplitude included.
-
-    Args: rope: how. qk_rope_head_dim: rotary dimensions. start, length: positions start … start + length - 1. dtype: of both.
-    Returns: two arrays [length, qk_rope_head_dim / 2].
-    """
-    angles = np.arange(start, start + length)[:, None] * rope_frequencies(rope, qk_rope_head_dim)
+def cos_sin_tables(rope: Rope, qk_rope_head_dim: int, start: int, length: int, dtype: DTypeLike) -> CosSin:
+    """Return cos and sin of the angles at `length` positions from `start` on: [length, qk_rope_head_dim / 2] each."""
+    angles = np.arange(start, start + length)[:, None] * rope_frequencies(rope, qk_rope_head_dim)  # [length, d / 2]
     amplitude = rope.yarn.amplitude if rope.yarn else 1.0
     return (np.cos(angles) * amplitude).astype(dtype), (np.sin(angles) * amplitude).astype(dtype)
 
 
-def apply_rope(x: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
-    """Turn each pair (a, b) to (a cos - b sin, a sin + b cos).
+def apply_rope(x: Array, cos: Array, sin: Array, *, interleaved: bool) -> Array:
+    """Rotate each pair (a, b) to (a cos - b sin, a sin + b cos): [..., T, qk_rope_head_dim], in the same layout.
 
-    Args: x: [..., T, qk_rope_head_dim]. cosine, sine: [T, qk_rope_head_dim / 2], as `tables` gives them. interleaved: layout of the pairs.
-    Returns: [..., T, qk_rope_head_dim], in the same layout.
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
-    y = np.empty_like(x)
+    y = np.empty_like(x)  # [..., T, qk_rope_head_dim]
     half = x.shape[-1] // 2
     first, second = (np.s_[..., ::2], np.s_[..., 1::2]) if interleaved else (np.s_[..., :half], np.s_[..., half:])
-    y[first] = x[first] * cosine - x[second] * sine
-    y[second] = x[first] * sine + x[second] * cosine
+    y[first] = x[first] * cos - x[second] * sin
+    y[second] = x[first] * sin + x[second] * cos
     return y
 
 
-def apply_rope_backward(d_y: Array, cosine: Array, sine: Array, *, interleaved: bool) -> Array:
-    """Return the gradient of x: the turn back."""
-    return apply_rope(d_y, cosine, -sine, interleaved=interleaved)
+def apply_rope_backward(d_y: Array, cos: Array, sin: Array, *, interleaved: bool) -> Array:
+    """Return the gradient of x, which is d_y rotated back."""
+    return apply_rope(d_y, cos, -sin, interleaved=interleaved)
 
 
 def softmax_scale(rope: Rope, qk_head_dim: int) -> float:
-    """Return what products of queries and keys are multiplied by: 1 / √qk_head_dim, times YaRN's temperature squared.
+    """Return the factor on queries times keys: 1 / √qk_head_dim, times YaRN's temperature squared.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 10; Peng et al. (arXiv 2309.00071), section 3.4.
     """

@@ -54,7 +54,7 @@ class Deployment:
     @property
     def unlimited(self) -> "Deployment":
         """The same deployment with every group within a token's reach."""
-        return replace(self, gate=replace(self.gate, topk_group=self.gate.n_groups))
+        return replace(self, gate=replace(self.gate, topk_group=self.gate.n_group))
 
 
 def route_tokens(deployment: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> IntArray:
@@ -67,7 +67,7 @@ def route_tokens(deployment: Deployment, n_tokens: int, *, seed: int, skew: floa
     check_number("skew", skew, below=LARGEST)
     check_number("noise", noise, above=0, below=LARGEST)
     n_routed_experts, gate = deployment.n_routed_experts, deployment.gate
-    rng, scoring = np.random.default_rng(seed), sigmoid if gate.scoring == "sigmoid" else softmax
+    rng, scoring = np.random.default_rng(seed), sigmoid if gate.scoring_func == "sigmoid" else softmax
     popularity = np.float32(skew) * rng.standard_normal(n_routed_experts, np.float32)  # [E]
     experts = np.empty((n_tokens, deployment.top_k), np.int64)
     for start in range(0, n_tokens, TOKENS_AT_ONCE):
@@ -124,15 +124,15 @@ def reach_law(deployment: Deployment) -> list[float]:
     token reaches topk_group groups. Ranked by two scores, some reach fewer, so that the law is only a bound.
     """
     gate, k = deployment.gate, deployment.top_k
-    size = deployment.n_routed_experts // gate.n_groups
-    if gate.topk_group < gate.n_groups and gate.scores_per_group > 1:
+    size = deployment.n_routed_experts // gate.n_group
+    if gate.topk_group < gate.n_group and gate.scores_per_group > 1:
         raise InputError(f"scores_per_group = {gate.scores_per_group}: must be 1 if groups are limited")
 
     def exactly(count: int) -> float:
         sets = sum((-1) ** out * comb(count, out) * comb((count - out) * size, k) for out in range(count + 1))
-        return comb(gate.n_groups, count) * sets / comb(deployment.n_routed_experts, k)
+        return comb(gate.n_group, count) * sets / comb(deployment.n_routed_experts, k)
 
-    law = [exactly(count) for count in range(gate.n_groups + 1)]
+    law = [exactly(count) for count in range(gate.n_group + 1)]
     return [*law[: gate.topk_group], sum(law[gate.topk_group :])]
 
 

@@ -7,7 +7,7 @@ from repro.nano import config_from_hf, load_checkpoint, save_checkpoint
 from repro.nano.checkpoint.hf_names import places
 from repro.nano.model import init_model
 from repro.nano.param_shapes import iter_leaves
-from repro.nano.training.optimizer import AdamW, Recipe, clip
+from repro.nano.training.optimizer import AdamW, Recipe, clip_grad_norm
 
 torch = pytest.importorskip("torch", reason="torch is not installed; gradients are compared with its own")
 transformers = pytest.importorskip("transformers", reason="transformers is not installed; it builds the models")
@@ -94,7 +94,7 @@ def test_gradients_of_the_modules_losses(depths, tmp_path):
 
 def test_the_optimiser_takes_the_steps_of_pytorchs():
     rng = np.random.default_rng(0)
-    recipe = Recipe(steps=20, peak_rate=0.02, warmup_steps=3, clip_norm=0.5)
+    recipe = Recipe(steps=20, peak_lr=0.02, warmup_steps=3, clip_norm=0.5)
     own = {"matrix": rng.standard_normal((4, 3)), "gain": rng.standard_normal(5)}
     theirs = {name: torch.tensor(one, requires_grad=True) for name, one in own.items()}
     groups = [{"params": [theirs["matrix"]], "weight_decay": 0.1}, {"params": [theirs["gain"]], "weight_decay": 0.0}]
@@ -104,10 +104,10 @@ def test_the_optimiser_takes_the_steps_of_pytorchs():
         for name, one in theirs.items():
             one.grad = torch.tensor(gradients[name])
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
+            group["lr"] = recipe.learning_rate(step)
         norm = torch.nn.utils.clip_grad_norm_(theirs.values(), recipe.clip_norm)
         optimizer.step()
-        assert clip(gradients, recipe.clip_norm) == pytest.approx(norm.item())
+        assert clip_grad_norm(gradients, recipe.clip_norm) == pytest.approx(norm.item())
         ours.step(own, gradients)
     for name, one in iter_leaves(own):
         assert np.allclose(one, theirs[name].detach().numpy(), rtol=1e-5)
@@ -117,7 +117,7 @@ def test_the_optimiser_takes_the_steps_of_pytorchs():
 def test_ten_steps_of_training_lower_the_loss_alike(name, tmp_path):
     model = reference(*CASES[name])
     model.save_pretrained(tmp_path)
-    own, recipe = load_checkpoint(tmp_path), Recipe(steps=10, peak_rate=1e-3, warmup_steps=2)
+    own, recipe = load_checkpoint(tmp_path), Recipe(steps=10, peak_lr=1e-3, warmup_steps=2)
     matrices = [one for one in model.parameters() if one.ndim > 1]
     gains = [one for one in model.parameters() if one.ndim == 1]
     groups = [{"params": matrices, "weight_decay": 0.1}, {"params": gains, "weight_decay": 0.0}]
@@ -129,11 +129,11 @@ def test_ten_steps_of_training_lower_the_loss_alike(name, tmp_path):
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip_norm)
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
+            group["lr"] = recipe.learning_rate(step)
         optimizer.step()
         own_loss, gradients = own.loss_and_gradients(given)
-        clip(gradients, recipe.clip_norm)
-        ours.step(own.parameters, gradients)
+        clip_grad_norm(gradients, recipe.clip_norm)
+        ours.step(own.params, gradients)
         assert own_loss.total == pytest.approx(loss.item(), rel=1e-3)
     save_checkpoint(own, tmp_path / "after")
     assert loss_of(load_theirs(name, tmp_path / "after"), given).item() < loss.item()

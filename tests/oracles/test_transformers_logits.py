@@ -161,7 +161,7 @@ def test_stored_in_bf16(name, packed, tmp_path):
     assert np.abs(found - logits_of(model, tokens())).max() < 1e-4
 
 
-def quantised(weight, block):
+def quantized(weight, block):
     """Return codes and scales of a matrix, each square block's largest value at the format's."""
     rows, columns = weight.shape
     scales = torch.empty(-(-rows // block), -(-columns // block))
@@ -186,7 +186,7 @@ def test_stored_in_fp8_with_scales_per_block(block, packed, tmp_path):
     for name, one in load_file(tmp_path / "model.safetensors").items():
         linear = name.endswith("proj.weight") or name.endswith("proj_with_mqa.weight")
         if linear:
-            stored[name], stored[f"{name}_scale_inv"] = quantised(one, block)
+            stored[name], stored[f"{name}_scale_inv"] = quantized(one, block)
             scales = stored[f"{name}_scale_inv"].repeat_interleave(block, 0).repeat_interleave(block, 1)
             decoded = stored[name].float() * scales[: one.shape[0], : one.shape[1]]
             set_parameter(model, name, decoded)

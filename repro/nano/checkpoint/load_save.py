@@ -1,14 +1,19 @@
-"""Models from and to the published form: a folder of config.json and safetensors files, by the published names."""
+"""Models from and to the published form: a folder of config.json and safetensors files, by the published names.
+
+Loading checks every tensor's name, type and shape before it makes room for any, then reads each straight into the
+rows of the parameter that it belongs to: gate and up projection lie in one array, and so do all experts of a layer.
+"""
 
 import json
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from math import prod
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
+from numpy.typing import NDArray
 
 from repro.arrays import Array
 from repro.errors import InputError, preview, printable
@@ -19,24 +24,35 @@ from repro.nano.checkpoint.hf_names import Place, places
 from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, TensorEntry, read_entries, write_safetensors
 from repro.nano.config import Config, config_from_hf, config_to_hf
 from repro.nano.model import Model
-from repro.nano.numerics.packed_weights import PackedWeight, row_scales
+from repro.nano.numerics.formats import E4M3
+from repro.nano.numerics.packed_weights import PackedWeight
+from repro.nano.numerics.recipes import BF16, FP32
+from repro.nano.numerics.scaling import Quantized
 from repro.nano.param_shapes import iter_leaves, param_shapes
 
-SCALES = "_scale_inv"
-STORED = {"float32": np.dtype(np.float32), "bfloat16": np.dtype(ml_dtypes.bfloat16)}
+FP8, SCALES = "F8_E4M3", "_scale_inv"
+BLOCK = 128  # side of the blocks that share a scale, where a configuration names none
+WIDE = [kind for kind in DTYPES if kind != FP8]  # types that need no scales
+LARGEST_SCALE = float(np.finfo(np.float32).max) / E4M3.largest  # of which no weight overflows
+STORED = {"float32": FP32, "bfloat16": BF16}
+# What some files hold beside parameters, and every reader computes for itself.
+BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|sin)_cached|position_ids|masked_bias)$")
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
-    """Return the model that a folder holds: config.json and safetensors files, one or in shards.
+    """Load the model that a folder holds: config.json and safetensors files, one or in shards.
 
-    Matrices in BF16 and FP8 stay as they are stored and are decoded where they are used, so that the model takes the
-    memory of its files; everything else is float32. Modules for multi-token prediction that the configuration names
-    but the files leave out altogether, as those that transformers writes, are left out here; copies of embedding and
-    head that such modules have are shared with the main model and not read.
+    Matrices in 16 or 8 bits stay as they are stored and are decoded where they are used, so that the model takes the
+    memory of its files; everything else is float32. Modules for multi-token prediction may be left out altogether, as
+    transformers does; buffers, and the modules' copies of embedding and head, are not read.
 
-    Args: folder: of type deepseek_v2 or deepseek_v3. packed: False decodes every weight at once, as training needs.
-    Returns: a model whose `forward` maps tokens [B, T] to logits [B, T, V].
-    Raises: InputError naming the file, tensor or field that is missing, superfluous, damaged or of a wrong shape.
+    Args:
+        folder: of model type deepseek_v2 or deepseek_v3.
+        packed: False decodes every weight at once, as training needs.
+
+    Raises:
+        InputError: naming the file, tensor or field that is missing, superfluous, damaged, or not finite.
+
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
     folder = Path(folder)
@@ -44,29 +60,29 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
         raise InputError(f"{printable(str(folder))}: is not a folder; give the one that holds config.json")
     fields = read_config(folder)
     block = _fp8_block(fields)
-    entries = read_entries(folder)
+    entries = {name: entry for name, entry in read_entries(folder).items() if not BUFFERS.search(name)}
     config = _without_absent_modules(fields, entries)
     _check_count(config, entries)
     tree = param_shapes(config)
-    found = list(places(config, tree))
-    _check_names(config, [name for place in found for names in place.names for name in names], entries)
-    for place in found:
+    to_read = list(places(config, tree))
+    _check_names(config, [name for place in to_read for names in place.names for name in names], entries)
+    for place in to_read:
         _check_place(place, entries, block)
-    for place in found:
+    for place in to_read:
         place.holder[place.key] = _read_place(place, entries, block, packed=packed)
     return Model(config, tree)
 
 
 def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, TensorEntry]) -> Config:
     config = config_from_hf(fields)
-    numbers = (name.split(".")[2] for name in entries if name.startswith("model.layers."))
-    if config.arch.n_mtp_modules and not any(one.isdecimal() and int(one) >= config.arch.n_layers for one in numbers):
+    numbers = (re.match(r"model\.layers\.(\d{1,9})\.", name) for name in entries)
+    if not any(number and int(number[1]) >= config.arch.n_layers for number in numbers):
         return config_from_hf({**fields, "num_nextn_predict_layers": 0})
     return config
 
 
 def _check_count(config: Config, entries: Mapping[str, TensorEntry]) -> None:
-    """Raise InputError where a configuration asks for far more tensors than there are, before they are listed."""
+    """Validate, before names are listed, that a configuration asks for no more tensors than there are."""
     arch = config.arch
     experts = arch.n_moe_layers * (arch.experts.n_routed_experts if arch.experts else 0)
     if arch.n_layers + arch.n_mtp_modules + experts > len(entries):
@@ -77,15 +93,15 @@ def _check_count(config: Config, entries: Mapping[str, TensorEntry]) -> None:
 
 
 def _fp8_block(fields: Mapping[str, Any]) -> int:
-    """Return the side of the blocks that share a scale; raises InputError for another quantisation."""
-    given = fields.get("quantization_config")
-    if given is None:
-        return 128
-    if not isinstance(given, Mapping) or given.get("quant_method") != "fp8" or given.get("fmt", "e4m3") != "e4m3":
-        raise InputError(
-            f"quantization_config = {preview(given)}: is not read here; quant_method must be fp8, fmt e4m3"
-        )
-    block = given.get("weight_block_size", [128, 128])
+    """Return the side of the square blocks that share a scale, the only quantization that is read."""
+    quantization = fields.get("quantization_config")
+    if quantization is None:
+        return BLOCK
+    method = isinstance(quantization, Mapping) and (quantization.get("quant_method"), quantization.get("fmt", "e4m3"))
+    if method != ("fp8", "e4m3"):
+        label = f"quantization_config = {preview(quantization)}"
+        raise InputError(f"{label}: is not read here; quant_method must be fp8, fmt e4m3")
+    block = quantization.get("weight_block_size", [BLOCK, BLOCK])
     if not isinstance(block, list) or len(block) != 2 or block[0] != block[1]:
         raise InputError(f"weight_block_size = {preview(block)}: must be two equal whole numbers")
     return Fields({"weight_block_size": block[0]}).count("weight_block_size")
@@ -101,55 +117,65 @@ def _check_names(config: Config, needed: list[str], entries: Mapping[str, Tensor
     copies = {name for row in shared for layer in row.layers for name in row.names(layer)}
     for name, entry in entries.items():
         weight = name.removesuffix(SCALES)
-        scales = weight != name and weight in known and entries[weight].kind == "F8_E4M3"
+        scales = weight != name and weight in known and entries[weight].kind == FP8
         if name not in known and name not in copies and not scales and 0 not in entry.shape:
-            where = f"{entry.path.name}: {printable(name)}"
-            raise InputError(f"{where}: belongs to no part of the model that config.json describes")
+            label = f"{entry.path.name}: {printable(name)}"
+            raise InputError(f"{label}: belongs to no part of the model that config.json describes")
 
 
 def _check_place(place: Place, entries: Mapping[str, TensorEntry], block: int) -> None:
-    """Raise InputError where a tensor of a parameter has a wrong shape or type, before room is made for it."""
+    """Validate shapes and types of a parameter's tensors, which are all in FP8 or none is."""
     shape = place.holder[place.key][1:] if place.stacked else place.holder[place.key]
-    kind = entries[place.names[0][0]].kind
+    fp8 = entries[place.names[0][0]].kind == FP8
     for names in place.names:
         each = (shape[0] // len(names), *shape[1:])
         for name in names:
-            _check_entry(entries[name], each, kind)
-            if kind == "F8_E4M3":
+            _check_entry(entries[name], each, [FP8] if fp8 else WIDE)
+            if fp8:
                 if len(each) != 2:
-                    raise InputError(f"{entries[name].path.name}: {name}: is {kind}, which only matrices are")
+                    raise InputError(f"{entries[name].path.name}: {name}: is {FP8}, which only matrices are")
                 if name + SCALES not in entries:
                     raise InputError(f"{name + SCALES}: is missing from the checkpoint")
-                _check_entry(entries[name + SCALES], (-(-each[0] // block), -(-each[1] // block)), "F32")
+                _check_entry(entries[name + SCALES], (-(-each[0] // block), -(-each[1] // block)), WIDE)
 
 
-def _check_entry(entry: TensorEntry, shape: tuple[int, ...], kind: str) -> None:
-    where = f"{entry.path.name}: {entry.name}"
+def _check_entry(entry: TensorEntry, shape: tuple[int, ...], kinds: list[str]) -> None:
+    label = f"{entry.path.name}: {entry.name}"
     if entry.shape != shape:
-        raise InputError(f"{where}: has shape {list(entry.shape)}, must be {list(shape)}")
-    if entry.kind != kind:
-        raise InputError(f"{where}: is {entry.kind}, must be {kind}, as others of its kind are")
+        raise InputError(f"{label}: has shape {list(entry.shape)}, must be {list(shape)}")
+    if entry.kind not in kinds:
+        raise InputError(f"{label}: is {entry.kind}, must be {' or '.join(kinds)}, as others of its parameter are")
 
 
 def _read_place(place: Place, entries: Mapping[str, TensorEntry], block: int, *, packed: bool) -> Array | PackedWeight:
     """Read the tensors of one parameter into one array, each straight to its rows."""
-    shape, kind = place.holder[place.key], entries[place.names[0][0]].kind
-    codes = np.empty(shape, DTYPES[kind])
+    shape, kinds = place.holder[place.key], {entries[name].kind for names in place.names for name in names}
+    kind = kinds.pop() if len(kinds) == 1 else "F32"
+    codes = np.empty(shape, DTYPES["F32" if kind == "F64" else kind])
     for name, rows in place.pieces(codes):
         entries[name].read(rows)
-    if kind == "F32":
+        if not np.isfinite(rows.view(E4M3.dtype) if kind == FP8 else rows).all():
+            raise InputError(f"{entries[name].path.name}: {name}: holds NaN or an infinity")
+    if codes.dtype == np.float32:
         return codes
-    scales = None
-    if kind == "F8_E4M3":
-        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)
+    weight = PackedWeight(codes)
+    if kind == FP8:
+        scales = np.empty((*shape[:-1], -(-shape[-1] // block)), np.float32)  # of each row's blocks
         for name, rows in place.pieces(scales):
-            entry = entries[name + SCALES]
-            blocks = np.empty(entry.shape, np.float32)
-            entry.read(blocks)
-            rows[...] = row_scales(blocks, len(rows), block)
-    kept = PackedWeight(codes, scales, block)
+            rows[...] = _read_scales(entries[name + SCALES])[np.arange(len(rows)) // block]
+        weight = PackedWeight(Quantized(codes, scales, E4M3, (1, block), shape[-1]))
     small = codes.ndim == 1 or place.tensor.part == "gate"
-    return kept if packed and not small else np.asarray(kept)
+    return weight if packed and not small else np.asarray(weight)
+
+
+def _read_scales(entry: TensorEntry) -> Array:
+    scales = np.empty(entry.shape, np.float32)
+    entry.read(scales)
+    wrong = scales[~((scales > 0) & (scales < LARGEST_SCALE))]  # NaN is neither
+    if len(wrong):
+        label = f"{entry.path.name}: {entry.name}"
+        raise InputError(f"{label}: holds a scale of {wrong[0]:g}: must be above 0 and below {LARGEST_SCALE:.3g}")
+    return scales
 
 
 def save_checkpoint(
@@ -157,9 +183,11 @@ def save_checkpoint(
 ) -> None:
     """Write a model in the published form, which transformers loads too.
 
-    Args: model: with MLA and experts, gated as V2 or V3. folder: to be made; it must not exist, or be empty.
-        stored: "float32" or "bfloat16"; selection biases stay float32. shard_bytes: above which a new file begins.
-    Raises: InputError where the folder holds something, or no published type describes the model.
+    Args:
+        model: with MLA and experts, gated as V2 or V3.
+        folder: to be made; it must not exist, or be empty.
+        stored: "float32" or "bfloat16"; selection biases stay float32.
+        shard_bytes: above which a new file begins.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:
@@ -191,49 +219,38 @@ def save_checkpoint(
 
 
 def _check_parameters(model: Model) -> None:
-    """Raise InputError for the first parameter that is missing, superfluous or not of the shape that it must have."""
-    expected, found = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.parameters))
-    for path in [*expected, *found]:
-        if path not in found or path not in expected:
-            raise InputError(f"parameter {path}: is {'missing' if path in expected else 'no part of the model'}")
-        if found[path].shape != expected[path]:
-            shape = list(found[path].shape)
-            raise InputError(f"parameter {path}: has shape {shape}, must be {list(expected[path])}")
+    """Raise InputError for the first parameter that is missing, superfluous or of a wrong shape."""
+    shapes, parameters = dict(iter_leaves(param_shapes(model.config))), dict(iter_leaves(model.params))
+    for path in [*shapes, *parameters]:
+        if path not in parameters or path not in shapes:
+            raise InputError(f"parameter {path}: is {'missing' if path in shapes else 'no part of the model'}")
+        if parameters[path].shape != shapes[path]:
+            shape = list(parameters[path].shape)
+            raise InputError(f"parameter {path}: has shape {shape}, must be {list(shapes[path])}")
 
 
-def _tensors(model: Model, dtype: np.dtype) -> Iterator[tuple[str, Array | PackedWeight, np.dtype]]:
+def _tensors(model: Model, dtype: np.dtype[Any]) -> Iterator[tuple[str, NDArray[Any] | PackedWeight, np.dtype[Any]]]:
     """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
-    for place in places(model.config, model.parameters):
+    for place in places(model.config, model.params):
         for name, part in place.pieces(place.holder[place.key]):
-            yield name, part, np.dtype(np.float32) if place.tensor.stored == "fp32" else dtype
+            yield name, part, FP32 if place.tensor.stored == "fp32" else dtype
 
 
-def _write_shards(
-    folder: Path, tensors: Iterator[tuple[str, Array | PackedWeight, np.dtype]], shard_bytes: float
-) -> None:
-    shards: list[list[str]] = []
-    waiting: dict[str, tuple[Array | PackedWeight, np.dtype]] = {}
+def _write_shards(folder: Path, tensors: Iterable[tuple[str, Any, np.dtype[Any]]], shard_bytes: float) -> None:
+    shards: list[dict[str, tuple[Any, np.dtype[Any]]]] = [{}]
     size = 0
-
-    def flush() -> None:
-        write_safetensors(folder / f"shard-{len(shards)}", waiting)
-        shards.append(list(waiting))
-        waiting.clear()
-
-    for name, one, dtype in tensors:
-        stored_bytes = prod(one.shape) * dtype.itemsize
-        if waiting and size + stored_bytes > shard_bytes:
-            flush()
+    for name, part, dtype in tensors:
+        stored_bytes = prod(part.shape) * dtype.itemsize
+        if shards[-1] and size + stored_bytes > shard_bytes:
+            shards.append({})
             size = 0
-        waiting[name] = one, dtype
+        shards[-1][name] = part, dtype
         size += stored_bytes
-    flush()
-    if len(shards) == 1:
-        (folder / "shard-0").rename(folder / SINGLE)
-        return
-    where = {}
-    for number, names in enumerate(shards):
-        name = f"model-{number + 1:05}-of-{len(shards):05}.safetensors"
-        (folder / f"shard-{number}").rename(folder / name)
-        where |= dict.fromkeys(names, name)
-    (folder / INDEX).write_text(json.dumps({"metadata": {}, "weight_map": where}, indent=2) + "\n", encoding="utf-8")
+    weight_map: dict[str, str] = {}
+    for number, shard in enumerate(shards, start=1):
+        file = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_safetensors(folder / file, shard)
+        weight_map |= dict.fromkeys(shard, file)
+    if len(shards) > 1:
+        index = {"metadata": {}, "weight_map": weight_map}
+        (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")

@@ -5,27 +5,22 @@ import numpy as np
 from repro.arrays import Array
 
 
-def error_measures(found: Array, exact: Array) -> dict[str, float]:
-    """Return the error of an array by five definitions.
-
-    Args: found: [...]. exact: [...], not all zero.
-    Returns: the largest error over the largest element, over the root mean square of all, and over the element
-        itself; the median of the latter; the root of the squared errors' sum over that of the squared elements'.
-    """
+def error_measures(result: Array, exact: Array) -> dict[str, float]:
+    """Return the error of a result, [...], by five definitions; `exact`, [...], must not be all zero."""
     exact = np.asarray(exact, np.float64)
-    error = np.abs(np.asarray(found, np.float64) - exact)
+    error = np.abs(np.asarray(result, np.float64) - exact)
     with np.errstate(divide="ignore", invalid="ignore"):
-        own = np.where(error > 0, error / np.abs(exact), 0)
+        per_element = np.where(error > 0, error / np.abs(exact), 0)
     return {
         "largest / largest element": float(error.max() / np.abs(exact).max()),
         "largest / RMS": float(error.max() / np.sqrt(np.mean(exact**2))),
-        "largest of own": float(own.max()),
-        "median of own": float(np.median(own)),
-        "RMS / RMS": relative_error(found, exact),
+        "largest of own": float(per_element.max()),
+        "median of own": float(np.median(per_element)),
+        "RMS / RMS": relative_error(result, exact),
     }
 
 
-def relative_error(found: Array, exact: Array) -> float:
-    """Return the root of the summed squares of errors over that of elements: [...] and [...], not all zero."""
+def relative_error(result: Array, exact: Array) -> float:
+    """Return the root of the summed squared errors over that of the exact elements."""
     exact = np.asarray(exact, np.float64)
-    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+    return float(np.linalg.norm(result - exact) / np.linalg.norm(exact))

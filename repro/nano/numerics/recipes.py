@@ -1,6 +1,12 @@
-"""Schemes of mixed precision: which numbers each matrix product of a training step reads, and what it leaves behind."""
+"""Recipes of mixed precision: which numbers the matrix products of a training step read, and what they leave behind.
+
+A linear layer multiplies three times: Fprop (outputs), Dgrad (gradients of inputs) and Wgrad (gradients of weights).
+A recipe sets the format and scales of their operands: activations, weights and gradients. Embedding, gate, norms and
+attention itself stay in full precision, and so do the master weights that the optimizer updates.
+"""
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -17,16 +23,8 @@ FP32 = np.dtype(np.float32)
 
 @dataclass(frozen=True)
 class PrecisionRecipe:
-    """Numbers of the three products of a linear layer, Fprop, Dgrad and Wgrad; norms and attention are left alone.
+    """The numbers of a linear layer's three products; a format of None is BF16.
 
-    activation, weight, gradient: formats of the products' operands; None for BF16. group: elements that share a scale,
-    along a row of activations and gradients and along both sides of a weight's block; None for all of a tensor.
-    powers_of_two: whether scales are, of the inputs of attention's output projection and of routed experts, and of the
-    gradients of experts' outputs, so that casting along tokens adds no error of its own.
-    square_gradients: whether gradients have square blocks too. attention_output: format in which the input of the
-    projection after attention is kept for the backward pass; None as others are.
-    accumulation: of the products; None is FP32 or better. moments: type of the optimiser's.
-    Raises: InputError for a group that is none, or an accumulation that fits neither formats nor group.
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3 and figure 6.
     """
 
@@ -34,15 +32,16 @@ class PrecisionRecipe:
     activation: Format | None = None
     weight: Format | None = None
     gradient: Format | None = None
-    group: int | None = None
-    powers_of_two: bool = False
-    square_gradients: bool = False
-    attention_output: Format | None = None
-    accumulation: Accumulation | None = None
-    moments: np.dtype = BF16
+    group: int | None = None  # elements of a row, or side of a weight's block, that share a scale; None: the tensor
+    powers_of_two: bool = False  # scales of what is cast along rows and along tokens, so that the second cast is exact:
+    # inputs of attention's output projection and of routed experts, and gradients of experts' outputs
+    square_gradients: bool = False  # whether gradients have square blocks, as weights do
+    attention_output: Format | None = None  # in which attention's output is kept for Wgrad; None as other inputs are
+    accumulation: Accumulation | None = None  # of the products; None is FP32 or better
+    moments: np.dtype[Any] = BF16  # of the optimizer
 
     def __post_init__(self) -> None:
-        """Raise InputError where parts contradict."""
+        """Validate that accumulation fits formats and group."""
         if self.group is not None:
             check_integer("group", self.group)
         if self.accumulation is None:
@@ -54,7 +53,7 @@ class PrecisionRecipe:
             raise InputError(f"promote_every = {every}: must divide the {self.group} elements that share a scale")
 
     def row_tile(self) -> Tile:
-        """Return the tile of an activation or gradient, rows along the sum of the product."""
+        """Return the tile of an activation or gradient, whose rows lie along the product's sums."""
         return WHOLE_TENSOR if self.group is None else (1, self.group)
 
     def block_tile(self) -> Tile:
@@ -68,16 +67,15 @@ def bf16_recipe() -> PrecisionRecipe:
 
 
 def v3_recipe(group: int = 128) -> PrecisionRecipe:
-    """Return DeepSeek-V3's recipe: E4M3 throughout, fine-grained scales, moments in BF16.
+    """Return DeepSeek-V3's recipe: E4M3 throughout, a scale per 128 elements or fewer, moments in BF16.
 
-    Args: group: 128 there; smaller for models narrower than that.
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.1 to 3.3.3.
     """
     return PrecisionRecipe("V3's FP8", E4M3, E4M3, E4M3, group, powers_of_two=True, attention_output=E5M6)
 
 
 def per_tensor_recipe() -> PrecisionRecipe:
-    """Return the recipe before it: E4M3 forward, E5M2 for gradients, one scale for each tensor.
+    """Return the recipe before V3's: E4M3 forward, E5M2 for gradients, one scale for each tensor.
 
     Source: Micikevicius et al. (arXiv 2209.05433), section 3.1; DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2.
     """

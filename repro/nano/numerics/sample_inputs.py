@@ -15,23 +15,19 @@ DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Array]
 
 
 def draw_inputs(distribution: str, rows: int, columns: int, *, seed: int) -> Array:
-    """Return a random matrix, [rows, columns].
-
-    Args: distribution: normal, uniform from 0 to 1, or lognormal with random signs. seed: of the generator.
-    Raises: InputError for another distribution.
-    """
+    """Draw a random matrix, [rows, columns], from one of DISTRIBUTIONS."""
     if distribution not in DISTRIBUTIONS:
         raise InputError(f"distribution = {distribution!r}: must be one of: {', '.join(DISTRIBUTIONS)}")
     return DISTRIBUTIONS[distribution](np.random.default_rng(seed), (rows, columns))
 
 
 def with_outlier_channels(x: Array, every: int, size: float) -> Array:
-    """Return activations [tokens, channels] of which every so-many-th channel is of that size, with either sign."""
+    """Set every `every`-th channel of activations, [tokens, channels], to ±size, keeping the signs."""
     with_outliers = x.copy()
     with_outliers[:, ::every] = size * np.where(x[:, ::every] < 0, -1, 1)
     return with_outliers
 
 
 def with_loud_tokens(x: Array, spread: float, *, seed: int) -> Array:
-    """Return gradients [tokens, channels] whose tokens differ in size: by factors of e^(spread · a normal number)."""
+    """Scale each token of gradients, [tokens, channels], by a random factor e^(spread · normal)."""
     return x * np.exp(spread * np.random.default_rng(seed).standard_normal((len(x), 1)))

@@ -1,36 +1,38 @@
-"""Tiles that share a scale: a tensor, a row's 128 elements, or a square block, stored as codes and scales."""
+"""Tiles that share a scale, so that a format of narrow range can hold a tensor of wide range.
+
+Each tile is divided by its largest magnitude over the format's largest value, rounded, and stored beside that scale.
+One scale per tensor lets a single outlier push all other elements towards zero. DeepSeek-V3 therefore scales
+activations by 1 x 128 elements of a token's row and weights by blocks of 128 x 128.
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.numerics.formats import E4M3, Format, decode, encode
 
 LEAST_SCALE = 2.0**-126  # the smallest normal number of FP32
-WHOLE_TENSOR = (None, None)
-Tile = tuple[int | None, int | None]
+Tile = tuple[int | None, int | None]  # rows and columns that share a scale; None for all
+WHOLE_TENSOR: Tile = (None, None)
 
 
 @dataclass(frozen=True)
 class Quantized:
-    """Matrices in a small format with a scale per tile.
+    """Matrices in a small format with a scale per tile; numpy takes them for their values."""
 
-    codes: uint8, [..., rows, bytes of a row]. scales: float32, [..., tiles down, tiles across]. form: of the codes.
-    tile: rows and columns that share a scale, None for all. columns: of a matrix.
-    """
-
-    codes: Array
-    scales: Array
+    codes: NDArray[np.uint8]  # [..., rows, bytes of a row]
+    scales: Array  # [..., tiles down, tiles across], float32
     form: Format
     tile: Tile
     columns: int
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the values."""
+        """Shape of the values."""
         return (*self.codes.shape[:-1], self.columns)
 
     @property
@@ -41,43 +43,47 @@ class Quantized:
     @property
     def values(self) -> Array:
         """The numbers that codes and scales stand for, [..., rows, columns] in float32."""
-        return self.grid * _spread(self.scales, self.shape, self.tile)
+        values = self.grid
+        values *= _expand_scales(self.scales, self.shape, self.tile)
+        return values
 
     @property
     def grid(self) -> Array:
-        """The numbers of the format, not yet scaled: [..., rows, columns] in float32."""
+        """The format's numbers before scaling, [..., rows, columns] in float32."""
         return decode(self.codes, self.form, self.columns)
 
     @property
     def T(self) -> "Quantized":
-        """The transposed matrix, its scales with it; codes of eight bits only."""
+        """The transposed matrix and its scales; for codes of eight bits only."""
         if self.form.bits != 8:
             raise InputError(f"{self.form.name}: codes of {self.form.bits} bits cannot be transposed")
         codes, scales = self.codes.swapaxes(-1, -2), self.scales.swapaxes(-1, -2)
         return Quantized(codes, scales, self.form, self.tile[::-1], self.codes.shape[-2])
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
-        """Return the values in float32, or in the type that is asked for."""
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
+        """Return the values in float32, or in the type asked for."""
         return self.values if dtype is None else self.values.astype(dtype, copy=False)
 
     def __getitem__(self, rows: Any) -> "Quantized":
-        """Return some rows of a matrix whose rows share no scale, still quantised, or one of a stack of matrices."""
+        """Return one of a stack of matrices, or some rows of a matrix whose rows share no scale."""
         if self.codes.ndim == 2 and self.tile[0] != 1 and self.tile != WHOLE_TENSOR:
             raise InputError(f"tile = {self.tile}: rows share scales and cannot be taken apart")
         scales = self.scales if self.codes.ndim == 2 and self.tile == WHOLE_TENSOR else self.scales[rows]
         return Quantized(self.codes[rows], scales, self.form, self.tile, self.columns)
 
 
-def quantize(x: Array, form: Format = E4M3, tile: Tile = (1, 128), *, power_of_two: bool = False) -> Quantized:
-    """Return matrices rounded to a format, each tile's largest magnitude at the format's largest number.
+def quantize(x: ArrayLike, form: Format = E4M3, tile: Tile = (1, 128), *, power_of_two: bool = False) -> Quantized:
+    """Round matrices to a format, each tile scaled so that its largest magnitude is the format's largest number.
 
-    A tile of zeros has the scale 1. A tile with an infinity or with what is no number has a scale that is none, and so
-    all of it decodes to none: an overflow shows. Tiles at the edges may be smaller; no rows or columns give no scales.
+    A tile of zeros has the scale 1. If a tile contains an infinity or NaN, its scale is NaN and the whole tile decodes
+    to NaN, so that an overflow cannot go unnoticed. Tiles at the edges may be smaller.
 
-    Args: x: [..., rows, columns]; taken to float32 first. form: to round to. tile: rows and columns that share a
-        scale, None for all: (None, None) is per tensor, (1, 128) DeepSeek's for activations, (128, 128) for weights.
-        power_of_two: whether scales are rounded up to the next one.
-    Raises: InputError for fewer than two axes or a tile of less than one.
+    Args:
+        x: [..., rows, columns], taken to float32 first.
+        form: to round to.
+        tile: (None, None) is per tensor, (1, 128) DeepSeek's for activations, (128, 128) for weights.
+        power_of_two: whether scales are rounded up to the next power of two.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """
     x = np.asarray(x, np.float32)
@@ -85,12 +91,12 @@ def quantize(x: Array, form: Format = E4M3, tile: Tile = (1, 128), *, power_of_t
         raise InputError(f"x of shape {x.shape}: must be matrices, [..., rows, columns]")
     if any(size is not None and size < 1 for size in tile):
         raise InputError(f"tile = {tile}: must be rows and columns of at least 1, or None for all")
-    scales = _scales(_largest(np.abs(x), tile), form, power_of_two=power_of_two)
-    return Quantized(encode(x / _spread(scales, x.shape, tile), form), scales, form, tile, x.shape[-1])
+    scales = _scales(_tile_amax(np.abs(x), tile), form, power_of_two=power_of_two)
+    return Quantized(encode(x / _expand_scales(scales, x.shape, tile), form), scales, form, tile, x.shape[-1])
 
 
-def _largest(magnitudes: Array, tile: Tile) -> Array:
-    """Return the largest of each tile: [..., rows, columns] -> [..., tiles down, tiles across]."""
+def _tile_amax(magnitudes: Array, tile: Tile) -> Array:
+    """Return the largest magnitude of each tile: [..., rows, columns] -> [..., tiles down, tiles across]."""
     for axis, size in ((-2, tile[0]), (-1, tile[1])):
         length = magnitudes.shape[axis]
         if size != 1 and length:
@@ -98,17 +104,17 @@ def _largest(magnitudes: Array, tile: Tile) -> Array:
     return magnitudes
 
 
-def _scales(largest: Array, form: Format, *, power_of_two: bool) -> Array:
-    scales = np.maximum(largest / np.float32(form.largest), np.float32(LEAST_SCALE))
+def _scales(amax: Array, form: Format, *, power_of_two: bool) -> Array:
+    scales = np.maximum(amax / np.float32(form.largest), np.float32(LEAST_SCALE))
     if power_of_two:
-        mantissa, exponent = np.frexp(scales)  # m in [1/2, 1)
+        mantissa, exponent = np.frexp(scales)  # m in [1/2, 1), which is 1/2 for a power of two
         scales = np.ldexp(np.float32(1), exponent - (mantissa == 0.5))
-    return np.where(np.isfinite(largest), np.where(largest > 0, scales, 1), np.nan).astype(np.float32)
+    return np.where(np.isfinite(amax), np.where(amax > 0, scales, 1), np.nan).astype(np.float32)
 
 
-def _spread(scales: Array, shape: tuple[int, ...], tile: Tile) -> Array:
-    """Return scales that broadcast over their matrices."""
+def _expand_scales(scales: Array, shape: tuple[int, ...], tile: Tile) -> Array:
+    """Return scales that broadcast over matrices of this shape."""
     for axis, size in ((-2, tile[0]), (-1, tile[1])):
-        if size not in (None, 1):
+        if size is not None and size != 1:
             scales = scales.take(np.arange(shape[axis]) // size, axis=axis)
     return scales

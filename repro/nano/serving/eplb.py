@@ -1,167 +1,171 @@
-"""Serving's balance: copies of busy experts, and which GPU holds which copy, as DeepSeek's load balancer decides it."""
+"""Balancing experts over GPUs in serving, as DeepSeek's load balancer (EPLB) does it: replicate, then pack.
+
+Experts are fixed to GPUs while requests choose them unevenly, so the busiest GPU sets the pace. EPLB gives spare slots
+to further replicas of the busiest experts, which share their load, and packs replicas onto GPUs heaviest first. Where
+nodes share the expert groups evenly, it packs groups onto nodes first: tokens that may reach few groups then reach few
+nodes. Names are those of the published eplb.py: phy is a replica's slot, log an expert.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
-from repro.arrays import Array
+from repro.arrays import Array, IntArray
 from repro.errors import InputError
 from repro.validate import check_integer
 
-NOWHERE = -1  # pads the list of an expert's replicas where another expert has more
-LARGEST = 1e300  # a load must be below it, so that sums of loads stay finite
+NOWHERE = -1  # pads an expert's list of replicas where another expert has more
+LARGEST_LOAD = 1e300  # loads must be below it, so that their sums stay finite
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the replicas of each layer's experts lie; GPU g holds the g-th of equal runs of replicas.
+    """Where the replicas of each layer's experts lie; GPU g holds the g-th of equal runs of replicas."""
 
-    physical_to_logical: the expert that each replica is of, [layers, replicas]. logical_to_physical: the replicas of
-    each expert in the order they were made, padded with -1, [layers, experts, most]. counts: of replicas,
-    [layers, experts].
-    """
-
-    physical_to_logical: Array
-    logical_to_physical: Array
-    counts: Array
+    phy2log: IntArray  # [layers, num_replicas], the expert of each replica
+    log2phy: IntArray  # [layers, experts, most replicas], each expert's replicas, oldest first, padded with -1
+    logcnt: IntArray  # [layers, experts], replicas of each expert
 
 
-def rebalance_experts(load: Array, *, n_replicas: int, n_groups: int, n_nodes: int, n_gpus: int) -> Placement:
-    """Return a placement that spreads load over GPUs: by node where nodes share the groups evenly, else over all.
+def rebalance_experts(
+    weight: ArrayLike, num_replicas: int, num_groups: int, num_nodes: int, num_gpus: int
+) -> Placement:
+    """Place replicas so that load spreads evenly: group by group where nodes share the groups evenly, else freely.
 
-    Where they do, a group's experts and their copies stay in one node, as tokens that may reach few groups need. Of
-    equal loads the first comes first, which the published sort leaves open; loads are 64-bit, as published 32-bit.
-    Args: load: of each expert, in any unit, [layers, experts]. n_replicas: per layer. n_groups: of experts, that
-        routing is limited to. n_nodes: that the GPUs are in. n_gpus: of all nodes.
-    Raises: InputError for a load that is none, or sizes that do not divide.
+    Of equal loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
+
+    Args:
+        weight: [layers, experts], the load of each expert in any unit.
+        num_replicas: per layer, a multiple of num_gpus.
+        num_groups: of experts, to which routing is limited.
+        num_nodes: that hold the GPUs.
+        num_gpus: of all nodes, a multiple of num_nodes.
+
     Source: deepseek-ai/EPLB on GitHub, README and eplb.py; DeepSeek-V3 report (arXiv 2412.19437), section 3.4.
     """
-    load = _loads(load)
-    n_layers, n_experts = load.shape
-    _check_sizes(n_experts, n_replicas=n_replicas, n_groups=n_groups, n_nodes=n_nodes, n_gpus=n_gpus)
-    if n_groups % n_nodes:
-        n_groups = n_nodes = 1
-    # Step 1: groups to nodes. The order in which the nodes hold the experts, [layers, experts].
-    experts = _order_by_node(load, n_groups, n_nodes)
-    local = np.take_along_axis(load, experts, axis=1).reshape(n_layers * n_nodes, -1)
-    # Step 2: copies of the busiest experts of each node.
-    copied, rank, counts = replicate_experts(local, n_replicas // n_nodes)
-    # Step 3: replicas to the GPUs of each node.
-    held = balanced_packing(np.take_along_axis(local / counts, copied, axis=1), n_gpus // n_nodes)
-    copied, rank = (np.take_along_axis(one, held, axis=1).reshape(n_layers, n_nodes, -1) for one in (copied, rank))
-    in_order = copied + np.arange(n_nodes)[:, None] * (n_experts // n_nodes)
-    physical = np.take_along_axis(experts, in_order.reshape(n_layers, -1), axis=1)
-    return _placement(physical, rank.reshape(n_layers, -1), n_experts)
-
-
-def balanced_packing(load: Array, n_packs: int) -> Array:
-    """Return which items each pack holds: heaviest first, each to the lightest pack that still has room.
-
-    Args: load: of items, [rows, items]. n_packs: that hold equally many items each.
-    Returns: items, those of the first pack first, in the order they were put there, [rows, items]. With one item a
-        pack they stay as they are. Of equal items and equal packs the first goes first.
-    Source: deepseek-ai/EPLB, eplb.py, balanced_packing.
-    """
-    n_rows, n_items = load.shape
-    size = n_items // n_packs
-    if size == 1:
-        return np.tile(np.arange(n_items), (n_rows, 1))
-    held = np.empty((n_rows, n_packs, size), np.int64)
-    total, filled = np.zeros((n_rows, n_packs)), np.zeros((n_rows, n_packs), np.int64)
-    rows = np.arange(n_rows)
-    for items in np.argsort(-load, axis=1, kind="stable").T:  # one of every row
-        to = rows, np.argmin(np.where(filled < size, total, np.inf), axis=1)
-        held[(*to, filled[to])] = items
-        total[to] += load[rows, items]
-        filled[to] += 1
-    return held.reshape(n_rows, n_items)
-
-
-def replicate_experts(load: Array, n_replicas: int) -> tuple[Array, Array, Array]:
-    """Return replicas the busiest of which has the least load it can: each new one copies the expert that is busiest.
-
-    An expert is as busy as each of its replicas, which share its load evenly.
-    Args: load: of experts, [rows, experts]. n_replicas: at least as many.
-    Returns: the expert of each replica, and how many that expert had before it, both [rows, replicas]; how many
-        replicas each expert has, [rows, experts].
-    Source: deepseek-ai/EPLB, eplb.py, replicate_experts.
-    """
-    n_rows, n_experts = load.shape
-    copied = np.tile(np.arange(n_replicas), (n_rows, 1))  # the first of each expert, the others to be overwritten
-    rank, counts = np.zeros_like(copied), np.ones_like(load, np.int64)
-    rows = np.arange(n_rows)
-    for replica in range(n_experts, n_replicas):
-        busiest = np.argmax(load / counts, axis=1)
-        copied[:, replica] = busiest
-        rank[:, replica] = counts[rows, busiest]
-        counts[rows, busiest] += 1
-    return copied, rank, counts
-
-
-def load_per_gpu(load: Array, placement: Placement, n_gpus: int) -> Array:
-    """Return the load of each GPU, an expert's shared evenly among its replicas: [layers, n_gpus].
-
-    Args: load: of each expert, [layers, experts]; not necessarily what was balanced. placement: of replicas. n_gpus:
-        that hold equally many of them.
-    Raises: InputError where load or GPUs do not fit the placement.
-    """
-    load, shape = _loads(load), placement.counts.shape
-    if load.shape != shape:
-        raise InputError(f"load of shape {load.shape}: must be {shape}, [layers, experts] of the placement")
-    check_integer("n_gpus", n_gpus)
-    n_layers, n_replicas = placement.physical_to_logical.shape
-    _check_multiple("n_replicas", n_replicas, "n_gpus", n_gpus)
-    shares = np.take_along_axis(load / placement.counts, placement.physical_to_logical, axis=1)
-    return shares.reshape(n_layers, n_gpus, -1).sum(axis=2)
-
-
-def _order_by_node(load: Array, n_groups: int, n_nodes: int) -> Array:
-    """Return experts in the order of the nodes that hold their groups, [layers, experts]."""
-    n_layers, n_experts = load.shape
-    size = n_experts // n_groups
-    groups = balanced_packing(load.reshape(n_layers, n_groups, size).sum(axis=2), n_nodes)
-    return (groups[:, :, None] * size + np.arange(size)).reshape(n_layers, n_experts)
-
-
-def _placement(physical: Array, rank: Array, n_experts: int) -> Placement:
-    """Return the placement of replicas, from the expert of each and its rank among that expert's."""
-    n_layers, n_replicas = physical.shape
-    at = np.arange(n_layers)[:, None], physical
-    counts = np.zeros((n_layers, n_experts), np.int64)
-    np.add.at(counts, at, 1)
-    logical = np.full((n_layers, n_experts, counts.max()), NOWHERE)
-    logical[(*at, rank)] = np.arange(n_replicas)
-    return Placement(physical, logical, counts)
-
-
-def _loads(load: Array) -> Array:
-    """Return loads as 64-bit numbers, or raise InputError where they are none."""
-    try:
-        load = np.asarray(load, np.float64)
-    except (TypeError, ValueError):
-        raise InputError("load: must be numbers, [layers, experts]") from None
-    if load.ndim != 2 or not load.size:
-        raise InputError(f"load of shape {load.shape}: must be [layers, experts], at least one of each")
-    wrong = np.argwhere(~((load >= 0) & (load < LARGEST)))  # NaN is neither
-    if len(wrong):
-        layer, expert = wrong[0]
-        value = load[layer, expert]
-        raise InputError(f"load[{layer}, {expert}] = {value:g}: must be a number of at least 0 and below {LARGEST:g}")
-    return load
-
-
-def _check_sizes(n_experts: int, **sizes: int) -> None:
-    """Raise InputError for sizes that are no whole numbers, do not divide, or leave an expert without a replica."""
+    weight = _checked_loads(weight)
+    num_layers, num_experts = weight.shape
+    sizes = {"num_replicas": num_replicas, "num_groups": num_groups, "num_nodes": num_nodes, "num_gpus": num_gpus}
     for name, value in sizes.items():
         check_integer(name, value)
-    _check_multiple("experts", n_experts, "n_groups", sizes["n_groups"])
-    for name, divisor in {"n_replicas": "n_gpus", "n_gpus": "n_nodes"}.items():
-        _check_multiple(name, sizes[name], divisor, sizes[divisor])
-    if sizes["n_replicas"] < n_experts:
-        raise InputError(f"n_replicas = {sizes['n_replicas']}: must be at least the {n_experts} experts")
+    _check_multiple("experts", num_experts, "num_groups", num_groups)
+    _check_multiple("num_replicas", num_replicas, "num_gpus", num_gpus)
+    _check_multiple("num_gpus", num_gpus, "num_nodes", num_nodes)
+    if num_replicas < num_experts:
+        raise InputError(f"num_replicas = {num_replicas}: must be at least the {num_experts} experts")
+    if num_groups % num_nodes:
+        num_groups = num_nodes = 1
+    # Step 1: pack groups to nodes. mlog2log: the experts in the order in which the nodes hold them.
+    group_size = num_experts // num_groups
+    tokens_per_group = weight.reshape(num_layers, num_groups, group_size).sum(axis=2)  # [layers, num_groups]
+    groups = balanced_packing(tokens_per_group, num_nodes)  # [layers, num_groups]
+    mlog2log = (groups[:, :, None] * group_size + np.arange(group_size)).reshape(num_layers, num_experts)
+    # Step 2: replicate the busiest experts within each node.
+    tokens_per_mlog = np.take_along_axis(weight, mlog2log, axis=1).reshape(num_layers * num_nodes, -1)
+    phy2mlog, phyrank, mlogcnt = replicate_experts(tokens_per_mlog, num_replicas // num_nodes)
+    # Step 3: pack replicas to the GPUs of each node.
+    tokens_per_phy = np.take_along_axis(tokens_per_mlog / mlogcnt, phy2mlog, axis=1)  # [layers · nodes, replicas]
+    pphy2phy = balanced_packing(tokens_per_phy, num_gpus // num_nodes)
+    pphy2mlog = np.take_along_axis(phy2mlog, pphy2phy, axis=1).reshape(num_layers, num_nodes, -1)
+    pphy2mlog += np.arange(num_nodes)[:, None] * (num_experts // num_nodes)  # numbered over all nodes
+    pphyrank = np.take_along_axis(phyrank, pphy2phy, axis=1).reshape(num_layers, -1)
+    phy2log = np.take_along_axis(mlog2log, pphy2mlog.reshape(num_layers, -1), axis=1)
+    # The other direction.
+    layers, logcnt = np.arange(num_layers)[:, None], np.zeros((num_layers, num_experts), np.int64)
+    np.add.at(logcnt, (layers, phy2log), 1)
+    log2phy = np.full((num_layers, num_experts, logcnt.max()), NOWHERE)
+    log2phy[layers, phy2log, pphyrank] = np.arange(num_replicas)
+    return Placement(phy2log, log2phy, logcnt)
 
 
-def _check_multiple(name: str, value: int, of: str, divisor: int) -> None:
-    """Raise InputError where a value is no multiple of another."""
+def balanced_packing(weight: Array, num_packs: int) -> IntArray:
+    """Pack equally many items into each pack: heaviest first, each to the lightest pack that still has room.
+
+    Of equal items and equal packs the first goes first. Where each pack takes one item, items stay as they are.
+
+    Args:
+        weight: [X, n], the weight of each item.
+        num_packs: a divisor of n.
+
+    Returns:
+        [X, n], items by pack in the order they were put there, the inverse of upstream's pack_index and rank_in_pack.
+
+    Source: deepseek-ai/EPLB, eplb.py, balanced_packing.
+    """
+    num_rows, num_items = weight.shape
+    items_per_pack = num_items // num_packs
+    if items_per_pack == 1:
+        return np.tile(np.arange(num_items), (num_rows, 1))
+    packed = np.empty((num_rows, num_packs, items_per_pack), np.int64)
+    pack_weights, pack_items = np.zeros((num_rows, num_packs)), np.zeros((num_rows, num_packs), np.int64)
+    rows = np.arange(num_rows)
+    for items in np.argsort(-weight, axis=1, kind="stable").T:  # [X], one of every row
+        pack = np.argmin(np.where(pack_items < items_per_pack, pack_weights, np.inf), axis=1)  # [X]
+        packed[rows, pack, pack_items[rows, pack]] = items
+        pack_weights[rows, pack] += weight[rows, items]
+        pack_items[rows, pack] += 1
+    return packed.reshape(num_rows, num_items)
+
+
+def replicate_experts(weight: Array, num_phy: int) -> tuple[IntArray, IntArray, IntArray]:
+    """Give each further replica to the expert with the highest load per replica, which minimizes the maximum.
+
+    Args:
+        weight: [X, num_log], the load of each expert.
+        num_phy: replicas, at least num_log.
+
+    Returns:
+        phy2log: [X, num_phy], the expert of each replica.
+        rank: [X, num_phy], how many replicas that expert had before.
+        logcnt: [X, num_log], replicas of each expert.
+
+    Source: deepseek-ai/EPLB, eplb.py, replicate_experts.
+    """
+    num_rows, num_log = weight.shape
+    phy2log = np.tile(np.arange(num_phy), (num_rows, 1))  # the first of each expert, the others to be overwritten
+    rank, logcnt = np.zeros_like(phy2log), np.ones_like(weight, np.int64)
+    rows = np.arange(num_rows)
+    for replica in range(num_log, num_phy):
+        busiest = np.argmax(weight / logcnt, axis=1)  # [X]
+        phy2log[:, replica] = busiest
+        rank[:, replica] = logcnt[rows, busiest]
+        logcnt[rows, busiest] += 1
+    return phy2log, rank, logcnt
+
+
+def load_per_gpu(weight: ArrayLike, placement: Placement, num_gpus: int) -> Array:
+    """Return the load of each GPU, [layers, num_gpus], an expert's load, [layers, experts], shared by its replicas.
+
+    The load need not be the one that was balanced.
+    """
+    weight = _checked_loads(weight)
+    if weight.shape != placement.logcnt.shape:
+        shape = placement.logcnt.shape
+        raise InputError(f"weight of shape {weight.shape}: must be {shape}, [layers, experts] of the placement")
+    check_integer("num_gpus", num_gpus)
+    num_layers, num_replicas = placement.phy2log.shape
+    _check_multiple("num_replicas", num_replicas, "num_gpus", num_gpus)
+    shares = np.take_along_axis(weight / placement.logcnt, placement.phy2log, axis=1)  # [layers, num_replicas]
+    return shares.reshape(num_layers, num_gpus, -1).sum(axis=2)
+
+
+def _checked_loads(weight: ArrayLike) -> NDArray[np.float64]:
+    """Return loads as 64-bit numbers, each at least 0 and below LARGEST_LOAD."""
+    try:
+        loads = np.asarray(weight, np.float64)
+    except (TypeError, ValueError):
+        raise InputError("weight: must be numbers, [layers, experts]") from None
+    if loads.ndim != 2 or not loads.size:
+        raise InputError(f"weight of shape {loads.shape}: must be [layers, experts], at least one of each")
+    wrong = np.argwhere(~((loads >= 0) & (loads < LARGEST_LOAD)))  # NaN is neither
+    if len(wrong):
+        layer, expert = wrong[0]
+        value = f"weight[{layer}, {expert}] = {loads[layer, expert]:g}"
+        raise InputError(f"{value}: must be a number of at least 0 and below {LARGEST_LOAD:g}")
+    return loads
+
+
+def _check_multiple(name: str, value: int, divisor_name: str, divisor: int) -> None:
     if value % divisor:
-        raise InputError(f"{name} = {value}: must be a multiple of {of} = {divisor}")
+        raise InputError(f"{name} = {value}: must be a multiple of {divisor_name} = {divisor}")

@@ -5,10 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from repro.arrays import Array
+from repro.arrays import IntArray
 from repro.errors import InputError
 from repro.models.architecture import MultiHeadLatentAttention
+from repro.nano.block import BlockSaved
 from repro.nano.model import Model
+from repro.nano.moe import MoeSaved
 from repro.nano.numerics.recipes import PrecisionRecipe
 from repro.nano.param_shapes import iter_leaves
 from repro.nano.training.mixed_precision import QuantizedWeight, cast_model
@@ -19,68 +21,73 @@ QKV, WEIGHTS, NORMS, GATE = "queries, keys, values", "attention's weights", "nor
 KINDS = (INPUTS, OUTPUT, SWIGLU, QKV, WEIGHTS, NORMS, GATE)
 
 
-def state_bytes(model: Model, batch: Array, scheme: PrecisionRecipe) -> dict[str, float]:
-    """Return the bytes that a parameter of a linear layer has in training, after one step of the optimiser.
+def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> dict[str, float]:
+    """Return the bytes that a parameter of a linear layer takes, by part, after one step of the optimizer.
 
-    Args: model: in float32; the step changes it. batch: tokens [B, T + 1]. scheme: to train in.
-    Returns: bytes per parameter by part; operands of products with their scales are "weights".
-    Raises: InputError for a model of another type.
+    The step changes the model, which is in float32; a batch is tokens, [B, T + 1]. Operands of matrix products with
+    their scales are the "weights".
     """
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
-    cast = cast_model(model, scheme)
-    operands = {path: one for path, one in iter_leaves(cast.parameters) if _of(one, scheme)}
-    count = sum(np.prod(one.shape) for one in operands.values())
+    cast = cast_model(model, precision)
+    operands: dict[str, Any] = {
+        path: leaf
+        for path, leaf in iter_leaves(cast.params)
+        if isinstance(leaf, QuantizedWeight) and leaf.precision is precision
+    }
+    count = sum(np.prod(weight.shape) for weight in operands.values())
     _, gradients = cast.loss_and_gradients(batch)
-    optimizer = AdamW(Recipe(steps=1, warmup_steps=0, scheme=scheme))
-    optimizer.step(model.parameters, gradients)
-    masters, found = dict(iter_leaves(model.parameters)), dict(iter_leaves(gradients))
+    optimizer = AdamW(Recipe(steps=1, warmup_steps=0, precision=precision))
+    optimizer.step(model.params, gradients)
+    masters, gradient_by_path = dict(iter_leaves(model.params)), dict(iter_leaves(gradients))
     return {
-        "weights": sum(one.stored.nbytes for one in operands.values()) / count,
+        "weights": sum(weight.stored.nbytes for weight in operands.values()) / count,
         "master_weights": sum(masters[path].nbytes for path in operands) / count,
-        "gradients": sum(found[path].nbytes for path in operands) / count,
+        "gradients": sum(gradient_by_path[path].nbytes for path in operands) / count,
         "moments": sum(moment.nbytes for path in operands for moment in optimizer.moments[path]) / count,
     }
 
 
-def _of(leaf: Any, scheme: PrecisionRecipe) -> bool:
-    return isinstance(leaf, QuantizedWeight) and leaf.scheme is scheme
+def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
+    """Return the bytes per token that each layer keeps for its backward pass, by kind; tokens are [B, T].
 
-
-def activation_bytes(model: Model, tokens: Array) -> list[dict[str, float]]:
-    """Return the bytes per token that each layer keeps for its backward pass, by kind.
-
-    Args: model: with MLA; one that computes in a scheme keeps what it reads in the scheme's numbers. tokens: [B, T].
-    Raises: InputError for a model with plain attention.
+    A model cast to a precision recipe keeps what it reads in the recipe's numbers.
     """
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
-    for saved in model.kept_by_layer(tokens):
+    for saved in model.saved_by_layer(tokens):
         sizes, seen = dict.fromkeys(KINDS, 0.0), set()
-        for kind, one in _arrays(saved):
-            if id(one) not in seen:  # an array that two need is kept once
-                sizes[kind] += one.nbytes / tokens.size
-            seen.add(id(one))
+        for kind, array in _arrays(saved):
+            if id(array) not in seen:  # an array that two need is kept once
+                sizes[kind] += array.nbytes / tokens.size
+            seen.add(id(array))
         layers.append(sizes)
     return layers
 
 
-def _arrays(saved: tuple) -> Iterator[tuple[str, Any]]:
-    """Yield each array that a layer keeps, with its kind."""
-    norm_1, (x, o, _, (c, norm_q), norm_kv, (latent, q, k, v, weights)), norm_2, feed = saved
-    kinds = {INPUTS: [x, c, latent], OUTPUT: [o], QKV: [q, k, v], WEIGHTS: [weights], SWIGLU: [], GATE: []}
-    kinds[NORMS] = [*norm_1, *norm_q, *norm_kv, *norm_2]
-    if len(feed) == 2:
-        kinds[INPUTS].append(feed[0])
-        kinds[SWIGLU].append(feed[1])
-    else:
-        routing, sent, rows, kept, hidden, shared = feed
-        kinds[INPUTS].append(kept)
-        kinds[SWIGLU] += hidden.values()
-        if shared is not None:
-            kinds[INPUTS].append(shared[0])
-            kinds[SWIGLU].append(shared[1])
-        kinds[GATE] += [rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+def _arrays(saved: BlockSaved) -> Iterator[tuple[str, Any]]:
+    """Yield each array that a layer with MLA saves, with its kind."""
+    attention: Any = saved.attention  # of MLA: activation_bytes has checked it
+    mlp = saved.mlp
+    norms = (saved.input_norm, attention.q_norm, attention.kv_norm, saved.post_attention_norm)
+    kinds: dict[str, list[Any]] = {
+        INPUTS: [attention.x, attention.q_latent, attention.kv_latent],
+        OUTPUT: [attention.o],
+        QKV: [attention.q, attention.k, attention.v],
+        WEIGHTS: [attention.weights],
+        NORMS: [array for norm in norms if norm for array in norm],
+        SWIGLU: [],
+        GATE: [],
+    }
+    feed_forward = mlp.shared if isinstance(mlp, MoeSaved) else mlp
+    if isinstance(mlp, MoeSaved):
+        routing, sent = mlp.routing, mlp.dispatch
+        kinds[INPUTS].append(mlp.x)
+        kinds[SWIGLU] += mlp.gate_up.values()
+        kinds[GATE] += [mlp.rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+    if feed_forward:
+        kinds[INPUTS].append(feed_forward.x)
+        kinds[SWIGLU].append(feed_forward.gate_up)
     for kind, arrays in kinds.items():
-        yield from ((kind, one) for one in arrays if one is not None)
+        yield from ((kind, array) for array in arrays if array is not None)

@@ -1,7 +1,7 @@
 """A synthetic corpus: four made-up kinds of text, so that there is something for experts to specialise in.
 
-None of it is natural language, and no loss on it compares with one on real text. What makes it fit: each domain has
-regularities that a small model learns in a few hundred steps, parts that cannot be predicted, and its own characters.
+None of it is natural language, and no loss on it compares with one on real text. Each domain has its own characters,
+regularities that a small model learns in a few hundred steps, and parts that cannot be predicted.
 """
 
 import itertools
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from repro.arrays import Array
+from repro.arrays import IntArray
 from repro.errors import InputError
 from repro.validate import check_integer
 
@@ -23,47 +23,41 @@ WORDS = {
 
 
 def sums(rng: np.random.Generator) -> str:
-    """Return an addition with its result, such as 37+45=82."""
+    """Make an addition with its result, such as 37+45=82."""
     a, b = rng.integers(0, 100, 2)
     return f"{a}+{b}={a + b}\n"
 
 
 def brackets(rng: np.random.Generator) -> str:
-    """Return brackets of three kinds that close in the right order, such as ([]{})."""
-    text, waiting = "", ""
-    while len(text) < 4 or (waiting and len(text) < 24):
-        if waiting and rng.random() < 0.5:
-            text, waiting = text + waiting[-1], waiting[:-1]
+    """Make brackets of three kinds that close in the right order, such as ([]{})."""
+    text, to_close = "", ""
+    while len(text) < 4 or (to_close and len(text) < 24):
+        if to_close and rng.random() < 0.5:
+            text, to_close = text + to_close[-1], to_close[:-1]
         else:
             kind = int(rng.integers(3))
-            text, waiting = text + "([{"[kind], waiting + ")]}"[kind]
-    return text + waiting[::-1] + "\n"
+            text, to_close = text + "([{"[kind], to_close + ")]}"[kind]
+    return text + to_close[::-1] + "\n"
 
 
 def sentences(rng: np.random.Generator) -> str:
-    """Return a sentence of four parts, such as the fox finds a song at night."""
+    """Make a sentence of four parts, such as the fox finds a song at night."""
     return " ".join(str(rng.choice(words)) for words in WORDS.values()) + ".\n"
 
 
 def copies(rng: np.random.Generator) -> str:
-    """Return a random word in capitals and the same one again, such as QXKRV:QXKRV."""
+    """Repeat a random word of capitals, such as QXKRV:QXKRV."""
     word = "".join(map(chr, rng.integers(ord("A"), ord("Z") + 1, rng.integers(4, 9))))
     return f"{word}:{word}\n"
 
 
 DOMAINS: dict[str, Callable[[np.random.Generator], str]] = {
-    "sums": sums,
-    "brackets": brackets,
-    "sentences": sentences,
-    "copies": copies,
+    make.__name__: make for make in (sums, brackets, sentences, copies)
 }
 
 
-def sample_text(domain: str, length: int, rng: np.random.Generator) -> Array:
-    """Return tokens of one domain: [length].
-
-    Raises: InputError for a domain that does not exist.
-    """
+def sample_text(domain: str, length: int, rng: np.random.Generator) -> IntArray:
+    """Draw `length` tokens of one domain."""
     _check_domain(domain)
     text = ""
     while len(text) < length:
@@ -76,28 +70,25 @@ def _check_domain(domain: str) -> None:
         raise InputError(f"domain = {domain!r}: must be one of: {', '.join(DOMAINS)}")
 
 
-def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[Array]:
-    """Return batches without end, each sequence of one domain, the domains in turn.
+def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[IntArray]:
+    """Return an endless iterator over batches of tokens, [batch, length], one token more than a model reads.
 
-    Args: batch: sequences. length: tokens of each; one more than a model reads. seed: the same one gives the same
-        batches. domains: to draw from.
-    Returns: an iterator of integers [batch, length]; sequence i is of domain i modulo their number.
-    Raises: InputError for sizes or a seed that are none, or a domain that does not exist.
+    Sequence i is of domain i modulo their number.
     """
     check_integer("batch", batch)
     check_integer("length", length)
     check_integer("seed", seed, least=0)
     if not domains:
         raise InputError(f"domains = {domains!r}: must name at least one of: {', '.join(DOMAINS)}")
-    rng = np.random.default_rng(seed)
     for domain in domains:
         _check_domain(domain)
+    rng = np.random.default_rng(seed)
     return (
         np.stack([sample_text(domains[number % len(domains)], length, rng) for number in range(batch)])
         for _ in itertools.repeat(None)
     )
 
 
-def decode_text(tokens: Array) -> str:
-    """Return tokens [T] as text."""
+def decode_text(tokens: IntArray) -> str:
+    """Return tokens, [T], as text."""
     return bytes(np.asarray(tokens, np.uint8)).decode("ascii", "replace")
