@@ -1,4 +1,8 @@
-"""A named assumption that a user may change: its type, unit and the values that make sense."""
+"""A named assumption that a user may change: its type, its unit and the values that make sense.
+
+Notebooks, commands and audits take their assumptions through a `UserInput`, so that a wrong type, a NaN or a value out
+of range is refused in the same one line wherever it comes from.
+"""
 
 import math
 import re
@@ -16,9 +20,10 @@ Value = float | int | str | bool
 
 @dataclass(frozen=True)
 class UserInput:
-    """One assumption with its default, and the domain its values must lie in.
+    """One assumption with its default and the domain of its values.
 
-    A domain is written as a reader would: "> 0", ">= 1", "in (0, 1]", or "a | b | c"; "" admits anything.
+    Attributes:
+        domain: as a reader would write it: "> 0", ">= 1", "in (0, 1]" or "a | b | c"; "" admits anything.
     """
 
     name: str
@@ -33,9 +38,10 @@ class UserInput:
         return type(self.default).__name__
 
     def parse(self, text: str) -> Value:
-        """Return the value that a command line's text stands for.
+        """Return the value that a text from a command line stands for.
 
-        Raises: InputError where the text is not of this parameter's type or outside its domain.
+        Raises:
+            InputError: if the text is not of this input's type, or its value lies outside the domain.
         """
         try:
             return self.check(_read(text.strip(), type(self.default)))
@@ -43,9 +49,10 @@ class UserInput:
             raise self._refuse(text) from None
 
     def check(self, value: Value) -> Value:
-        """Return the value, as this parameter's type.
+        """Return the value as this input's type.
 
-        Raises: InputError where it is of another type, not finite, or outside the domain.
+        Raises:
+            InputError: if the value is of another type, not finite, or outside the domain.
         """
         kind = type(self.default)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
@@ -68,19 +75,21 @@ class UserInput:
 def in_domain(value: Value, domain: str) -> bool:
     """Tell whether a value lies in a domain such as "> 0", "in (0, 1]" or "a | b"; NaN lies in none.
 
-    Raises: ValueError where the domain is not written in one of these ways.
+    Raises:
+        ValueError: if the domain is not written in one of these ways.
     """
     if isinstance(value, float) and not math.isfinite(value):
         return False
     if not domain:
         return True
-    if match := INTERVAL.fullmatch(domain):
-        left, low, high, right = match.groups()
-        above = value > float(low) if left == "(" else value >= float(low)
-        return above and (value < float(high) if right == ")" else value <= float(high))
-    if match := BOUND.fullmatch(domain):
-        sign, low = match.groups()
-        return value > float(low) if sign == ">" else value >= float(low)
+    if not isinstance(value, str):
+        if match := INTERVAL.fullmatch(domain):
+            left, low, high, right = match.groups()
+            above = value > float(low) if left == "(" else value >= float(low)
+            return above and (value < float(high) if right == ")" else value <= float(high))
+        if match := BOUND.fullmatch(domain):
+            sign, low = match.groups()
+            return value > float(low) if sign == ">" else value >= float(low)
     choices = [choice.strip() for choice in domain.split("|")]
     if len(choices) < 2:
         raise ValueError(f"domain {domain!r} is none of: '> 0', 'in (0, 1]', 'a | b'")
@@ -92,4 +101,4 @@ def _read(text: str, kind: type) -> Value:
         return {"true": True, "false": False}.get(text.lower(), text)
     if kind is int:
         return int(text) if text.lstrip("+-").isdigit() else float(text)
-    return kind(text)
+    return float(text) if kind is float else text

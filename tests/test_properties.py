@@ -94,7 +94,7 @@ def extreme_audits(draw):
     claim_id = draw(st.sampled_from(sorted(AUDITS)))
     facts, assumptions = load(), {}
     for name in AUDITS[claim_id].assumptions:
-        parameter = ASSUMPTIONS[name].parameter(facts)
+        parameter = ASSUMPTIONS[name].user_input(facts)
         if "|" in parameter.domain:
             values = st.sampled_from(parameter.domain.split(" | "))
         else:

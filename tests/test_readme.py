@@ -1,11 +1,12 @@
 """What README states is what the commands print."""
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from repro.claims import count_verdicts, run_all
+from repro.claims import count_verdicts, load_register, run_all
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 SPELT = {
@@ -17,13 +18,27 @@ SPELT = {
 }
 
 
+def line_of(position):
+    return f"README.md line {README.count(chr(10), 0, position) + 1}"
+
+
 def test_the_tally_of_verdicts():
-    sentence = " ".join(re.search(r"All 67 are audited: .*?\.", README, re.DOTALL).group().split())
-    found = {
-        word: int(number)
-        for number, word in re.findall(r"(\d+) (hold under|hold|are imprecise|wrong|are context)", sentence)
+    sentence = re.search(r"All (\d+) are audited: .*?\.", README, re.DOTALL)
+    counts = count_verdicts(run_all())
+    stated = {
+        verdict: int(number[1])
+        for verdict, words in SPELT.items()
+        if (number := re.search(rf"(\d+) {words}\b(?! under)", " ".join(sentence[0].split())))
     }
-    assert found == {SPELT[verdict]: number for verdict, number in count_verdicts(run_all()).items()}
+    assert stated == counts, f"{line_of(sentence.start())}: the audits give {counts}"
+    assert int(sentence[1]) == sum(counts.values()), line_of(sentence.start())
+
+
+def test_every_number_of_claims_is_the_registers():
+    claims = load_register().claims
+    numbers = {len(claims), *Counter(claim.document for claim in claims).values()}
+    for match in re.finditer(r"(\d+) claims\b", README):
+        assert int(match[1]) in numbers, f"{line_of(match.start())}: {match[0]}; the register has {sorted(numbers)}"
 
 
 def rows():

@@ -63,9 +63,14 @@ def test_the_worst_figure_of_a_reading_decides():
 
 
 def test_a_comparison_is_true_or_false():
-    assert judge([], [Case("", 1.0, true=True)]) is Verdict.HOLDS
-    assert judge([], [Case("", 1.0, true=False)]) is Verdict.WRONG
-    assert judge([COST], [Case("", 5.5e6, {"cost": 5.5e6}, true=False)]) is Verdict.WRONG
+    assert judge([], [Case("", 1.0, is_true=True)]) is Verdict.HOLDS
+    assert judge([], [Case("", 1.0, is_true=False)]) is Verdict.WRONG
+    assert judge([COST], [Case("", 5.5e6, {"cost": 5.5e6}, is_true=False)]) is Verdict.WRONG
+
+
+def test_a_wrong_word_makes_right_figures_imprecise():
+    assert judge([COST], [Case("", 5.5e6, {"cost": 5.5e6}, wording_ok=False)]) is Verdict.IMPRECISE
+    assert judge([COST], [Case("", 9e6, {"cost": 9e6}, wording_ok=False)]) is Verdict.WRONG
 
 
 def test_an_audit_that_recomputes_nothing_or_something_else_is_a_mistake():

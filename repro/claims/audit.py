@@ -1,10 +1,16 @@
-"""Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read."""
+"""Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read.
+
+An audit is one function marked with `@audit`. It takes a ledger of facts and, as keyword-only arguments, the
+assumptions that it depends on. It returns the readings of the claim and a sentence or two with numbers. The ledger
+notes each fact that is read, so a finding's sources are exact. The verdict comes from the rule in verdict.py alone.
+"""
 
 import inspect
 import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from repro.claims.assumptions import ASSUMPTIONS, assumption
@@ -15,14 +21,40 @@ from repro.errors import InputError, nearest_name
 from repro.facts import Facts, Ledger, load
 from repro.inputs import Value
 
+CHECKOUT = Path(__file__).parents[2]
+# What an audit returns: the readings of the claim, and one or two sentences with numbers.
+Answer = tuple[tuple[Case, ...], str]
+AuditFunction = Callable[..., Answer]
+
+
+@dataclass(frozen=True)
+class Audit:
+    """One audit function, and what its decorator says about it.
+
+    Attributes:
+        notebook: name of the notebook that argues it.
+        assumptions: names of those it takes.
+        unit: of every case's value.
+        digits: significant digits that the claim deserves, wherever a reader sees the value.
+    """
+
+    function: AuditFunction
+    notebook: str
+    assumptions: tuple[str, ...]
+    unit: str
+    digits: int
+
+    @property
+    def code(self) -> tuple[str, int]:
+        """The function's file, relative to the checkout where it lies inside, and its first line."""
+        path = Path(inspect.getfile(self.function))
+        inside = path.is_relative_to(CHECKOUT)
+        return (path.relative_to(CHECKOUT) if inside else path).as_posix(), inspect.getsourcelines(self.function)[1]
+
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit found. The first case is the one that `value` speaks of.
-
-    unit: of every case's value. cases: the readings of the claim. explanation: one or two sentences with numbers.
-    digits: significant ones that the claim deserves, where a reader sees the value.
-    """
+    """An audit's answer with the unit and the digits of its values; the first case gives the finding's value."""
 
     unit: str
     cases: tuple[Case, ...]
@@ -31,49 +63,36 @@ class Finding:
 
     @property
     def value(self) -> float | None:
-        """The recomputed number under the first case, None where there is none."""
+        """The recomputed number under the first case, None if it has none."""
         return self.cases[0].value if self.cases else None
-
-    @property
-    def low(self) -> float | None:
-        """The least value over the cases, None where there is one case."""
-        values = [case.value for case in self.cases if case.value is not None]
-        return min(values) if len(values) > 1 else None
-
-    @property
-    def high(self) -> float | None:
-        """The greatest value over the cases, None where there is one case."""
-        values = [case.value for case in self.cases if case.value is not None]
-        return max(values) if len(values) > 1 else None
-
-
-AuditFunction = Callable[..., Finding]
-
-
-@dataclass(frozen=True)
-class Audit:
-    """One audit function with the notebook that argues it and the assumptions that it takes."""
-
-    function: AuditFunction
-    notebook: str
-    assumptions: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class AuditResult:
-    """A claim with its verdict; without a finding where it is not audited yet."""
+    """A claim with its verdict; without audit and finding if nobody has audited it yet.
+
+    Attributes:
+        assumptions: value by name, of all that the audit takes.
+        overridden: names of those that the caller set.
+        sources: keys of the facts and published files that were read.
+    """
 
     claim: Claim
     verdict: Verdict
+    audit: Audit | None = None
     finding: Finding | None = None
     assumptions: Mapping[str, Value] | None = None
     overridden: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
-    notebook: str | None = None
+
+    @property
+    def notebook(self) -> str | None:
+        """Name of the notebook that argues the audit."""
+        return self.audit.notebook if self.audit else None
 
     @property
     def explanation(self) -> str:
-        """The finding's sentences; for "holds if" led by what it depends on."""
+        """The finding's sentences; for "holds if", what the verdict depends on comes first."""
         if self.finding is None:
             return ""
         if self.verdict is not Verdict.HOLDS_IF:
@@ -86,7 +105,7 @@ class AuditResult:
 
     @property
     def readings(self) -> tuple[list[str], list[str], list[str]]:
-        """What is assumed in the cases that hold, in those that do not, and in those without a public figure."""
+        """What the cases assume: those that hold, those that do not, and those without a public figure."""
         cases = self.finding.cases if self.finding else ()
         graded = [(case.assumption, grade(self.claim.printed, case)) for case in cases]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
@@ -95,24 +114,29 @@ class AuditResult:
 
     @property
     def printed(self) -> str:
-        """The figures of the claim, as its document prints them."""
+        """The claim's figures, as its document prints them."""
         return ", ".join(figure.text for figure in self.claim.printed)
 
     @property
     def recomputed(self) -> str:
-        """The value that the audit found, with its unit; empty where there is none yet."""
-        if self.finding is None:
-            return ""
-        return format_quantity(self.finding.value, self.finding.unit, self.finding.digits)
+        """The finding's value with its unit; empty if there is no finding yet."""
+        return format_quantity(self.finding.value, self.finding.unit, self.finding.digits) if self.finding else ""
 
 
 AUDITS: dict[str, Audit] = {}
 
 
-def audit(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFunction]:
+def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> Callable[[AuditFunction], AuditFunction]:
     """Register a function as the audit of a claim; its keyword-only arguments are its assumptions.
 
-    Raises: ValueError for a second audit of one claim, or an argument that is no known assumption.
+    Args:
+        claim_id: as the register has it.
+        notebook: name of the notebook that argues the audit.
+        unit: of every case's value; empty if the audit computes nothing.
+        digits: significant digits that the claim deserves.
+
+    Raises:
+        ValueError: for a second audit of one claim, or an argument that is no known assumption.
     """
 
     def register(function: AuditFunction) -> AuditFunction:
@@ -121,7 +145,7 @@ def audit(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFun
             raise ValueError(f"{claim_id} has two audits")
         if stray := set(names) - set(ASSUMPTIONS):
             raise ValueError(f"{claim_id}: not in the list of assumptions: {', '.join(sorted(stray))}")
-        AUDITS[claim_id] = Audit(function, notebook, tuple(names))
+        AUDITS[claim_id] = Audit(function, notebook, tuple(names), unit, digits)
         return function
 
     return register
@@ -130,12 +154,16 @@ def audit(claim_id: str, *, notebook: str) -> Callable[[AuditFunction], AuditFun
 def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> AuditResult:
     """Audit one claim under the given assumptions, the others at their defaults.
 
-    Args: claim_id: such as "A46". facts: all facts, by default those of the package. overrides: assumptions by
-        name, in their units.
-    Raises: InputError for an unknown claim, an assumption that the audit does not take, or a value outside its
-        domain.
+    Args:
+        claim_id: as the register has it, in capitals or small letters.
+        facts: all facts, by default those of the package.
+        **overrides: assumptions by name, in their units.
+
+    Raises:
+        InputError: for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
     """
-    claim = load_register().claim(claim_id)
+    register = load_register()
+    claim = register.claim(claim_id)
     facts = facts if facts is not None else load()
     audit = AUDITS.get(claim.id)
     if audit is None:
@@ -149,27 +177,20 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
     values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
     finding = _finite_finding(claim.id, audit, ledger, values)
     try:
-        verdict = Verdict.CONTEXT if claim.is_context else judge(claim.printed, finding.cases)
+        verdict = Verdict.CONTEXT if register.is_context(claim) else judge(claim.printed, finding.cases)
     except InputError as error:
         raise InputError(f"register.toml: {claim.id}: {error}") from None
-    return AuditResult(
-        claim,
-        verdict,
-        finding,
-        values,
-        tuple(overrides),
-        tuple(ledger.read),
-        audit.notebook,
-    )
+    return AuditResult(claim, verdict, audit, finding, values, tuple(overrides), tuple(ledger.read))
 
 
 def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], AuditResult]:
-    """Return a function that audits a claim by id under these assumptions, each claim under those that it takes.
+    """Return a function that audits a claim by its id under these assumptions; each claim gets those that it takes.
 
-    Raises: InputError for a name that is no assumption at all, or a value outside its domain.
+    Raises:
+        InputError: for a name that is no assumption at all, or a value outside its domain.
     """
     known = facts if facts is not None else load()
-    checked = {name: assumption(name).parameter(known).check(value) for name, value in assumptions.items()}
+    checked = {name: assumption(name).user_input(known).check(value) for name, value in assumptions.items()}
 
     def audit(claim_id: str) -> AuditResult:
         claim = load_register().claim(claim_id)
@@ -180,42 +201,37 @@ def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], A
 
 
 def run_all(facts: Facts | None = None, **assumptions: Value) -> list[AuditResult]:
-    """Audit every claim in the order of the register, each under those of the assumptions that it takes.
-
-    Raises: InputError for a name that is no assumption at all, or a value outside its domain.
-    """
+    """Audit every claim in the order of the register, as `under` does; raises what it raises."""
     audit = under(facts, **assumptions)
     return [audit(claim.id) for claim in load_register().claims]
 
 
 def count_verdicts(results: Iterable[AuditResult]) -> dict[str, int]:
-    """Return how often each verdict occurs, in the order of the rule, those that do not occur left out."""
-    found = Counter(result.verdict for result in results)
-    return {str(verdict): found[verdict] for verdict in Verdict if found[verdict]}
+    """Return how often each verdict occurs, in the order of the rule, without those that do not occur."""
+    counts = Counter(result.verdict for result in results)
+    return {str(verdict): counts[verdict] for verdict in Verdict if counts[verdict]}
 
 
 def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str, Any]:
-    """Return a result as plain data, with every assumption's unit and every source's locator and standing."""
+    """Return a result as plain data: low and high over several cases, every assumption's unit, every source."""
     facts = facts if facts is not None else load()
     claim, finding = result.claim, result.finding
+    values = [case.value for case in finding.cases if case.value is not None] if finding else []
+    spread = values if len(values) > 1 else []
     return {
-        "id": claim.id,
-        "document": claim.document,
-        "section": claim.section,
-        "kind": claim.kind,
-        "statement": claim.statement,
+        **claim.model_dump(include={"id", "document", "section", "kind", "statement"}),
         "printed": [figure.model_dump() for figure in claim.printed],
         "verdict": str(result.verdict),
         "value": finding.value if finding else None,
         "unit": finding.unit if finding else None,
-        "low": finding.low if finding else None,
-        "high": finding.high if finding else None,
+        "low": min(spread, default=None),
+        "high": max(spread, default=None),
         "explanation": result.explanation,
-        "cases": [_case_as_json(claim, case) for case in finding.cases] if finding else [],
+        "cases": [_case_to_json(claim, case) for case in finding.cases] if finding else [],
         "assumptions": {
             name: {
                 "value": value,
-                "unit": ASSUMPTIONS[name].parameter(facts).unit,
+                "unit": ASSUMPTIONS[name].user_input(facts).unit,
                 "set_by_user": name in result.overridden,
             }
             for name, value in (result.assumptions or {}).items()
@@ -231,40 +247,40 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
     }
 
 
-def _case_as_json(claim: Claim, case: Case) -> dict[str, Any]:
+def _case_to_json(claim: Claim, case: Case) -> dict[str, Any]:
     return {
         "assumption": case.assumption,
         "value": case.value,
         "figures": dict(case.figures),
-        "true": case.true,
+        "true": case.is_true,
         "verdict": str(grade(claim.printed, case)),
     }
 
 
 def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Facts) -> Value:
-    parameter = ASSUMPTIONS[name].parameter(facts)
+    user_input = ASSUMPTIONS[name].user_input(facts)
     if name in overrides:
-        return parameter.check(overrides[name])
+        return user_input.check(overrides[name])
     if not (key := ASSUMPTIONS[name].fact):
-        return parameter.default
+        return user_input.default
     ledger[key]
     try:
-        return parameter.check(parameter.default)
+        return user_input.check(user_input.default)
     except InputError as error:
         raise InputError(f"fact {key}: {error}") from None
 
 
 def _finite_finding(claim_id: str, audit: Audit, ledger: Ledger, values: Mapping[str, Value]) -> Finding:
-    """Return what an audit finds; raises InputError where extreme assumptions leave the range of numbers."""
+    """Return what an audit finds, or raise InputError if extreme assumptions leave the range of numbers."""
     try:
-        finding = audit.function(ledger, **values)
-        numbers = [number for case in finding.cases for number in (case.value, *case.figures.values())]
+        cases, explanation = audit.function(ledger, **values)
+        numbers = [number for case in cases for number in (case.value, *case.figures.values())]
         if all(number is None or math.isfinite(number) for number in numbers):
-            return finding
+            return Finding(audit.unit, cases, explanation, audit.digits)
     except ArithmeticError:
         pass
-    given = ", ".join(f"{name} = {value}" for name, value in values.items())
-    raise InputError(f"{claim_id}: these assumptions together lead out of the range of numbers: {given}")
+    assumed = ", ".join(f"{name} = {value}" for name, value in values.items())
+    raise InputError(f"{claim_id}: these assumptions together lead out of the range of numbers: {assumed}")
 
 
 def _not_taken(claim_id: str, name: str, audit: Audit) -> InputError:

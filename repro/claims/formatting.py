@@ -1,4 +1,8 @@
-"""Numbers as an explanation says them: short, with the digits that they deserve."""
+"""Numbers as a sentence says them: short, with the digits that they deserve.
+
+Findings, tables and commands print figures through these functions alone, so $5.576M or 33.1% looks the same wherever
+it stands. All round to significant digits, in decimal as on paper, and drop trailing zeros.
+"""
 
 from math import floor, isfinite, log10
 
@@ -11,11 +15,11 @@ PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")
 def format_si(value: float, digits: int = 4) -> str:
     """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
 
-    Args: value: in any unit. digits: significant digits kept, trailing zeros dropped.
-    Raises: OverflowError for what is not finite.
+    Raises:
+        OverflowError: if the value is not finite.
     """
     if not isfinite(value):
-        raise OverflowError(f"{value} cannot be told in digits")
+        raise OverflowError(f"{value} is not finite")
     if value and not 1e-4 <= abs(value) < 1e15:
         return format_scientific(value, digits)
     rounded = to_digits(value, digits)
@@ -26,9 +30,9 @@ def format_si(value: float, digits: int = 4) -> str:
 
 
 def format_scientific(value: float, digits: int = 4) -> str:
-    """Return a number as 8.338e8, trailing zeros dropped."""
+    """Return a number as 8.338e8, or raise OverflowError if it is not finite."""
     if not isfinite(value):
-        raise OverflowError(f"{value} cannot be told in digits")
+        raise OverflowError(f"{value} is not finite")
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{_drop_zeros(mantissa)}e{int(exponent)}"
 
@@ -44,7 +48,7 @@ def format_percent(share: float, digits: int = 3) -> str:
 
 
 def format_quantity(value: float | None, unit: str, digits: int = 4) -> str:
-    """Return a recomputed value with its unit, such as $5.576M, 11.1× or 9.5%; a dash where there is none."""
+    """Return a recomputed value with its unit, such as $5.576M, 11.1× or 9.5%; a dash for None."""
     if value is None:
         return "—"
     if unit == "USD":

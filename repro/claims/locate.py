@@ -5,7 +5,6 @@ beside it shows the code alone.
 """
 
 import ast
-import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -22,8 +21,8 @@ def audit_location(claim_id: str) -> str:
     """Return file and line of the function that audits a claim, such as repro/claims/audits/dollars.py:167."""
     if claim_id not in AUDITS:
         return "not audited yet"
-    function = inspect.unwrap(AUDITS[claim_id].function)
-    return f"{Path(inspect.getfile(function)).relative_to(ROOT)}:{inspect.getsourcelines(function)[1]}"
+    file, line = AUDITS[claim_id].code
+    return f"{file}:{line}"
 
 
 def tests_guarding(claim_id: str) -> list[str]:

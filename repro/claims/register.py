@@ -1,8 +1,13 @@
-"""The 67 claims, in our own words, with the figures as the documents print them."""
+"""The claims under audit, in our own words, with their figures as the documents print them.
 
+A register is one TOML file. It names the audit, every document with the prefix of its claims' ids, and every claim.
+Nothing outside that file knows which documents there are or how many claims they make.
+"""
+
+import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,25 +18,24 @@ REGISTER = Path(__file__).parent / "register.toml"
 
 Text = Annotated[str, Field(min_length=1)]
 Number = Annotated[float, Field(allow_inf_nan=False, strict=True)]
-Kind = Literal[
-    "balance", "benchmark", "context", "cost", "data", "efficiency", "flops", "fp8", "framework", "hardware",
-    "interpretation", "kv cache", "memory", "moe", "mtp", "network", "pipeline", "serving", "time",
-]  # fmt: skip
 
 
-# Kinds of claims that no computation settles: news, background, readings of history.
-CONTEXT_KINDS = ("context", "framework", "interpretation")
-
-
-class Printed(BaseModel):
-    """One figure as a document prints it.
-
-    text: the figure with its sign and unit as printed. value: as a number in `unit`, the lower end of a range.
-    high: the upper end of a range. place: what one unit of the last printed digit is worth.
-    relation: "=" for a figure, "<" for a bound, "range" from value to high.
-    """
+class _Entry(BaseModel):
+    """A table of the file: fixed once read, without fields that nobody expects."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Printed(_Entry):
+    """One figure as a document prints it.
+
+    Attributes:
+        text: the figure with its sign and unit as printed.
+        value: the same as a number in `unit`; the lower end of a range.
+        high: the upper end of a range.
+        place: what one unit of the last printed digit is worth.
+        relation: "=" for a figure, "<" for a bound, "range" from value to high.
+    """
 
     name: Text
     text: Text
@@ -48,82 +52,100 @@ class Printed(BaseModel):
         return self
 
 
-class Claim(BaseModel):
-    """One claim of a document."""
+class Claim(_Entry):
+    """One claim of a document; its id is the document's prefix and a number."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    id: Annotated[str, Field(pattern=r"^[AB]\d\d$")]
+    id: Text
     document: Text
     section: Text
-    kind: Kind
+    kind: Text
     statement: Text
     printed: tuple[Printed, ...] = ()
 
-    @property
-    def is_context(self) -> bool:
-        """Whether the claim is news or background, to be cited and not computed."""
-        return self.kind in CONTEXT_KINDS
-
     def figure(self, name: str) -> Printed:
-        """Return a printed figure by its name; raises InputError where the register has none of that name."""
+        """Return a printed figure by its name, or raise InputError if the claim prints none of that name."""
         figures = {figure.name: figure for figure in self.printed}
         if name not in figures:
             raise InputError(f"{REGISTER.name}: {self.id}: prints no figure named {name}")
         return figures[name]
 
 
-class Document(BaseModel):
-    """One of the two documents under audit."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class Document(_Entry):
+    """One document under audit; `prefix` begins the ids of its claims."""
 
     file: Text
     title: Text
+    prefix: Annotated[str, Field(pattern=r"^[A-Z]+$")]
 
 
-class Register(BaseModel):
-    """Both documents and all claims."""
+class About(_Entry):
+    """What an audit is about.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Attributes:
+        kinds: what a claim can be about.
+        context_kinds: those that no computation settles: news, background, readings of history.
+    """
 
+    title: Text
+    kinds: tuple[Text, ...]
+    context_kinds: tuple[Text, ...] = ()
+
+
+class Register(_Entry):
+    """An audit's documents and all their claims."""
+
+    audit: About
     documents: dict[str, Document]
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = Field(alias="claim")
 
     def claim(self, claim_id: str) -> Claim:
-        """Return a claim by its id, in either case of letters; raises InputError with the nearest id."""
+        """Return a claim by its id in capitals or small letters, or raise InputError with the nearest id."""
         by_id = {claim.id: claim for claim in self.claims}
         if claim_id.upper() not in by_id:
             raise unknown_name("claim", claim_id, by_id)
         return by_id[claim_id.upper()]
+
+    def is_context(self, claim: Claim) -> bool:
+        """Tell whether a claim is news or background, to be cited and not computed."""
+        return claim.kind in self.audit.context_kinds
 
 
 @cache
 def load_register(path: Path = REGISTER) -> Register:
     """Return the register of a TOML file, checked.
 
-    Raises: InputError naming the file and the claim for a missing or wrong field, an id that is there twice, an
-    unknown document, or a file that is not TOML.
+    Raises:
+        InputError: naming the file and the claim if a field is missing or wrong, an id occurs twice or does not begin
+            as its document's ids do, a document or kind is unknown, or the file is not TOML.
     """
     raw = read_toml(path)
     try:
-        register = Register(documents=raw.get("documents", {}), claims=raw.get("claim", ()))
+        register = Register.model_validate(raw)
     except ValidationError as error:
-        raise InputError(f"{path.name}: {_place(raw, error)}") from None
+        raise InputError(f"{path.name}: {_describe(raw, error)}") from None
     seen: set[str] = set()
     for claim in register.claims:
-        if claim.document not in register.documents:
-            raise InputError(f"{path.name}: {claim.id}: {unknown_name('document', claim.document, register.documents)}")
-        if claim.id in seen:
-            raise InputError(f"{path.name}: {claim.id}: the id is there twice")
+        if problem := _problem(register, claim, seen):
+            raise InputError(f"{path.name}: {claim.id}: {problem}")
         seen.add(claim.id)
     return register
 
 
-def _place(raw: dict, error: ValidationError) -> str:
+def _problem(register: Register, claim: Claim, seen: set[str]) -> str:
+    if claim.document not in register.documents:
+        return str(unknown_name("document", claim.document, register.documents))
+    prefix = register.documents[claim.document].prefix
+    if not re.fullmatch(rf"{prefix}\d\d+", claim.id):
+        return f"id: must be {prefix} and a number of two digits or more, as its document's ids are"
+    if claim.kind not in register.audit.kinds:
+        return f"kind: {unknown_name('kind', claim.kind, register.audit.kinds)}"
+    return "the id is there twice" if claim.id in seen else ""
+
+
+def _describe(raw: dict[str, Any], error: ValidationError) -> str:
     first = error.errors()[0]
-    where = [str(part) for part in first["loc"]]
-    if where[0] == "claims" and len(where) > 1:
-        claim = raw["claim"][int(where[1])]
-        where[:2] = [str(claim.get("id", "claim")) if isinstance(claim, dict) else "claim"]
-    return f"{'.'.join(where)}: {first['msg'].lower()}"
+    path = [str(part) for part in first["loc"]]
+    if path[0] == "claim" and len(path) > 1:
+        claim = raw["claim"][int(path[1])]
+        path[:2] = [str(claim.get("id", "claim")) if isinstance(claim, dict) else "claim"]
+    return f"{'.'.join(path)}: {first['msg'].lower()}"

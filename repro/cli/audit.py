@@ -26,7 +26,7 @@ def run(args: argparse.Namespace) -> None:
     claim = load_register().claim(args.id)
     accepted = AUDITS[claim.id].assumptions if claim.id in AUDITS else ()
     overrides: dict[str, Any] = {
-        name: ASSUMPTIONS[name].parameter(facts).parse(text) if name in accepted else text
+        name: ASSUMPTIONS[name].user_input(facts).parse(text) if name in accepted else text
         for name, text in parse_pairs(args.set, "--set").items()
     }
     result = run_audit(claim.id, facts, **overrides)

@@ -34,13 +34,13 @@ def inputs(facts: Facts) -> dict[str, UserInput]:
     """Return the options that take a value, by name, with their defaults, domains and help."""
 
     def default_of(name: str) -> Any:
-        return assumption(name).parameter(facts).default
+        return assumption(name).user_input(facts).default
 
     def option(flag: str, default: Any, unit: str, domain: str, help: str) -> UserInput:
         return UserInput(flag, default, unit, domain, help)
 
-    tokens, price = (assumption(name).parameter(facts) for name in ("tokens", "price_usd_per_gpu_hour"))
-    length = assumption("sequence_length").parameter(facts)
+    tokens, price = (assumption(name).user_input(facts) for name in ("tokens", "price_usd_per_gpu_hour"))
+    length = assumption("sequence_length").user_input(facts)
     return {
         "tokens": option(
             "--tokens", tokens.default, tokens.unit, tokens.domain,

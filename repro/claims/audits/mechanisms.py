@@ -1,95 +1,74 @@
-"""Claims about balancing and multi-token prediction, whose mechanisms run at toy size: notebooks 12 and 13."""
+"""Claims about balancing and multi-token prediction, whose mechanisms run at toy size."""
 
 from repro.calc import serving
-from repro.calc.flops import matmul_parameters
 from repro.calc.scores import compare
-from repro.claims.audit import Finding, audit
-from repro.claims.audits.benchmarks import lost, net, percentages, record
+from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
-from repro.claims.scenarios import architecture
+from repro.claims.scenarios import V3_DOMAINS, describe_losses, describe_tallies, draft_share, net_wins, percentages
 from repro.claims.verdict import Case, readings
 from repro.facts import Ledger
 
-DOMAINS = ("wikipedia", "github", "mathematics")  # whose loads V3's report draws
 
-
-def draft_share(facts: Ledger) -> float:
-    """Return the parameters that V3's module multiplies for a draft, as a share of those of a token."""
-    v3 = architecture(facts, "deepseek_v3")
-    main = matmul_parameters(v3, mtp_counted=False)
-    return matmul_parameters(v3, mtp_counted=True) / main - 1
-
-
-@audit("A13", notebook="13_multi_token_prediction")
-def doubled_speed(facts: Ledger, *, acceptance: float) -> Finding:
-    """The reported speed-up, the bound from acceptance and the cost of a draft, and what others measured."""
+@audit("A13", notebook="13_multi_token_prediction", unit="ratio", digits=3)
+def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
+    """Collect the reported speed-up, what acceptance and the cost of a draft allow, and what others measured."""
     draft = draft_share(facts)
     bound = serving.speculative_tokens_per_step(acceptance)
     computed = serving.speculative_speedup(acceptance, draft_cost=draft)
+    cluster = "throughput of a large cluster, against one that lacks overlapped scheduling too"
     least, most = (facts[f"mtp.amd_random_speedup_concurrency_{users}"] for users in (64, 1))
-    return Finding(
-        "ratio",
-        readings(
-            "speedup",
-            {
-                "tokens per second, as reported": facts["mtp.speedup"],
-                f"tokens a pass of the main model, from an acceptance of {format_percent(acceptance)}": bound,
-                f"from the same, a draft at its share of the parameters, {format_percent(draft)}": computed,
-                "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
-                "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
-                "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
-                "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
-                "throughput of a large cluster, against one that lacks overlapped scheduling too": facts[
-                    "mtp.lmsys_large_throughput_ratio"
-                ],
-            },
-        ),
-        f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a step, "
-        f"{format_si(computed, 3)} with the draft's work counted; the report states {format_si(facts['mtp.speedup'])}. One "
-        "draft a step can at most double, with every draft accepted and none costing anything; chained drafts, "
-        "which the report does not use, did more for one user. Measured gains shrink as more are served. AMD's "
-        f"{format_si(least)} to {format_si(most)} for 64 users down to one loosen acceptance, which changes what is generated, "
-        "and are left out.",
-        digits=3,
+    speedups = {
+        "tokens per second, as reported": facts["mtp.speedup"],
+        f"tokens a pass of the main model, from an acceptance of {format_percent(acceptance)}": bound,
+        f"from the same, a draft at its share of the parameters, {format_percent(draft)}": computed,
+        "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
+        "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
+        "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
+        "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
+        cluster: facts["mtp.lmsys_large_throughput_ratio"],
+    }
+    return readings("speedup", speedups), (
+        f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a "
+        f"step, {format_si(computed, 3)} with the draft's work counted; the report states "
+        f"{format_si(facts['mtp.speedup'])}. One draft a step can at most double, with every draft accepted and none "
+        "costing anything; chained drafts, which the report does not use, did more for one user. Measured gains "
+        f"shrink as more are served. AMD's {format_si(least)} to {format_si(most)} for 64 users down to one loosen "
+        "acceptance, which changes what is generated, and are left out."
     )
 
 
-@audit("A21", notebook="12_load_balancing")
-def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Finding:
-    """Loss-free balancing against two auxiliary losses in scores, and the balance on one kind of text alone."""
+@audit("A21", notebook="12_load_balancing", unit="comparisons, won less lost")
+def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Answer:
+    """Compare loss-free balancing with auxiliary losses, in scores and in balance on one kind of text alone."""
     rows = facts.table("v3_table_5")
     pairs = {
-        size: percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))
+        f"{size} model": percentages(compare(rows, f"{size} MoE Aux-Loss-Free", f"{size} MoE Aux-Loss-Based"))
         for size in ("Small", "Large")
     }
-    least = min(net(pair, tie_points) for pair in pairs.values())
-    losses = [name for pair in pairs.values() for name in lost(pair, tie_points)]
+    least = min(net_wins(pair, tie_points) for pair in pairs.values())
+    losses = ", ".join(name for pair in pairs.values() for name in describe_losses(pair, tie_points))
     gaps = [
         facts[f"balancing.v3_{size}_batch_wise_loss"] - facts[f"balancing.v3_{size}_loss_free_loss"]
         for size in ("1b", "3b")
     ]
-    uneven = {
-        way: [facts[f"balancing.v3_16b_{way}_{domain}_maxvio"] for domain in DOMAINS]
+    loss_based, loss_free = (
+        [facts[f"balancing.v3_16b_{way}_{domain}_maxvio"] for domain in V3_DOMAINS]
         for way in ("loss_based", "loss_free")
-    }
-    domains = list(zip(uneven["loss_free"], uneven["loss_based"], strict=True))
-    evener = sum((free < based) - (free > based) for free, based in domains)
+    )
+    evener = sum((free < based) - (free > based) for free, based in zip(loss_free, loss_based, strict=True))
     weight = facts["balancing.v3_sequence_loss_weight"]
     before, after = (facts[f"balancing.paper_1b_{way}_maxvio"] for way in ("controlled", "loss_free"))
-    return Finding(
-        "comparisons, won less lost",
-        (
-            Case("most scores, against V2's auxiliary losses, at both sizes", least, true=least > 0),
-            Case("every score, against the same", least, true=least > 0 and not losses),
-            Case("even load on one kind of text alone, against the same", evener, true=evener >= 0),
-        ),
-        "; ".join(f"{size} model: {record(pair, tie_points)}" for size, pair in pairs.items())
-        + f". Lost: {', '.join(losses) or 'none'}. The biases were published on "
+    return (
+        Case("most scores, against V2's auxiliary losses, at both sizes", least, is_true=least > 0),
+        Case("every score, against the same", least, is_true=least > 0 and not losses),
+        Case("even load on one kind of text alone, against the same", evener, is_true=evener >= 0),
+    ), (
+        f"{describe_tallies(pairs, tie_points)}. Lost: {losses or 'none'}. The biases were published on "
         f"{facts.date('balancing.paper_1b_loss_free_maxvio')}, by DeepSeek; routing without such a loss is older, as "
-        "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a batch-wise "
-        f"loss ends {format_si(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the method's own "
-        f"paper reports an imbalance of {format_si(after)} against {format_si(before)}; on one kind of text alone, read off "
-        f"figure 10 of V3's report, it is {', '.join(map(format_si, uneven['loss_free']))} against "
-        f"{', '.join(map(format_si, uneven['loss_based']))}. V3 keeps a sequence-wise loss of weight {format_si(weight)}, and "
-        "copies of busy experts in serving.",
+        "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a "
+        f"batch-wise loss ends {format_si(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the "
+        f"method's own paper reports an imbalance of {format_si(after)} against {format_si(before)}; on one kind of "
+        f"text alone, read off figure 10 of V3's report, it is {', '.join(map(format_si, loss_free))} against "
+        f"{', '.join(map(format_si, loss_based))}. V3 keeps a sequence-wise loss of weight {format_si(weight)}, and "
+        "copies of busy experts in serving."
     )

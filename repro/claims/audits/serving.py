@@ -1,8 +1,7 @@
-"""Claims about running the models: speed, memory, price: notebook 06."""
+"""Claims about running the models: speed, memory, price."""
 
 from repro.calc import memory, param_count, serving
-from repro.claims.audit import Finding
-from repro.claims.audits.hardware import audits
+from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_si
 from repro.claims.scenarios import architecture
 from repro.claims.verdict import Case
@@ -18,59 +17,57 @@ LARGE = (
 SMALL = ("llama_3_8b", "gemma_7b")
 
 
-@audits("A14")
-def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Finding:
-    """Bytes of V3's weights over the memory of a consumer card, a desktop and a workstation; and what an expert is."""
+@audit("A14", notebook="06_hardware_and_serving", unit="of the memory", digits=3)
+def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
+    """Divide V3's weights by the memory of a consumer card, a desktop and a workstation; size one expert."""
     v3 = architecture(facts, "deepseek_v3")
     total, four_bits = param_count.total_parameters(v3), facts["consumer_server.weight_bits"]
     stored, small = (memory.weights_bytes(total, bits_per_parameter=bits) for bits in (weight_bits, four_bits))
+    bits = f"{format_si(four_bits)}-bit weights"
     machines = {
         "one consumer card, weights of the bits assumed": stored / facts["rtx_5090.memory_bytes"],
-        f"one consumer card, {format_si(four_bits)}-bit weights": small / facts["rtx_5090.memory_bytes"],
-        f"a desktop's memory, {format_si(four_bits)}-bit weights": small / facts["desktop_ddr5.memory_bytes"],
-        f"a workstation of 512 GB, {format_si(four_bits)}-bit weights": small
-        / facts["mac_studio_m3_ultra.memory_bytes"],
+        f"one consumer card, {bits}": small / facts["rtx_5090.memory_bytes"],
+        f"a desktop's memory, {bits}": small / facts["desktop_ddr5.memory_bytes"],
+        f"a workstation of 512 GB, {bits}": small / facts["mac_studio_m3_ultra.memory_bytes"],
     }
     expert = param_count.expert_parameters(v3)
-    touched = serving.touched_bytes_per_token(
-        param_count.active_parameters(v3, embedding_counted=False), bits_per_parameter=four_bits
-    )
-    return Finding(
-        "of the memory",
-        tuple(Case(what, share, true=share <= 1, worded=expert >= total) for what, share in machines.items()),
-        f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} GB at "
-        f"{format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
-        f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} tokens a "
-        f"second are reported of the workstation. An expert, {format_si(expert)} of {format_si(total)} parameters, is a part "
-        "of one model and no model.",
-        digits=3,
+    active = param_count.active_parameters(v3, embedding_counted=False)
+    touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
+    return tuple(
+        Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items()
+    ), (
+        f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
+        f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
+        f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} "
+        f"tokens a second are reported of the workstation. An expert, {format_si(expert)} of {format_si(total)} "
+        "parameters, is a part of one model and no model."
     )
 
 
-@audits("B09")
-def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Finding:
-    """V2's list price among those of its months, and its cost per token at the reported throughput."""
+@audit("B09", notebook="06_hardware_and_serving", unit="place", digits=2)
+def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answer:
+    """Rank V2's list price among its contemporaries', and work out its cost per token at the reported throughput."""
     lists = {"large models": LARGE, "large and small models": (*LARGE, *SMALL)}
-    cases, told = [], []
-    for what, names in lists.items():
-        place = max(place_of_v2(facts, names, way) for way in ("input", "output"))
-        cases.append(Case(f"list prices of input and output among {what}", place, true=4 * place <= len(names)))
-        told.append(f"place {place} of {len(names)} among {what}")
+    places = {name: max(place_of_v2(facts, names, way) for way in ("input", "output")) for name, names in lists.items()}
+    listed = " and ".join(f"place {place} of {len(lists[name])} among {name}" for name, place in places.items())
     node_usd = price_usd_per_gpu_hour * facts["inference_day.gpus_per_node"]
     cost = serving.usd_per_million_tokens(node_usd, 3600 * facts["deepseek_v2.output_tokens_per_node_s"])
-    return Finding(
-        "place",
-        (*cases, Case("cost of running it, against the others' costs", None)),
-        f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 takes "
-        f"{' and '.join(told)} whose list prices in May or June 2024 were found. One of the cheapest is read as the "
-        f"cheapest quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a "
-        f"million tokens cost ${format_si(cost, 2)}, at {format_si(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
-        "67B's throughput; what others pay is not public.",
-        digits=2,
+    return (
+        *(
+            Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
+            for name, place in places.items()
+        ),
+        Case("cost of running it, against the others' costs", None),
+    ), (
+        f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 "
+        f"takes {listed} whose list prices in May or June 2024 were found. One of the cheapest is read as the cheapest "
+        f"quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a million "
+        f"tokens cost ${format_si(cost, 2)}, at {format_si(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
+        "67B's throughput; what others pay is not public."
     )
 
 
 def place_of_v2(facts: Ledger, names: tuple[str, ...], way: str) -> int:
     """Return V2's place among models by list price, 1 for the cheapest; way: "input" or "output"."""
-    own = facts[f"price.v2_{way}"]
-    return 1 + sum(facts[f"price.{name}_{way}"] < own for name in names)
+    price = facts[f"price.v2_{way}"]
+    return 1 + sum(facts[f"price.{name}_{way}"] < price for name in names)
