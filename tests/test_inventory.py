@@ -70,6 +70,12 @@ def test_every_name_of_a_model_as_v3():
     assert outside == {"model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"}
 
 
+def test_v3s_tensors_are_few_rows():
+    # 62 layers of 7 in attention and 2 norms, 3 x 3 dense, 59 x (257 x 3 + 2 of the gate), 6 of the module alone, 3
+    assert len(named(BUILT_IN["deepseek_v3"])) == 558 + 9 + 59 * 773 + 6 + 3 == 46_183
+    assert len(inventory(BUILT_IN["deepseek_v3"])) == 55
+
+
 def test_names_of_queries_that_are_not_compressed():
     plain = replace(TINY, attention=replace(shapes.MLA, q_lora_rank=None, bias=True))
     assert {name for name in layer_names(plain) if ".q_" in name} == {"self_attn.q_proj.weight"}

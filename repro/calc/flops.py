@@ -5,10 +5,7 @@ from repro.models.architecture import Architecture
 
 
 def matmul_parameters(arch: Architecture, *, mtp_counted: bool) -> int:
-    """Return the parameters that matrix products multiply with each token: no embedding, norm or bias.
-
-    Modules for multi-token prediction count on request; training runs them, serving need not.
-    """
+    """Return the parameters that matrix products multiply with each token: no embedding, norm or bias."""
     return sum(part.multiplied for part in parts(arch) + (mtp_parts(arch) if mtp_counted else []))
 
 

@@ -2,7 +2,6 @@
 
 A closed form for what a simulation would measure. Computation and transfers run side by side, so only the transfers
 that stick out add time; the bubble is a share of the whole step; and the multiprocessors that move data do not compute.
-Numbers, fractions and arrays that broadcast all pass through.
 """
 
 from dataclasses import dataclass

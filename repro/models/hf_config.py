@@ -1,7 +1,4 @@
-"""Reads a model's architecture from its Hugging Face config.json; what it does not know, it names and refuses.
-
-A new family is a reader under hf/ and a row in FAMILIES.
-"""
+"""Reads a model's architecture from its config.json. A new family is a reader under hf/ and a row in FAMILIES."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path

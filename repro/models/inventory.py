@@ -59,10 +59,7 @@ class Tensor:
 
     @property
     def stored(self) -> Literal["fp8", "bf16", "fp32", None]:
-        """Format in a checkpoint as DeepSeek-V3's, None for a tied head, which is not stored again.
-
-        Source: DeepSeek-V3 repository, README_WEIGHTS.md; the gate's correction bias is FP32.
-        """
+        """Format in a checkpoint as DeepSeek-V3's (README_WEIGHTS.md of its repository); None for a tied head."""
         if self.shared and self.block == "model":
             return None
         if self.role.endswith("e_score_correction_bias"):
@@ -90,10 +87,7 @@ def inventory(arch: Architecture) -> tuple[Tensor, ...]:
 
 
 def attention_shapes(attention: Attention, d_model: int) -> dict[str, Shape]:
-    """Return the shape of each tensor of one layer's attention, by role.
-
-    Source: DeepSeek-V2 report (arXiv 2405.04434), appendix C, for multi-head latent attention.
-    """
+    """Return the shape of each tensor of one layer's attention, by its role there."""
     a, d = attention, d_model
     shapes: dict[str, Shape]
     if isinstance(a, GroupedQueryAttention):
