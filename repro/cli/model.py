@@ -8,18 +8,14 @@ from typing import Any
 from repro.calc.report import describe_model, train_cost_table
 from repro.claims.assumptions import PEAKS, assumption
 from repro.claims.formatting import format_percent, format_si, format_usd
-from repro.cli.options import add_inputs, add_json, parse_inputs
+from repro.cli.options import add_inputs, add_json, by_option, parse_inputs
 from repro.cli.printing import clean, print_field, print_json, print_table
 from repro.errors import InputError
 from repro.facts import Facts, load
-from repro.inputs import UserInput, Value
+from repro.inputs import UserInput
 from repro.models.hf_config import architecture_from_hf, model_type, read_config
 
 GPUS = ("h100_sxm", "h100_pcie", "h800_sxm", "a100_sxm")
-METAVARS = {
-    "tokens": "T", "gpu": "NAME", "peak": "NAME", "utilisation": "SHARE", "price": "USD", "sequence_length": "T",
-    "cache_bits": "BITS",
-}  # fmt: skip
 # Ways of counting FLOP that make up a run's, each with its name for people.
 WAYS = {
     "six_n_d": "6ND, N with embedding and head",
@@ -33,43 +29,30 @@ WAYS = {
 def inputs(facts: Facts) -> dict[str, UserInput]:
     """Return the options that take a value, by name, with their defaults, domains and help."""
 
-    def default_of(name: str) -> Any:
-        return assumption(name).user_input(facts).default
+    def like(name: str) -> tuple[Any, str, str]:
+        known = assumption(name).user_input(facts)
+        return known.default, known.unit, known.domain
 
-    def option(flag: str, default: Any, unit: str, domain: str, help: str) -> UserInput:
-        return UserInput(flag, default, unit, domain, help)
-
-    tokens, price = (assumption(name).user_input(facts) for name in ("tokens", "price_usd_per_gpu_hour"))
-    length = assumption("sequence_length").user_input(facts)
-    return {
-        "tokens": option(
-            "--tokens", tokens.default, tokens.unit, tokens.domain,
-            "training tokens (default: the model's own, where published)",
+    own_tokens = "training tokens (default: the model's own, where published)"
+    utilisation = like("utilisation")[0], "share of --peak", "in (0, 1]"
+    options = (
+        UserInput("tokens", *like("tokens"), own_tokens),
+        UserInput("gpu", "h100_sxm", "GPU", " | ".join(GPUS), "GPU whose peak rate is taken"),
+        UserInput("peak", "bf16_dense", "rate", " | ".join(PEAKS), "peak rate that utilisation is a share of"),
+        UserInput("utilisation", *utilisation, "share of that peak; Llama 3.1 405B reports the default"),
+        UserInput("price", *like("price_usd_per_gpu_hour"), "USD per GPU hour; the V3 report assumes the default"),
+        UserInput("sequence-length", *like("sequence_length"), "tokens of a training sequence, for attention"),
+        UserInput(
+            "cache-bits", 16.0, "bits per element of the cache", "in (0, 64]", "bits per element of the KV cache"
         ),
-        "gpu": option("--gpu", "h100_sxm", "GPU", " | ".join(GPUS), "GPU whose peak rate is taken"),
-        "peak": option("--peak", "bf16_dense", "rate", " | ".join(PEAKS), "peak rate that utilisation is a share of"),
-        "utilisation": option(
-            "--utilisation", default_of("utilisation"), "share of --peak", "in (0, 1]",
-            "share of that peak; Llama 3.1 405B reports the default",
-        ),
-        "price": option(
-            "--price", price.default, price.unit, price.domain,
-            "rent per GPU hour in USD; the V3 report assumes the default",
-        ),
-        "sequence_length": option(
-            "--sequence-length", length.default, length.unit, length.domain,
-            "tokens of a training sequence, for attention over the context",
-        ),
-        "cache_bits": option(
-            "--cache-bits", 16.0, "bits per element of the cache", "in (0, 64]", "bits per element of the KV cache"
-        ),
-    }  # fmt: skip
+    )
+    return by_option(options)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument("model", metavar="NAME|config.json", help="a built-in model, such as deepseek_v3, or a file")
-    add_inputs(parser, inputs(load()), METAVARS)
+    add_inputs(parser, inputs(load()))
     add_json(parser)
 
 
@@ -124,40 +107,29 @@ def _path(facts: Facts, name: str) -> Path | None:
         return None
 
 
-def _data(facts: Facts, config: dict[str, Any], values: dict[str, Value]) -> dict[str, Any]:
-    data = describe_model(
-        architecture_from_hf(config), sequence_length=values["sequence_length"], cache_bits=values["cache_bits"]
-    )
+def _data(facts: Facts, config: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    arch = architecture_from_hf(config)
+    data = describe_model(arch, sequence_length=values["sequence_length"], cache_bits=values["cache_bits"])
     flop = data["train_flop_per_token"]
     data["training"] = _training(facts, {way: flop[way] for way in WAYS if way in flop}, values)
     flop["sequence_length"] = values["sequence_length"]
     return data
 
 
-def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, Value]) -> dict[str, Any]:
-    """Return what is assumed of a run, and its GPU hours and dollars where the tokens are known."""
+def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, Any]) -> dict[str, Any]:
+    """Return what is assumed of a run, and its GPU hours and dollars if the tokens are known."""
     gpu, peak = values["gpu"], values["peak"]
     key = f"{gpu}.{peak}_flop_per_s"
     if key not in facts:
         raise InputError(f"--peak {peak}: {gpu} multiplies in no FP8; choose bf16_dense or bf16_sparse")
-    rate = float(facts[key].value)
-    assumed = {
+    run = {
         "tokens": values["tokens"],
-        "gpu": gpu,
-        "peak": peak,
-        "peak_flop_per_s": rate,
+        "peak_flop_per_s": float(facts[key].value),
         "utilisation": values["utilisation"],
         "price_usd_per_gpu_hour": values["price"],
     }
-    if values["tokens"] is None:
-        return assumed
-    return assumed | train_cost_table(
-        flop_per_token,
-        tokens=values["tokens"],
-        peak_flop_per_s=rate,
-        utilisation=values["utilisation"],
-        price_usd_per_gpu_hour=values["price"],
-    )
+    costs = {} if run["tokens"] is None else train_cost_table(flop_per_token, **run)
+    return {"gpu": gpu, "peak": peak, **run, **costs}
 
 
 def _print(data: dict[str, Any]) -> None:

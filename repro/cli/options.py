@@ -1,12 +1,14 @@
 """What commands share: `--json`, `name=value` pairs, and options whose default and domain stand in one place."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
+from typing import Any
 
 from repro.cli.printing import format_number
 from repro.errors import InputError
-from repro.inputs import UserInput, Value
+from repro.inputs import UserInput
 
 
 def check_installed(command: str, packages: Sequence[str]) -> None:
@@ -27,23 +29,25 @@ def add_pairs(parser: argparse.ArgumentParser, *flags: str, help: str) -> None:
     parser.add_argument(*flags, metavar="name=value", action="append", default=[], help=f"{help}; may be given again")
 
 
-def add_inputs(parser: argparse.ArgumentParser, inputs: Mapping[str, UserInput], metavars: Mapping[str, str]) -> None:
+def by_option(inputs: Iterable[UserInput]) -> dict[str, UserInput]:
+    """Return inputs by the attribute of their value, such as cache_bits, each named as its option, --cache-bits."""
+    return {i.name.replace("-", "_"): replace(i, name=f"--{i.name}") for i in inputs}
+
+
+def add_inputs(
+    parser: argparse.ArgumentParser, inputs: Mapping[str, UserInput], metavars: Mapping[str, str] | None = None
+) -> None:
     """Add one option per input, with its default in the help unless the help names it."""
     for name, option in inputs.items():
         default = "" if "default" in option.help else f" (default: {format_number(option.default)})"
-        parser.add_argument(option.name, dest=name, metavar=metavars[name], help=option.help + default)
+        metavar = (metavars or {}).get(name)
+        parser.add_argument(option.name, dest=name, metavar=metavar, help=option.help + default)
 
 
-def parse_inputs(args: argparse.Namespace, inputs: Mapping[str, UserInput]) -> dict[str, Value]:
-    """Return the value of each input, its default where the option was not given.
-
-    Raises:
-        InputError: for a text that is not of the option's type, or outside its domain.
-    """
+def parse_inputs(args: argparse.Namespace, inputs: Mapping[str, UserInput]) -> dict[str, Any]:
+    """Return the value of each input, its default if the option was not given, or raise InputError."""
     texts = {name: getattr(args, name) for name in inputs}
-    return {
-        name: option.default if (text := texts[name]) is None else option.parse(text) for name, option in inputs.items()
-    }
+    return {name: i.default if texts[name] is None else i.parse(texts[name]) for name, i in inputs.items()}
 
 
 def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from repro.claims.formatting import format_percent
-from repro.cli.options import add_inputs, add_json, check_installed, parse_inputs
+from repro.cli.options import add_inputs, add_json, by_option, check_installed, parse_inputs
 from repro.cli.printing import format_number, print_field, print_json, print_table
 from repro.errors import InputError, unknown_name
 from repro.inputs import UserInput
@@ -28,50 +28,43 @@ from repro.sim import (
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
-SIZES = {
-    "ranks": UserInput("--ranks", 1, "ranks", "in [1, 1e6]"),
-    "micro_batches": UserInput("--micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
-}
-CHUNKS = {
-    "chunks": UserInput(
-        "--chunks", 2, "stages of one rank", "in [2, 1e6]",
-        "stages of each rank in the interleaved schedule, each 1/N of its layers",
+SIZES = by_option(
+    (
+        UserInput("ranks", 1, "ranks", "in [1, 1e6]"),
+        UserInput("micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
+        UserInput(
+            "chunks", 2, "stages of one rank", "in [2, 1e6]", "stages of each interleaved rank, 1/N of its layers"
+        ),
     )
-}  # fmt: skip
-TIMES = {
-    "forward": UserInput("--forward", 1.0, TIME, SOME, "of one micro-batch on one stage, in any one unit of time"),
-    "backward": UserInput("--backward", 2.0, TIME, SOME, "the full backward, for the input and for the weights"),
-    "weight": UserInput(
-        "--weight", 1.0, TIME, SOME, "its part for the weights, below B; its part for the input takes B - W"
-    ),
-    "overlapped": UserInput(
-        "--overlapped", 0.0, TIME, SOME, "a forward and a full backward run together (default: F + B, nothing saved)"
-    ),
-    "transfer": UserInput(
-        "--transfer", 0.0, TIME, "in [0, 1e12]", "from one rank to another, beside which both can compute"
-    ),
-}
+)
+TIMES = by_option(
+    (
+        UserInput("forward", 1.0, TIME, SOME, "of one micro-batch on one stage, in any one unit of time"),
+        UserInput("backward", 2.0, TIME, SOME, "the full backward, for the input and for the weights"),
+        UserInput("weight", 1.0, TIME, SOME, "its part for the weights; its part for the input takes B - W"),
+        UserInput(
+            "overlapped", 0.0, TIME, SOME, "a forward and a full backward run together (default: F + B, nothing saved)"
+        ),
+        UserInput("transfer", 0.0, TIME, "in [0, 1e12]", "from one rank to another, beside which both can compute"),
+    )
+)
 METAVARS = {"forward": "F", "backward": "B", "weight": "W", "overlapped": "FB", "transfer": "T", "chunks": "N"}
 Number = int | float
 
 
 @dataclass(frozen=True)
 class Step:
-    """A schedule that was simulated, in whole numbers of a unit so small that all durations are: exact at any size.
+    """A simulated schedule. Times are whole numbers of a unit so small that every duration is one: exact at any size."""
 
-    durations: as given. unit: how many of the small ones make one of the given. result, published: in small ones.
-    exact: idle time of each rank in closed form, in small ones, None where transfers take time.
-    """
-
-    durations: dict[str, Fraction]
-    unit: int
+    durations: dict[str, Fraction]  # in the user's unit
+    ticks: int  # small units in one of the user's
     result: Timeline
     published: PublishedFormula
-    exact: list[float] | None
+    exact: list[float] | None  # idle time of each rank in closed form, None if transfers take time
 
-    def given(self, time: float) -> Number:
-        """Return a time in the unit of the durations as given, whole where it is."""
-        return _plainest(Fraction(time) / self.unit)
+    def in_user_unit(self, ticks: float) -> Number:
+        """Return a time in the user's unit, as a whole number if it is one."""
+        return _plainest(Fraction(ticks) / self.ticks)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         required=True,
         help="micro-batches of a step, for DualPipe from both ends together; DualPipe and DualPipeV need 2 P or more",
     )
-    add_inputs(parser, TIMES | CHUNKS, METAVARS)
+    add_inputs(parser, TIMES | {"chunks": SIZES["chunks"]}, METAVARS)
     parser.add_argument("--figure", metavar="FILE", help="draw the tasks in time, as SVG or PNG by the file's ending")
     add_json(parser)
 
@@ -94,8 +87,7 @@ def run(args: argparse.Namespace) -> None:
     if args.figure is not None:
         check_installed("repro pipeline --figure", ("matplotlib", "numpy"))
     name = _name(args.schedule)
-    known = SIZES | CHUNKS
-    sizes = {key: known[key].parse(text) for key in known if (text := getattr(args, key)) is not None}
+    sizes: dict[str, Any] = {key: i.parse(text) for key, i in SIZES.items() if (text := getattr(args, key)) is not None}
     durations = _durations(args)
     chart = None if args.figure is None else _drawing()
     target = chart and chart.check_target(args.figure)
@@ -105,7 +97,7 @@ def run(args: argparse.Namespace) -> None:
     step = _simulated(order, durations)
     data = _data(step)
     if chart:
-        chart.write_gantt(_in_given_unit(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}")
+        chart.write_gantt(_to_draw(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}")
     if args.json:
         return print_json(data)
     _print(step, data)
@@ -131,10 +123,7 @@ def _name(text: str) -> str:
 
 
 def _durations(args: argparse.Namespace) -> dict[str, Fraction]:
-    """Return the durations as the decimals that were written.
-
-    Raises: InputError for durations that no task has, or that contradict each other.
-    """
+    """Return the durations as the decimals that were written, or raise InputError if they contradict each other."""
     values = parse_inputs(args, TIMES)
     if 0 < values["transfer"] < SHORTEST:
         raise InputError(f"--transfer = {args.transfer}: must be 0, or at least {SHORTEST:g} [{TIME}]")
@@ -155,12 +144,11 @@ def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     return Step(durations, unit, simulate(order, whole), published_formula(order, whole), exact)
 
 
-def _in_given_unit(step: Step) -> Timeline:
-    """Return the result in the unit of the durations as given, as floats for a drawing."""
-    starts, ends = (
-        [[at / step.unit for at in rank] for rank in found] for found in (step.result.starts, step.result.ends)
-    )
-    return replace(step.result, makespan=step.result.makespan / step.unit, starts=starts, ends=ends)
+def _to_draw(step: Step) -> Timeline:
+    """Return the result in the user's unit, as floats."""
+    r, ticks = step.result, step.ticks
+    starts, ends = ([[time / ticks for time in rank] for rank in times] for times in (r.starts, r.ends))
+    return replace(r, makespan=r.makespan / ticks, starts=starts, ends=ends)
 
 
 def _plainest(value: Fraction) -> Number:
@@ -174,11 +162,11 @@ def _data(step: Step) -> dict[str, Any]:
         "ranks": order.ranks,
         "micro_batches": order.micro_batches,
         "durations": {name: _plainest(value) for name, value in step.durations.items()},
-        "makespan": step.given(step.result.makespan),
-        "bubble": [step.given(one) for one in step.result.bubble],
+        "makespan": step.in_user_unit(step.result.makespan),
+        "bubble": [step.in_user_unit(ticks) for ticks in step.result.bubble],
         "activations": step.result.activations,
         "parameters": order.stages_held,
-        "formula": {**asdict(step.published), "bubble": step.given(step.published.bubble)},
+        "formula": {**asdict(step.published), "bubble": step.in_user_unit(step.published.bubble)},
     }
 
 
@@ -215,7 +203,7 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     if step.exact is None:
         print_field("closed form", "none where transfers take time")
     else:
-        exact = [step.given(one) for one in step.exact]
+        exact = [step.in_user_unit(ticks) for ticks in step.exact]
         print_field("closed form", f"bubble {_span(exact)}, {_against(exact == data['bubble'], data['bubble'])}")
     print()
     print_field("bubble", "idle time of a rank within the makespan")
