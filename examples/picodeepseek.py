@@ -1,4 +1,6 @@
-"""DeepSeek-V3's forward pass on one page of numpy: python examples/picodeepseek.py "the fox" --tokens 80
+"""DeepSeek-V3's forward pass on one page of numpy.
+
+Try it: python examples/picodeepseek.py "the fox" --tokens 80
 
 As in every transformer, a layer adds to each token's vector what attention and then a feed-forward make of it. In V3:
 - Multi-head latent attention (MLA) caches two things per token: a short latent vector, from which keys and values of

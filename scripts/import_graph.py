@@ -1,7 +1,10 @@
-"""Prints which room of the package imports which, as a Mermaid diagram: python scripts/import_graph.py [PACKAGE]
+"""Prints which room of the package imports which, as a Mermaid diagram.
 
-A room is a folder of the package; nano's folders count as rooms of their own. Files at the top of the package, which every
-room may use, are left out, and so are the __init__ files, which only gather names. docs/architecture.md holds this output, and a test keeps it true.
+Run: python scripts/import_graph.py [PACKAGE]
+
+A room is a folder of the package; nano's folders count as rooms of their own. Left out are files at the top of the
+package, which every room may use, and the __init__ files, which only gather names. docs/architecture.md holds this
+output, and a test keeps it true.
 """
 
 import ast

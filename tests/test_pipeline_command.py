@@ -294,6 +294,7 @@ def test_a_folder_of_the_figures_name(refuses, tmp_path):
 
 def test_other_commands_start_without_what_this_one_needs():
     heavy = ("numpy", "matplotlib", "repro.sim")
-    code = f"import sys; from repro.cli.main import main; main(['claims']); print([x for x in {heavy} if x in sys.modules])"
+    code = "import sys; from repro.cli.main import main; main(['claims']); "
+    code += f"print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")

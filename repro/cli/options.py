@@ -13,10 +13,17 @@ from repro.inputs import UserInput
 
 def check_installed(command: str, packages: Sequence[str]) -> None:
     """Raise InputError naming every package that a command needs and that is not installed."""
-    if missing := [name for name in packages if find_spec(name) is None]:
+    if missing := [name for name in packages if not _is_installed(name)]:
         are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
         how = f"in a checkout, make setup or pip install . brings {them}"
         raise InputError(f"{command} needs {', '.join(missing)}, which {are} not installed: {how}")
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        return False
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

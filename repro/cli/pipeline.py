@@ -28,13 +28,12 @@ from repro.sim import (
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
+OVERLAPPED = "a forward and a full backward run together (default: F + B, nothing saved)"
 SIZES = by_option(
     (
         UserInput("ranks", 1, "ranks", "in [1, 1e6]"),
         UserInput("micro-batches", 1, "micro-batches of a step", "in [1, 1e6]"),
-        UserInput(
-            "chunks", 2, "stages of one rank", "in [2, 1e6]", "stages of each interleaved rank, 1/N of its layers"
-        ),
+        UserInput("chunks", 2, "stages of one rank", "in [2, 1e6]", "stages of an interleaved rank, 1/N of its layers"),
     )
 )
 TIMES = by_option(
@@ -85,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it if asked to."""
     if args.figure is not None:
-        check_installed("repro pipeline --figure", ("matplotlib", "numpy"))
+        check_installed("repro pipeline", ("matplotlib", "numpy"))
     name = _name(args.schedule)
     sizes: dict[str, Any] = {key: i.parse(text) for key, i in SIZES.items() if (text := getattr(args, key)) is not None}
     durations = _durations(args)
