@@ -53,7 +53,7 @@ Number = int | float
 
 @dataclass(frozen=True)
 class Step:
-    """A simulated schedule. Times are whole numbers of a unit so small that every duration is one: exact at any size."""
+    """A simulated schedule; its times are whole numbers of a unit that divides every duration: exact at any size."""
 
     durations: dict[str, Fraction]  # in the user's unit
     ticks: int  # small units in one of the user's
