@@ -1,3 +1,3 @@
 """An audit of what two widely read documents claim about DeepSeek-V2 and V3."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
