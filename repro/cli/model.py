@@ -39,8 +39,8 @@ def inputs(facts: Facts) -> dict[str, UserInput]:
         UserInput("tokens", *like("tokens"), own_tokens),
         UserInput("gpu", "h100_sxm", "GPU", " | ".join(GPUS), "GPU whose peak rate is taken"),
         UserInput("peak", "bf16_dense", "rate", " | ".join(PEAKS), "peak rate that utilisation is a share of"),
-        UserInput("utilisation", *utilisation, "share of that peak; Llama 3.1 405B reports the default"),
-        UserInput("price", *like("price_usd_per_gpu_hour"), "USD per GPU hour; the V3 report assumes the default"),
+        UserInput("utilisation", *utilisation, "share of that peak, as Llama 3.1 405B reports"),
+        UserInput("price", *like("price_usd_per_gpu_hour"), "USD per GPU hour, as the V3 report assumes"),
         UserInput("sequence-length", *like("sequence_length"), "tokens of a training sequence, for attention"),
         UserInput(
             "cache-bits", 16.0, "bits per element of the cache", "in (0, 64]", "bits per element of the KV cache"

@@ -46,7 +46,7 @@ def add_inputs(
 ) -> None:
     """Add one option per input, with its default in the help unless the help names it."""
     for name, option in inputs.items():
-        default = "" if "default" in option.help else f" (default: {format_number(option.default)})"
+        default = "" if "(default" in option.help else f" (default: {format_number(option.default)})"
         metavar = (metavars or {}).get(name)
         parser.add_argument(option.name, dest=name, metavar=metavar, help=option.help + default)
 
