@@ -1,7 +1,7 @@
 """`repro model`: any model from its published configuration."""
 
 import argparse
-import math
+import json
 from pathlib import Path
 from typing import Any
 
@@ -67,19 +67,12 @@ def run(args: argparse.Namespace) -> None:
         data = {"model": name, "model_type": model_type(config), "source": source, **_data(facts, config, values)}
     except InputError as error:
         raise InputError(f"{name}: {error}") from None
-    if not _finite(data):
+    try:
+        json.dumps(data, allow_nan=False)
+    except ValueError:
         chosen = ", ".join(f"--{option.replace('_', '-')} {value}" for option, value in values.items())
-        raise InputError(f"{name}: these options together lead out of the range of numbers: {chosen}")
+        raise InputError(f"{name}: these options together lead out of the range of numbers: {chosen}") from None
     return print_json(data) if args.json else _print(data)
-
-
-def _finite(data: Any) -> bool:
-    """Tell whether every number in nested data is finite."""
-    if isinstance(data, dict):
-        return all(map(_finite, data.values()))
-    if isinstance(data, list):
-        return all(map(_finite, data))
-    return not isinstance(data, float) or math.isfinite(data)
 
 
 def _find(facts: Facts, name: str) -> tuple[str, dict[str, Any], str, float | None]:

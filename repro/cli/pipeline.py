@@ -9,22 +9,13 @@ from math import isclose, lcm
 from types import ModuleType
 from typing import Any
 
+from repro import sim
 from repro.claims.formatting import format_percent
 from repro.cli.options import add_inputs, add_json, by_option, check_installed, parse_inputs
 from repro.cli.printing import format_number, print_field, print_json, print_table
 from repro.errors import InputError, unknown_name
 from repro.inputs import UserInput
-from repro.sim import (
-    SCHEDULES,
-    Durations,
-    PublishedFormula,
-    Schedule,
-    Timeline,
-    exact_bubble,
-    published_formula,
-    schedule,
-    simulate,
-)
+from repro.sim import Durations, PublishedFormula, Schedule, Timeline
 
 TIME, SOME = "any one unit of time", "in [1e-12, 1e12]"
 SHORTEST = 1e-12  # of a transfer that is not 0
@@ -41,9 +32,7 @@ TIMES = by_option(
         UserInput("forward", 1.0, TIME, SOME, "of one micro-batch on one stage, in any one unit of time"),
         UserInput("backward", 2.0, TIME, SOME, "the full backward, for the input and for the weights"),
         UserInput("weight", 1.0, TIME, SOME, "its part for the weights; its part for the input takes B - W"),
-        UserInput(
-            "overlapped", 0.0, TIME, SOME, "a forward and a full backward run together (default: F + B, nothing saved)"
-        ),
+        UserInput("overlapped", 0.0, TIME, SOME, OVERLAPPED),
         UserInput("transfer", 0.0, TIME, "in [0, 1e12]", "from one rank to another, beside which both can compute"),
     )
 )
@@ -68,7 +57,7 @@ class Step:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument("schedule", metavar="SCHEDULE", help=f"{', '.join(SCHEDULES)}; in any case")
+    parser.add_argument("schedule", metavar="SCHEDULE", help=f"{', '.join(sim.SCHEDULES)}; in any case")
     parser.add_argument("--ranks", metavar="P", required=True, help="ranks of the pipeline; even for DualPipe")
     parser.add_argument(
         "--micro-batches",
@@ -90,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     durations = _durations(args)
     chart = None if args.figure is None else _drawing()
     target = chart and chart.check_target(args.figure)
-    order = schedule(name, **sizes)
+    order = sim.schedule(name, **sizes)
     if chart:
         chart.check_tasks(order)
     step = _simulated(order, durations)
@@ -115,9 +104,9 @@ def _drawing() -> ModuleType:
 
 def _name(text: str) -> str:
     """Return the schedule that is meant, in whatever case."""
-    known = {name.lower(): name for name in SCHEDULES}
+    known = {name.lower(): name for name in sim.SCHEDULES}
     if text.lower() not in known:
-        raise unknown_name("schedule", text, SCHEDULES)
+        raise unknown_name("schedule", text, sim.SCHEDULES)
     return known[text.lower()]
 
 
@@ -139,8 +128,8 @@ def _durations(args: argparse.Namespace) -> dict[str, Fraction]:
 def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     unit = lcm(*(value.denominator for value in durations.values()))
     whole = Durations(**{name: int(value * unit) for name, value in durations.items()})
-    exact = None if durations["transfer"] else exact_bubble(order, whole)
-    return Step(durations, unit, simulate(order, whole), published_formula(order, whole), exact)
+    exact = None if durations["transfer"] else sim.exact_bubble(order, whole)
+    return Step(durations, unit, sim.simulate(order, whole), sim.published_formula(order, whole), exact)
 
 
 def _to_draw(step: Step) -> Timeline:
@@ -171,11 +160,8 @@ def _data(step: Step) -> dict[str, Any]:
 
 def _title(step: Step) -> str:
     order = step.result.schedule
-    return f"{order.name}, {_many(order.ranks, 'rank')}, {_many(order.micro_batches, 'micro-batch', 'es')}"
-
-
-def _many(number: int, name: str, plural: str = "s") -> str:
-    return f"{number:,} {name}{plural if number != 1 else ''}"
+    ranks, micro_batches = "s" * (order.ranks != 1), "es" * (order.micro_batches != 1)
+    return f"{order.name}, {order.ranks:,} rank{ranks}, {order.micro_batches:,} micro-batch{micro_batches}"
 
 
 def _print(step: Step, data: dict[str, Any]) -> None:
@@ -211,24 +197,22 @@ def _print(step: Step, data: dict[str, Any]) -> None:
 
 
 def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:
-    """Return a published figure beside what was simulated."""
-    found, scale = data[name], data["makespan"] if name == "bubble" else 1
-    same = [isclose(one, published, rel_tol=1e-9, abs_tol=1e-9 * scale) for one in found]
-    of = format_number(published) + (", transfers left out" if transfers else "")
-    if all(same) or not any(same) or max(found) != found[same.index(True)]:
-        return f"{of}, {_against(all(same), found)}"
-    return f"{of}, as simulated where it is most; {_span(found)}"
+    """Return a published figure beside what was simulated on each rank."""
+    by_rank, scale = data[name], data["makespan"] if name == "bubble" else 1
+    same = [isclose(simulated, published, rel_tol=1e-9, abs_tol=1e-9 * scale) for simulated in by_rank]
+    figure = format_number(published) + (", transfers left out" if transfers else "")
+    if all(same) or not any(same) or max(by_rank) != by_rank[same.index(True)]:
+        return f"{figure}, {_against(all(same), by_rank)}"
+    return f"{figure}, as simulated where it is most; {_span(by_rank)}"
 
 
-def _against(same: bool, found: Sequence[Number]) -> str:
-    return "as simulated" if same else f"but simulated {_span(found)}"
+def _against(same: bool, by_rank: Sequence[Number]) -> str:
+    return "as simulated" if same else f"but simulated {_span(by_rank)}"
 
 
-def _span(found: Sequence[Number]) -> str:
-    """Return what ranks have, as one number where all have the same."""
-    if min(found) == max(found):
-        return f"{format_number(found[0])} on every rank"
-    return f"{format_number(min(found))} to {format_number(max(found))} by rank"
+def _span(by_rank: Sequence[Number]) -> str:
+    least, most = format_number(min(by_rank)), format_number(max(by_rank))
+    return f"{least} on every rank" if min(by_rank) == max(by_rank) else f"{least} to {most} by rank"
 
 
 def _times(copies: float) -> str:
