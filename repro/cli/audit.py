@@ -1,6 +1,7 @@
 """`repro audit ID`: one claim with its figures, readings, assumptions and sources, and where each can be looked up."""
 
 import argparse
+from collections.abc import Iterator
 from typing import Any
 
 from repro.claims import AuditResult, load_register, result_to_json, run_audit
@@ -32,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
     result = run_audit(claim.id, facts, **overrides)
     data = result_to_json(result, facts) | {"trace": _trace(claim.id)}
     for source in data["sources"]:
-        source["url"] = facts.references[source["source"]].url
+        source |= {"url": facts.references[source["source"]].url, "note": facts.source(source["key"]).note}
     return print_json(data) if args.json else _print(result, data)
 
 
@@ -59,12 +60,12 @@ def _print(result: AuditResult, data: dict[str, Any]) -> None:
             value = format_quantity(case["value"], finding.unit, finding.digits)
             print_field("", f"{value}: {case['assumption']} ({case['verdict']})")
     print_field("why", result.explanation)
-    print_fields("assuming", (_assumption_line(name, value) for name, value in data["assumptions"].items()))
-    print_fields("sources", (line for source in data["sources"] for line in _source_lines(source)))
     trace = data["trace"]
     print_fields("code", [trace["code"]])
-    print_fields("tests", trace["tests"])
-    print_fields("notebook", trace["cells"] or [f"notebooks/{result.notebook}.ipynb"])
+    print_fields("tests", trace["tests"] or ["no test names this claim"])
+    print_fields("notebook", trace["cells"] or [f"notebooks/{result.notebook}.ipynb, in which no cell shows it"])
+    print_fields("assuming", (_assumption_line(name, value) for name, value in data["assumptions"].items()))
+    print_fields("sources", _source_lines(data["sources"]))
 
 
 def _assumption_line(name: str, assumption: dict[str, Any]) -> str:
@@ -72,7 +73,14 @@ def _assumption_line(name: str, assumption: dict[str, Any]) -> str:
     return f"{name} = {format_number(assumption['value'])} {assumption['unit']}{mark}"
 
 
-def _source_lines(source: dict[str, Any]) -> list[str]:
-    standing = f"{source['standing']}, read in: {source['via']}" if source["via"] else source["standing"]
-    line = f"{source['key']}: {source['source']}, {source['locator']} ({standing})"
-    return [line, source["url"]] if source["url"] else [line]
+def _source_lines(sources: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield what was read, each with its locator; the address of a publication stands once, below its first figure."""
+    addresses: set[str] = set()
+    for source in sources:
+        standing = f"{source['standing']}, read in: {source['via']}" if source["via"] else source["standing"]
+        yield f"{source['key']}: {source['source']}, {source['locator']} ({standing})"
+        if source["note"]:
+            yield f"note: {source['note']}"
+        if source["url"] and source["url"] not in addresses:
+            addresses.add(source["url"])
+            yield source["url"]
