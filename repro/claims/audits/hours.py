@@ -70,9 +70,8 @@ def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: 
 
 def stage_finding(facts: Ledger, stage: str, gpu_hours: float, remark: str = "") -> Answer:
     """Return the finding on one of V3's three stages: its hours, and what the other two leave of the total."""
-    stages = {
-        name: facts[f"deepseek_v3.{name}_gpu_hours"] for name in ("pre_training", "context_extension", "post_training")
-    }
+    names = ("pre_training", "context_extension", "post_training")
+    stages = {name: facts[f"deepseek_v3.{name}_gpu_hours"] for name in names}
     rest = facts["deepseek_v3.total_gpu_hours"] - sum(hours for name, hours in stages.items() if name != stage)
     return readings("gpu_hours", {"the stage": gpu_hours, "the total less the other stages": rest}), (
         f"Table 1 of the report states {format_si(stages[stage])}; its total less the other two stages is "

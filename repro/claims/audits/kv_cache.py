@@ -7,7 +7,7 @@ from repro.calc import kv_cache
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.scenarios import architecture, attention_flop, reductions
-from repro.claims.verdict import Case, readings
+from repro.claims.verdict import Case, comparisons, readings
 from repro.facts import Ledger
 from repro.models.architecture import GroupedQueryAttention
 
@@ -60,9 +60,8 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Answer:
         f"multi-head attention with {usual_heads} heads, d_model / d_head": mla / smaller_mha,
     }
     listed = ", ".join(f"{format_percent(ratio)} of those of {name}" for name, ratio in ratios.items())
-    return tuple(
-        Case(f"training against {name}", ratio, is_true=ratio < 1 and cache < 1) for name, ratio in ratios.items()
-    ), (
+    cases = {f"training against {name}": ratio for name, ratio in ratios.items()}
+    return comparisons(cases, lambda ratio: ratio < 1 and cache < 1), (
         f"The cache has {format_percent(cache)} of the elements of DeepSeek 67B's. FLOP of attention in training, at "
         f"{format_si(sequence_length)} tokens: {listed}. Training keeps no cache; in training MLA's low-rank "
         "projections cost less than square ones and its longer keys and queries more; by the reports it also saves "
