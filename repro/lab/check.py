@@ -18,11 +18,7 @@ PARALLEL = ["-n", "2", "--dist", "loadscope"]
 
 
 def check(paths: list[Path]) -> None:
-    """Run nbval strictly over notebooks, its report on standard output.
-
-    Raises:
-        InputError: if an output differs, or a notebook cannot be checked.
-    """
+    """Run nbval strictly, its report on standard output; raise InputError if an output differs or it cannot run."""
     for path in paths:
         read(path)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NBVAL]

@@ -24,14 +24,9 @@ class Record:
         return rows[0]
 
     def over_seeds(self, result: str, **settings: Any) -> list[Any]:
-        """Return one result of all runs with these settings, in the order of their seeds.
+        """Return a result of all runs with these settings by seed; dots lead into nested ones, as in "loss.main".
 
-        Args:
-            result: its name; dots lead into nested results, such as "loss.main".
-            settings: of the runs.
-
-        Raises:
-            InputError: if there is no such run, one did not complete, or a seed occurs twice.
+        Raises InputError if there is no such run, one did not complete, or a seed occurs twice.
         """
         runs = [row for row in self.rows if _has(row["run"], settings)]
         seeds = [row["run"]["seed"] for row in runs]
@@ -57,11 +52,7 @@ def _inside(results: Mapping[str, Any], path: str) -> Any:
 
 
 def load_record(name: str, kind: str = "benchmarks") -> Record:
-    """Return a recording by name; `kind` is "benchmarks" or "experiments".
-
-    Raises:
-        InputError: naming the file, if it is missing or damaged.
-    """
+    """Return a recording of "benchmarks" or "experiments" by name; InputError if its file is missing or damaged."""
     path = folder().parent / kind / "recorded" / f"{name}.json"
     data = read_json(path)
     if not isinstance(data.get("machine"), dict) or not isinstance(data.get("rows"), list):
