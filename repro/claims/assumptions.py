@@ -49,8 +49,6 @@ def load_assumptions(path: Path = FILE) -> dict[str, Assumption]:
     """
     assumptions = {}
     for name, fields in read_toml(path).items():
-        if not isinstance(fields, dict):
-            raise InputError(f"{path.name}: {name}: must be a table with its fields, not a bare {fields!r}")
         entry = assumptions[name] = build(Assumption, path.name, name, fields)
         if problem := _problem(entry):
             raise InputError(f"{path.name}: {name}: {problem}")

@@ -140,13 +140,11 @@ def load(folder: Path = DATA) -> Facts:
     return Facts(facts, references, published)
 
 
-def _leaves(path: Path, table: dict[str, Any] | None = None, prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _leaves(path: Path, table: dict[str, Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yield (dotted key, fields) for every innermost table of a file, or of one of its tables."""
     for name, entry in (read_toml(path) if table is None else table).items():
         key = f"{prefix}{name}"
-        if not isinstance(entry, dict):
-            raise InputError(f"{path.name}: {key}: must be a table with its fields, not a bare {entry!r}")
-        if entry and all(isinstance(value, dict) for value in entry.values()):
+        if entry and isinstance(entry, dict) and all(isinstance(value, dict) for value in entry.values()):
             yield from _leaves(path, entry, f"{key}.")
         else:
             yield key, entry

@@ -62,8 +62,10 @@ class Reference(BaseModel):
     accessed: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 
-def build(model: type[Entry], file: str, key: str, fields: dict[str, Any]) -> Entry:
-    """Return an entry as its model, or raise InputError naming a field that is missing, unknown or of a wrong type."""
+def build(model: type[Entry], file: str, key: str, fields: Any) -> Entry:
+    """Return a table as its model; InputError if it is none, or a field is missing, unknown or of a wrong type."""
+    if not isinstance(fields, dict):
+        raise InputError(f"{file}: {key}: must be a table with its fields, not a bare {fields!r}")
     if "key" in fields:
         raise InputError(f"{file}: {key}: key = {fields['key']!r}: the table's own name is the key")
     try:
