@@ -60,7 +60,7 @@ def code_cells(path: Path) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
     """Yield number, code and committed outputs of a notebook's cells of code."""
     for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
         if cell["cell_type"] == "code":
-            yield number, "".join(cell["source"]), cell["outputs"]
+            yield number, "".join(cell["source"]), cell.get("outputs", [])
 
 
 @cache
