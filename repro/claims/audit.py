@@ -136,8 +136,7 @@ def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> C
 def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> AuditResult:
     """Audit one claim, its id in capitals or small letters, under these assumptions, the others at their defaults.
 
-    Raises:
-        InputError: for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
+    Raises InputError for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
     """
     register = load_register()
     claim = register.claim(claim_id)

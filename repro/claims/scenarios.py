@@ -112,17 +112,13 @@ def activation_bytes_by_scheme(facts: Ledger) -> dict[str, memory.ActivationByte
 def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.ParallelLayout:
     """Return how V3's report spreads its training over GPUs; over fewer GPUs, as far as they go."""
     ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus // 2 * 2) or 1  # two to a pair of stages
+    expert_ranks = min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks)
     return memory.ParallelLayout(
-        gpus=gpus,
-        pipeline_ranks=ranks,
-        expert_ranks=min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks),
-        tokens_per_micro_batch=tokens_per_micro_batch,
+        gpus=gpus, pipeline_ranks=ranks, expert_ranks=expert_ranks, tokens_per_micro_batch=tokens_per_micro_batch
     )
 
 
-def v3_peak_memory_gpu(
-    facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str
-) -> tuple[int, Mapping[str, float]]:
+def v3_peak_memory_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str) -> tuple[int, dict[str, float]]:
     """Return the rank of V3's fullest GPU in training and its bytes by part.
 
     The way is a key of activation_bytes_by_scheme; "V3's scheme" keeps its bytes per parameter, the others BF16's.

@@ -70,9 +70,7 @@ def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
 def grade(figures: Sequence[Printed], case: Case) -> Verdict:
     """Return whether one case holds, is imprecise, wrong or not checkable; its worst part decides.
 
-    Raises:
-        ValueError: if the case recomputes nothing that the claim says.
-        InputError: if it recomputes a figure that the claim does not print.
+    Raises ValueError if it recomputes nothing that the claim says, InputError for a figure that the claim lacks.
     """
     if case.value is None:
         return Verdict.NOT_CHECKABLE

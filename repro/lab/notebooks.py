@@ -49,12 +49,9 @@ def find(names: list[str]) -> list[Path]:
 
 
 def read(path: Path) -> Notebook:
-    """Return a notebook with its parameters.
+    """Return a notebook with its parameters, or raise InputError naming what is damaged or incomplete.
 
     A parameter is one line of the cell tagged "parameters": `name: type = default  # unit; domain; help`.
-
-    Raises:
-        InputError: naming the notebook and the parameter, if a line says less or the file is damaged.
     """
     import nbformat
     from papermill import inspect_notebook

@@ -54,13 +54,11 @@ def final_run_cost(
     facts: Ledger, *, total_gpu_hours: float, pre_training_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Answer:
     """Work out the rent of all three stages, and of the first alone, to the two digits that the claim prints."""
-    total, alone = (
-        run_cost.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
-    )
+    price = price_usd_per_gpu_hour
+    total, alone = run_cost.rental_usd(total_gpu_hours, price), run_cost.rental_usd(pre_training_gpu_hours, price)
     return readings("cost", {"all three stages": total, "pre-training alone": alone}), (
-        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price_usd_per_gpu_hour)} = {format_usd(total)}, which "
-        f"rounds to {format_usd(total, 2)}; pre-training alone costs {format_usd(alone)}, which rounds to "
-        f"{format_usd(alone, 2)}."
+        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price)} = {format_usd(total)}, which rounds to "
+        f"{format_usd(total, 2)}; pre-training alone costs {format_usd(alone)}, which rounds to {format_usd(alone, 2)}."
     )
 
 

@@ -68,9 +68,8 @@ def peak_rate(facts: Ledger, *, gpu: str) -> Answer:
 
 @audit("A34", notebook="01_flops_to_gpu_hours", unit="GPU seconds")
 def ideal_seconds(
-    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    gpu: str, peak: str,
-) -> Answer:  # fmt: skip
+    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str, peak: str
+) -> Answer:
     """Divide total FLOP by the peak rate, both rounded as the article rounds them."""
     exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     exact_rate = peak_flop_per_s(facts, gpu, peak)

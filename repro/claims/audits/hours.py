@@ -94,9 +94,8 @@ def post_training_hours(facts: Ledger, *, post_training_gpu_hours: float) -> Ans
 
 @audit("A45", notebook="02_gpu_hours_to_dollars", unit="GPU hours")
 def sum_of_stages(
-    facts: Ledger, *, pre_training_gpu_hours: float, context_extension_gpu_hours: float,
-    post_training_gpu_hours: float,
-) -> Answer:  # fmt: skip
+    facts: Ledger, *, pre_training_gpu_hours: float, context_extension_gpu_hours: float, post_training_gpu_hours: float
+) -> Answer:
     """Add up the three stages."""
     stages = (pre_training_gpu_hours, context_extension_gpu_hours, post_training_gpu_hours)
     total = sum(stages)

@@ -76,9 +76,8 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> A
 def main_innovations(facts: Ledger) -> Answer:
     """Count how many of the two were new to DeepSeek's models, and how many first appeared with V2."""
     v2, before = architecture(facts, "deepseek_v2"), architecture(facts, "deepseek_67b")
-    published, mla_published, moe_published = (
-        date.fromisoformat(facts.date(key)) for key in ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")
-    )
+    keys = ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")
+    published, mla_published, moe_published = (date.fromisoformat(facts.date(key)) for key in keys)
     new = [type(v2.attention) is not type(before.attention), before.experts is None]
     first = [mla_published >= published, moe_published >= published]
     cache = kv_cache.elements_per_token(v2) / kv_cache.elements_per_token(before)
