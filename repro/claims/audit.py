@@ -217,13 +217,8 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
 
 
 def _case_to_json(claim: Claim, case: Case) -> dict[str, Any]:
-    return {
-        "assumption": case.assumption,
-        "value": case.value,
-        "figures": dict(case.figures),
-        "true": case.is_true,
-        "verdict": str(grade(claim.printed, case)),
-    }
+    fields = {"assumption": case.assumption, "value": case.value, "figures": dict(case.figures), "true": case.is_true}
+    return fields | {"verdict": str(grade(claim.printed, case))}
 
 
 def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Facts) -> Value:
