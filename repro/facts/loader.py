@@ -23,13 +23,9 @@ Noted = TypeVar("Noted", Fact, Published)
 class Facts(Mapping[str, Fact]):
     """All facts by key, the published files, and the references that facts and files cite."""
 
-    def __init__(
-        self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published] | None = None
-    ):
+    def __init__(self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published]):
         """Keep the entries, each under its own key."""
-        self._facts = facts
-        self.references = references
-        self.published = published or {}
+        self._facts, self.references, self.published = facts, references, published
 
     def __getitem__(self, key: str) -> Fact:
         """Return a fact, or raise InputError with the nearest key."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from repro.errors import InputError
@@ -28,11 +29,11 @@ class Record:
 
         Raises InputError if there is no such run, one did not complete, or a seed occurs twice.
         """
-        runs = [row for row in self.rows if _has(row["run"], settings)]
+        runs = sorted((row for row in self.rows if _has(row["run"], settings)), key=lambda row: row["run"]["seed"])
         seeds = [row["run"]["seed"] for row in runs]
         if not runs or len(set(seeds)) < len(seeds) or any(row["status"] != "complete" for row in runs):
             raise InputError(f"recorded runs of {settings}: {len(runs)}, must be complete, one of each seed")
-        return [_inside(row["results"], result) for row in sorted(runs, key=lambda row: row["run"]["seed"])]
+        return [reduce(lambda part, name: part[name], result.split("."), row["results"]) for row in runs]
 
     @property
     def machine_line(self) -> str:
@@ -43,12 +44,6 @@ class Record:
 
 def _has(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     return all(row.get(name) == value for name, value in fields.items())
-
-
-def _inside(results: Mapping[str, Any], path: str) -> Any:
-    for part in path.split("."):
-        results = results[part]
-    return results
 
 
 def load_record(name: str, kind: str = "benchmarks") -> Record:

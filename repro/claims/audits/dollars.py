@@ -165,9 +165,7 @@ def v2_two_to_five_million(
 
 
 @audit("B04", notebook="02_gpu_hours_to_dollars", unit="USD", digits=3)
-def others_cost_tens_or_hundreds_of_millions(
-    facts: Ledger, *, price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float
-) -> Answer:
+def others_cost_millions(facts: Ledger, *, price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float) -> Answer:
     """Price Llama 3 70B's reported hours at two rents, and cite what is published about GPT-4."""
     gpu_hours = facts["llama_3_70b.gpu_hours"]
     costs = {

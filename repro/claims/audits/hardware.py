@@ -133,9 +133,7 @@ def fifty_thousand(facts: Ledger) -> Answer:
 
 
 @audit("B14", notebook="06_hardware_and_serving", unit="GPUs")
-def two_to_ten_thousand(
-    facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float
-) -> Answer:
+def thousands_of_gpus(facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float) -> Answer:
     """Check the cluster of V3; V2's size is not published."""
     hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     printed = load_register().claim("B14").figure("gpus")
