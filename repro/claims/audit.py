@@ -23,8 +23,7 @@ from repro.inputs import Value
 
 CHECKOUT = Path(__file__).parents[2]
 SOURCE_FIELDS = {"key", "value", "unit", "source", "locator", "provenance", "read_via"}  # that a result's JSON shows
-# What an audit returns: the readings of the claim, and one or two sentences with numbers.
-Answer = tuple[tuple[Case, ...], str]
+Answer = tuple[tuple[Case, ...], str]  # of an audit: the claim's readings, and one or two sentences with numbers
 AuditFunction = Callable[..., Answer]
 
 

@@ -8,8 +8,7 @@ from math import floor, isfinite, log10
 
 from repro.calc.rounding import to_digits
 
-# Units whose values readers compare by their powers of ten.
-PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")
+PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")  # units whose values readers compare by their powers of ten
 
 
 def format_si(value: float, digits: int = 4) -> str:

@@ -21,8 +21,7 @@ from repro.facts import Facts, load
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 CHOICES = {*GPUS, *MODELS, *PEAKS}
-# Modules of the audits, which are traced by running them.
-AUDITED = PACKAGE / "claims"
+AUDITED = PACKAGE / "claims"  # modules of the audits, which are traced by running them
 
 
 def claims_reading(key: str, facts: Facts | None = None) -> list[str]:

@@ -18,8 +18,7 @@ from repro.calc.rounding import within_place
 from repro.claims.register import Printed
 from repro.errors import InputError
 
-# "Right size": printed and recomputed value differ by at most this share of the recomputed one.
-RIGHT_SIZE = 0.10
+RIGHT_SIZE = 0.10  # a printed value of the right size differs by at most this share of the recomputed one
 
 
 class Verdict(StrEnum):

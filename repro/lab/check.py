@@ -12,8 +12,7 @@ from repro.lab.run import FIGURES
 # A dead kernel is noticed only after the timeout, so it is far below nbval's default of 33 minutes. The cells of
 # one notebook share a kernel, so they must stay together: loadscope.
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
-# Variables of the user's that change what a notebook draws or what pytest runs.
-DISTURBING = ("MPLBACKEND", "PYTEST_ADDOPTS", FIGURES)
+DISTURBING = ("MPLBACKEND", "PYTEST_ADDOPTS", FIGURES)  # variables that change what a notebook draws or pytest runs
 PARALLEL = ["-n", "2", "--dist", "loadscope"]
 
 

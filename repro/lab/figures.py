@@ -92,12 +92,9 @@ def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
 
 def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
     """Read the heights of an axes' labelled lines from the drawing, as texts by label."""
-    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in axes.get_lines()}
-    return {
-        label: [f"{to_digits(y, digits):,g}" for y in heights]
-        for label, heights in labelled.items()
-        if not label.startswith("_")
-    }
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in lines}
+    return {label: [f"{to_digits(y, digits):,g}" for y in heights] for label, heights in labelled.items()}
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:

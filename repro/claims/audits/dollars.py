@@ -141,11 +141,10 @@ def far_below_500_million(
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     bound = load_register().claim("B01").figure("cost").value
-    break_even = bound / gpu_hours
     below = " or ".join(format_si(bound / cost, 2) for cost in costs.values())
     return readings("cost", costs), (
         f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words}, {below} times less than "
-        f"{format_usd(bound)}, which would need a rent of ${format_si(break_even, 3)} per hour."
+        f"{format_usd(bound)}, which would need a rent of ${format_si(bound / gpu_hours, 3)} per hour."
     )
 
 
