@@ -101,9 +101,8 @@ class Register(_Entry):
 def load_register(path: Path = REGISTER) -> Register:
     """Return the register of a TOML file, checked.
 
-    Raises:
-        InputError: naming the file and the claim if a field is missing or wrong, an id occurs twice or does not begin
-            as its document's ids do, a document or kind is unknown, or the file is not TOML.
+    Raises InputError, with the file and the claim, if a field is missing or wrong, an id occurs twice or does not begin
+    as its document's ids do, a document or kind is unknown, or the file is not TOML.
     """
     raw = read_toml(path)
     try:

@@ -108,9 +108,8 @@ class Ledger:
 def load(folder: Path = DATA) -> Facts:
     """Return all facts of a folder of TOML files, checked.
 
-    Raises:
-        InputError: naming the file and the key, for a value without a source, of a wrong type or not finite, for a
-            source that is not in references.toml, or for a file that is not TOML.
+    Raises InputError, with the file and the key, for a value without a source, of a wrong type or not finite, for a
+    source that is not in references.toml, or for a file that is not TOML.
     """
     references = {key: build(Reference, REFERENCES, key, fields) for key, fields in _leaves(folder / REFERENCES)}
 
