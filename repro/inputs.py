@@ -20,16 +20,12 @@ Value = float | int | str | bool
 
 @dataclass(frozen=True)
 class UserInput:
-    """One assumption with its default and the domain of its values.
-
-    Attributes:
-        domain: as a reader would write it: "> 0", ">= 1", "in (0, 1]" or "a | b | c"; "" admits anything.
-    """
+    """One assumption with its default and the domain of its values."""
 
     name: str
     default: Value
     unit: str = ""
-    domain: str = ""
+    domain: str = ""  # as a reader would write it: "> 0", ">= 1", "in (0, 1]" or "a | b | c"; "" admits anything
     help: str = ""
 
     @property
@@ -38,46 +34,33 @@ class UserInput:
         return type(self.default).__name__
 
     def parse(self, text: str) -> Value:
-        """Return the value that a text from a command line stands for.
-
-        Raises:
-            InputError: if the text is not of this input's type, or its value lies outside the domain.
-        """
+        """Return the value that a text from a command line stands for, or raise InputError as check does."""
         try:
             return self.check(_read(text.strip(), type(self.default)))
         except ValueError:
             raise self._refuse(text) from None
 
     def check(self, value: Value) -> Value:
-        """Return the value as this input's type.
-
-        Raises:
-            InputError: if the value is of another type, not finite, or outside the domain.
-        """
+        """Return the value as this input's type; InputError if of another, not finite, or outside the domain."""
         kind = type(self.default)
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value) if abs(value) < sys.float_info.max else math.inf
         if kind is int and isinstance(value, float) and value.is_integer():
             value = int(value)
-        if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-            raise self._refuse(value)
-        if not in_domain(value, self.domain):
+        of_kind = isinstance(value, kind) and (kind is bool or not isinstance(value, bool))
+        if not of_kind or not in_domain(value, self.domain):
             raise self._refuse(value)
         return value
 
     def _refuse(self, value: object) -> InputError:
         article = "an" if self.type == "int" else "a"
-        wanted = f"{self.domain}" if "|" in self.domain else f"{article} {self.type} {self.domain}".strip()
+        wanted = self.domain if "|" in self.domain else f"{article} {self.type} {self.domain}".strip()
         unit = f" [{self.unit}]" if self.unit else ""
         return InputError(f"{self.name} = {value}: must be {wanted}{unit}")
 
 
 def in_domain(value: Value, domain: str) -> bool:
-    """Tell whether a value lies in a domain such as "> 0", "in (0, 1]" or "a | b"; NaN lies in none.
-
-    Raises:
-        ValueError: if the domain is not written in one of these ways.
-    """
+    """Tell if a value lies in a domain such as "> 0", "in (0, 1]" or "a | b" (NaN in none); ValueError for others."""
     if isinstance(value, float) and not math.isfinite(value):
         return False
     if not domain:

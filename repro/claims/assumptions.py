@@ -43,14 +43,11 @@ class Assumption(BaseModel):
 def load_assumptions(path: Path = FILE) -> dict[str, Assumption]:
     """Return the assumptions of a TOML file by name, checked.
 
-    Raises:
-        InputError: naming file, assumption and field if a field is missing, unknown or of a wrong type, a domain cannot
-            be read, or the default has two origins, none, or lies outside the domain.
+    Raises InputError, with file, assumption and field, if a field is missing, unknown or of a wrong type, a domain
+    cannot be read, or the default has two origins, none, or lies outside the domain.
     """
     assumptions = {}
     for name, fields in read_toml(path).items():
-        if not isinstance(fields, dict):
-            raise InputError(f"{path.name}: {name}: must be a table with its fields, not a bare {fields!r}")
         entry = assumptions[name] = build(Assumption, path.name, name, fields)
         if problem := _problem(entry):
             raise InputError(f"{path.name}: {name}: {problem}")

@@ -22,27 +22,20 @@ from repro.facts import Facts, Ledger, load
 from repro.inputs import Value
 
 CHECKOUT = Path(__file__).parents[2]
-# What an audit returns: the readings of the claim, and one or two sentences with numbers.
-Answer = tuple[tuple[Case, ...], str]
+SOURCE_FIELDS = {"key", "value", "unit", "source", "locator", "provenance", "read_via"}  # that a result's JSON shows
+Answer = tuple[tuple[Case, ...], str]  # of an audit: the claim's readings, and one or two sentences with numbers
 AuditFunction = Callable[..., Answer]
 
 
 @dataclass(frozen=True)
 class Audit:
-    """One audit function, and what its decorator says about it.
-
-    Attributes:
-        notebook: name of the notebook that argues it.
-        assumptions: names of those it takes.
-        unit: of every case's value.
-        digits: significant digits that the claim deserves, wherever a reader sees the value.
-    """
+    """One audit function, and what its decorator says about it."""
 
     function: AuditFunction
-    notebook: str
-    assumptions: tuple[str, ...]
-    unit: str
-    digits: int
+    notebook: str  # name of the one that argues it
+    assumptions: tuple[str, ...]  # names of those it takes
+    unit: str  # of every case's value
+    digits: int  # significant ones that the claim deserves, wherever a reader sees the value
 
     @property
     def code(self) -> tuple[str, int]:
@@ -69,21 +62,15 @@ class Finding:
 
 @dataclass(frozen=True)
 class AuditResult:
-    """A claim with its verdict; without audit and finding if nobody has audited it yet.
-
-    Attributes:
-        assumptions: value by name, of all that the audit takes.
-        overridden: names of those that the caller set.
-        sources: keys of the facts and published files that were read.
-    """
+    """A claim with its verdict; without audit and finding if nobody has audited it yet."""
 
     claim: Claim
     verdict: Verdict
     audit: Audit | None = None
     finding: Finding | None = None
-    assumptions: Mapping[str, Value] | None = None
-    overridden: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
+    assumptions: Mapping[str, Value] | None = None  # value by name, of all that the audit takes
+    overridden: tuple[str, ...] = ()  # names of those that the caller set
+    sources: tuple[str, ...] = ()  # keys of the facts and published files that were read
 
     @property
     def notebook(self) -> str | None:
@@ -129,14 +116,8 @@ AUDITS: dict[str, Audit] = {}
 def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> Callable[[AuditFunction], AuditFunction]:
     """Register a function as the audit of a claim; its keyword-only arguments are its assumptions.
 
-    Args:
-        claim_id: as the register has it.
-        notebook: name of the notebook that argues the audit.
-        unit: of every case's value; empty if the audit computes nothing.
-        digits: significant digits that the claim deserves.
-
-    Raises:
-        ValueError: for a second audit of one claim, or an argument that is no known assumption.
+    The other arguments become an Audit's fields; an audit that computes nothing has no unit. Raises ValueError for a
+    second audit of one claim, or an argument that is no known assumption.
     """
 
     def register(function: AuditFunction) -> AuditFunction:
@@ -152,15 +133,9 @@ def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> C
 
 
 def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> AuditResult:
-    """Audit one claim under the given assumptions, the others at their defaults.
+    """Audit one claim, its id in capitals or small letters, under these assumptions, the others at their defaults.
 
-    Args:
-        claim_id: as the register has it, in capitals or small letters.
-        facts: all facts, by default those of the package.
-        **overrides: assumptions by name, in their units.
-
-    Raises:
-        InputError: for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
+    Raises InputError for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
     """
     register = load_register()
     claim = register.claim(claim_id)
@@ -170,9 +145,8 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
         if overrides:
             raise InputError(f"{claim.id} is not audited yet and takes no assumptions")
         return AuditResult(claim, Verdict.NOT_AUDITED)
-    for name in overrides:
-        if name not in audit.assumptions:
-            raise _not_taken(claim.id, name, audit)
+    if stray := [name for name in overrides if name not in audit.assumptions]:
+        raise _not_taken(claim.id, stray[0], audit)
     ledger = Ledger(facts)
     values = {name: _value(name, overrides, ledger, facts) for name in audit.assumptions}
     finding = _finite_finding(claim.id, audit, ledger, values)
@@ -186,8 +160,7 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
 def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], AuditResult]:
     """Return a function that audits a claim by its id under these assumptions; each claim gets those that it takes.
 
-    Raises:
-        InputError: for a name that is no assumption at all, or a value outside its domain.
+    Raises InputError for a name that is no assumption at all, or a value outside its domain.
     """
     known = facts if facts is not None else load()
     checked = {name: assumption(name).user_input(known).check(value) for name, value in assumptions.items()}
@@ -218,6 +191,8 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
     claim, finding = result.claim, result.finding
     values = [case.value for case in finding.cases if case.value is not None] if finding else []
     spread = values if len(values) > 1 else []
+    assumed = result.assumptions or {}
+    units = {name: ASSUMPTIONS[name].user_input(facts).unit for name in assumed}
     return {
         **claim.model_dump(include={"id", "document", "section", "kind", "statement"}),
         "printed": [figure.model_dump() for figure in claim.printed],
@@ -229,18 +204,11 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
         "explanation": result.explanation,
         "cases": [_case_to_json(claim, case) for case in finding.cases] if finding else [],
         "assumptions": {
-            name: {
-                "value": value,
-                "unit": ASSUMPTIONS[name].user_input(facts).unit,
-                "set_by_user": name in result.overridden,
-            }
-            for name, value in (result.assumptions or {}).items()
+            name: {"value": value, "unit": units[name], "set_by_user": name in result.overridden}
+            for name, value in assumed.items()
         },
         "sources": [
-            {"value": None, "unit": "file"}
-            | facts.source(key).model_dump(
-                include={"key", "value", "unit", "source", "locator", "provenance", "read_via"}, by_alias=True
-            )
+            {"value": None, "unit": "file"} | facts.source(key).model_dump(include=SOURCE_FIELDS, by_alias=True)
             for key in result.sources
         ],
         "notebook": result.notebook,
@@ -248,13 +216,8 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
 
 
 def _case_to_json(claim: Claim, case: Case) -> dict[str, Any]:
-    return {
-        "assumption": case.assumption,
-        "value": case.value,
-        "figures": dict(case.figures),
-        "true": case.is_true,
-        "verdict": str(grade(claim.printed, case)),
-    }
+    fields = {"assumption": case.assumption, "value": case.value, "figures": dict(case.figures), "true": case.is_true}
+    return fields | {"verdict": str(grade(claim.printed, case))}
 
 
 def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Facts) -> Value:

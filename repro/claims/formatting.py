@@ -8,19 +8,12 @@ from math import floor, isfinite, log10
 
 from repro.calc.rounding import to_digits
 
-# Units whose values readers compare by their powers of ten.
-PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")
+PLAIN_POWERS = ("GPU seconds", "FLOP/s", "FLOP")  # units whose values readers compare by their powers of ten
 
 
 def format_si(value: float, digits: int = 4) -> str:
-    """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on.
-
-    Raises:
-        OverflowError: if the value is not finite.
-    """
-    if not isfinite(value):
-        raise OverflowError(f"{value} is not finite")
-    if value and not 1e-4 <= abs(value) < 1e15:
+    """Return a number with K, M, B or T, or as 3.3e24 from a thousand trillion on; OverflowError if not finite."""
+    if not isfinite(value) or (value and not 1e-4 <= abs(value) < 1e15):
         return format_scientific(value, digits)
     rounded = to_digits(value, digits)
     for size, least, suffix in ((1e12, 1e12, "T"), (1e9, 1e9, "B"), (1e6, 1e6, "M"), (1e3, 1e4, "K")):

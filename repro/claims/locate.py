@@ -5,15 +5,14 @@ beside it shows the code alone.
 """
 
 import ast
-import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
-import repro
 from repro.claims.audit import AUDITS
+from repro.claims.trace import NOTEBOOKS, code_cells
 
-ROOT = Path(repro.__file__).resolve().parents[1]
+ROOT = NOTEBOOKS.parent
 FINDING = "application/vnd.repro.finding+json"
 
 
@@ -48,10 +47,9 @@ def _first_line(function: ast.FunctionDef) -> int:
 def cells_showing(claim_id: str) -> list[str]:
     """Return every notebook cell whose committed output shows the finding of a claim, or whose code names it."""
     shown = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
-            outputs = (output.get("data", {}).get(FINDING, {}) for output in cell.get("outputs", []))
-            code = "".join(cell["source"]) if cell["cell_type"] == "code" else ""
-            if f'"{claim_id}"' in code or any(finding.get("id") == claim_id for finding in outputs):
+    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+        for number, code, outputs in code_cells(path):
+            findings = (output.get("data", {}).get(FINDING, {}) for output in outputs)
+            if f'"{claim_id}"' in code or any(finding.get("id") == claim_id for finding in findings):
                 shown.append(f"{path.relative_to(ROOT)}#cell-{number}")
     return shown

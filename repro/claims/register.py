@@ -27,23 +27,15 @@ class _Entry(BaseModel):
 
 
 class Printed(_Entry):
-    """One figure as a document prints it.
-
-    Attributes:
-        text: the figure with its sign and unit as printed.
-        value: the same as a number in `unit`; the lower end of a range.
-        high: the upper end of a range.
-        place: what one unit of the last printed digit is worth.
-        relation: "=" for a figure, "<" for a bound, "range" from value to high.
-    """
+    """One figure as a document prints it."""
 
     name: Text
-    text: Text
-    value: Number
+    text: Text  # the figure with its sign and unit as printed
+    value: Number  # the same as a number in `unit`; the lower end of a range
     unit: Text
-    place: Annotated[Number, Field(gt=0)]
-    high: Number | None = None
-    relation: Literal["=", "<", "range"] = "="
+    place: Annotated[Number, Field(gt=0)]  # what one unit of the last printed digit is worth
+    high: Number | None = None  # the upper end of a range
+    relation: Literal["=", "<", "range"] = "="  # a figure, a bound, or a range from value to high
 
     @model_validator(mode="after")
     def _range_has_two_ends(self) -> "Printed":
@@ -79,16 +71,11 @@ class Document(_Entry):
 
 
 class About(_Entry):
-    """What an audit is about.
-
-    Attributes:
-        kinds: what a claim can be about.
-        context_kinds: those that no computation settles: news, background, readings of history.
-    """
+    """What an audit is about."""
 
     title: Text
-    kinds: tuple[Text, ...]
-    context_kinds: tuple[Text, ...] = ()
+    kinds: tuple[Text, ...]  # what a claim can be about
+    context_kinds: tuple[Text, ...] = ()  # those that no computation settles: news, background, readings of history
 
 
 class Register(_Entry):
@@ -114,9 +101,8 @@ class Register(_Entry):
 def load_register(path: Path = REGISTER) -> Register:
     """Return the register of a TOML file, checked.
 
-    Raises:
-        InputError: naming the file and the claim if a field is missing or wrong, an id occurs twice or does not begin
-            as its document's ids do, a document or kind is unknown, or the file is not TOML.
+    Raises InputError, with the file and the claim, if a field is missing or wrong, an id occurs twice or does not begin
+    as its document's ids do, a document or kind is unknown, or the file is not TOML.
     """
     raw = read_toml(path)
     try:

@@ -40,20 +40,10 @@ def experts_of(model: Architecture) -> MixtureOfExperts:
 
 
 def counted_train_flop_per_token(facts: Ledger, name: str, flop_per_parameter_per_token: float) -> float:
-    """Return a model's FLOP per token in training, counted: matrix products, causal attention, modules for MTP.
-
-    Args:
-        facts: with the model's sequence length.
-        name: of the model.
-        flop_per_parameter_per_token: 6 for forward and backward.
-    """
-    return counted_flop_per_token(
-        architecture(facts, name),
-        int(facts[f"{name}.sequence_length"]),
-        causal=True,
-        mtp_counted=True,
-        flop_per_parameter_per_token=flop_per_parameter_per_token,
-    )
+    """Return a model's FLOP per token in training, counted: matrix products, causal attention, modules for MTP."""
+    model, length = architecture(facts, name), int(facts[f"{name}.sequence_length"])
+    rule = flop_per_parameter_per_token
+    return counted_flop_per_token(model, length, causal=True, mtp_counted=True, flop_per_parameter_per_token=rule)
 
 
 def peak_flop_per_s(facts: Ledger, gpu: str, peak: str) -> float:
@@ -85,14 +75,7 @@ def attention_flop(model: Architecture, sequence_length: int) -> float:
 
 
 def reductions(facts: Ledger, name: str, cache_bits: float, baseline_cache_bits: float) -> dict[str, float]:
-    """Return by what share a model's cache is smaller, by baseline and number format.
-
-    Args:
-        facts: with both models' configurations.
-        name: of the model; the baseline is DeepSeek 67B.
-        cache_bits: per element of the model's cache.
-        baseline_cache_bits: per element of the baseline's.
-    """
+    """Return by what share a model's cache is smaller, by baseline and number format (bits per element)."""
     model, baseline = architecture(facts, name), architecture(facts, "deepseek_67b")
     elements, dense = kv_cache.elements_per_token(model), kv_cache.elements_per_token(baseline)
     same_heads = kv_cache.elements_per_token(kv_cache.with_kv_heads(model, model.attention.n_heads))
@@ -116,12 +99,8 @@ def activation_bytes_by_scheme(facts: Ledger) -> dict[str, memory.ActivationByte
     v3 = architecture(facts, "deepseek_v3")
 
     def activations(bits: float, attention_bits: float, scale_bytes: float, recomputed: bool) -> memory.ActivationBytes:
-        return memory.activation_bytes(
-            v3,
-            bytes_per_element=bits / memory.BITS_PER_BYTE + scale_bytes,
-            attention_output_bytes=attention_bits / memory.BITS_PER_BYTE,
-            recomputed=recomputed,
-        )
+        size, output = bits / memory.BITS_PER_BYTE + scale_bytes, attention_bits / memory.BITS_PER_BYTE
+        return memory.activation_bytes(v3, bytes_per_element=size, attention_output_bytes=output, recomputed=recomputed)
 
     return {
         "V3's scheme": activations(fp8, attention, scale_bytes, True),
@@ -133,24 +112,16 @@ def activation_bytes_by_scheme(facts: Ledger) -> dict[str, memory.ActivationByte
 def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.ParallelLayout:
     """Return how V3's report spreads its training over GPUs; over fewer GPUs, as far as they go."""
     ranks = min(int(facts["deepseek_v3.pipeline_ranks"]), gpus // 2 * 2) or 1  # two to a pair of stages
+    expert_ranks = min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks)
     return memory.ParallelLayout(
-        gpus=gpus,
-        pipeline_ranks=ranks,
-        expert_ranks=min(int(facts["deepseek_v3.expert_ranks"]), gpus // ranks),
-        tokens_per_micro_batch=tokens_per_micro_batch,
+        gpus=gpus, pipeline_ranks=ranks, expert_ranks=expert_ranks, tokens_per_micro_batch=tokens_per_micro_batch
     )
 
 
-def v3_peak_memory_gpu(
-    facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str
-) -> tuple[int, Mapping[str, float]]:
+def v3_peak_memory_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str) -> tuple[int, dict[str, float]]:
     """Return the rank of V3's fullest GPU in training and its bytes by part.
 
-    Args:
-        facts: with V3's configuration and layout.
-        gpus: of the cluster.
-        tokens_per_micro_batch: of one GPU.
-        way: a key of activation_bytes_by_scheme; "V3's scheme" keeps its bytes per parameter, the others BF16's.
+    The way is a key of activation_bytes_by_scheme; "V3's scheme" keeps its bytes per parameter, the others BF16's.
     """
     layout = v3_layout(facts, gpus, tokens_per_micro_batch)
     scheme = facts.under("bytes.v3" if way == "V3's scheme" else "bytes.bf16_mixed")

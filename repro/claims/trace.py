@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from repro.claims.assumptions import ASSUMPTIONS, GPUS, MODELS, PEAKS
 from repro.claims.audit import run_all
@@ -20,8 +21,7 @@ from repro.facts import Facts, load
 PACKAGE = Path(__file__).resolve().parents[1]
 NOTEBOOKS = PACKAGE.parent / "notebooks"
 CHOICES = {*GPUS, *MODELS, *PEAKS}
-# Modules of the audits, which are traced by running them.
-AUDITED = PACKAGE / "claims"
+AUDITED = PACKAGE / "claims"  # modules of the audits, which are traced by running them
 
 
 def claims_reading(key: str, facts: Facts | None = None) -> list[str]:
@@ -55,10 +55,16 @@ def modules_reading(key: str) -> list[str]:
     ]
 
 
+def code_cells(path: Path) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
+    """Yield number, code and committed outputs of a notebook's cells of code."""
+    for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
+        if cell["cell_type"] == "code":
+            yield number, "".join(cell["source"]), cell.get("outputs", [])
+
+
 @cache
 def _notebook_patterns(path: Path) -> list[tuple[int, re.Pattern[str]]]:
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    trees = {i: ast.parse("".join(cell["source"])) for i, cell in enumerate(cells) if cell["cell_type"] == "code"}
+    trees = {number: ast.parse(code) for number, code, _ in code_cells(path)}
     words = {word for tree in trees.values() for word in _words(tree)}
     patterns = ((i, _pattern(tree, words)) for i, tree in trees.items())
     return [(i, pattern) for i, pattern in patterns if pattern]

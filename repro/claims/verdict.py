@@ -10,7 +10,7 @@ tenth, or only the word is wrong, the case is imprecise; otherwise it is wrong. 
 - is not checkable, if no public data gives any case a value.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -18,8 +18,7 @@ from repro.calc.rounding import within_place
 from repro.claims.register import Printed
 from repro.errors import InputError
 
-# "Right size": printed and recomputed value differ by at most this share of the recomputed one.
-RIGHT_SIZE = 0.10
+RIGHT_SIZE = 0.10  # a printed value of the right size differs by at most this share of the recomputed one
 
 
 class Verdict(StrEnum):
@@ -36,40 +35,27 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Case:
-    """One reading of a claim and the value it leads to.
+    """One reading of a claim and the value it leads to."""
 
-    Attributes:
-        assumption: what this reading assumes, as it stands behind "holds if".
-        value: the recomputed number in the finding's unit, None if no public data gives it.
-        figures: recomputed values by the name of the printed figure, in the figure's unit.
-        is_true: whether the comparison that the claim makes is true, None if it makes none.
-        wording_ok: whether the claim's word for the thing is right.
-    """
-
-    assumption: str
-    value: float | None
-    figures: Mapping[str, float] = field(default_factory=dict)
-    is_true: bool | None = None
-    wording_ok: bool = True
+    assumption: str  # what this reading assumes, as it stands behind "holds if"
+    value: float | None  # the recomputed number in the finding's unit, None if no public data gives it
+    figures: Mapping[str, float] = field(default_factory=dict)  # recomputed, in the printed figure's unit, by its name
+    is_true: bool | None = None  # whether the comparison that the claim makes is true, None if it makes none
+    wording_ok: bool = True  # whether the claim's word for the thing is right
 
 
 def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:
-    """Return one case per reading of a claim that prints a single figure.
-
-    Args:
-        figure: name of the printed figure.
-        values: recomputed value by what is assumed.
-    """
+    """Return one case per reading of a claim that prints a single figure, from its values by what is assumed."""
     return tuple(Case(assumption, value, {figure: value}) for assumption, value in values.items())
 
 
-def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
-    """Return the verdict on a claim from its printed figures and its cases, by the rule above.
+def comparisons(values: Mapping[str, float], is_true: Callable[[float], bool]) -> tuple[Case, ...]:
+    """Return one case per reading of a claim that compares, from its values by what is assumed."""
+    return tuple(Case(assumption, value, is_true=is_true(value)) for assumption, value in values.items())
 
-    Raises:
-        ValueError: if there is no case, or one recomputes nothing that the claim says.
-        InputError: if a case recomputes a figure that the claim does not print.
-    """
+
+def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
+    """Return the verdict on a claim by the rule above; raise ValueError if there is no case, and what grade raises."""
     if not cases:
         raise ValueError("a finding needs at least one case")
     grades = [grade(figures, case) for case in cases]
@@ -83,9 +69,7 @@ def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
 def grade(figures: Sequence[Printed], case: Case) -> Verdict:
     """Return whether one case holds, is imprecise, wrong or not checkable; its worst part decides.
 
-    Raises:
-        ValueError: if the case recomputes nothing that the claim says.
-        InputError: if it recomputes a figure that the claim does not print.
+    Raises ValueError if it recomputes nothing that the claim says, InputError for a figure that the claim lacks.
     """
     if case.value is None:
         return Verdict.NOT_CHECKABLE

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from repro.errors import InputError, unknown_name
-from repro.facts.published import find_model, load_published
+from repro.facts.published import INDEX, find_model, load_published
 from repro.facts.schema import Fact, Published, Reference, Sourced, build
 from repro.files import read_toml
 
@@ -23,13 +23,9 @@ Noted = TypeVar("Noted", Fact, Published)
 class Facts(Mapping[str, Fact]):
     """All facts by key, the published files, and the references that facts and files cite."""
 
-    def __init__(
-        self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published] | None = None
-    ):
+    def __init__(self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published]):
         """Keep the entries, each under its own key."""
-        self._facts = facts
-        self.references = references
-        self.published = published or {}
+        self._facts, self.references, self.published = facts, references, published
 
     def __getitem__(self, key: str) -> Fact:
         """Return a fact, or raise InputError with the nearest key."""
@@ -58,11 +54,7 @@ class Facts(Mapping[str, Fact]):
         return self.published[key] if key in self.published else self[key]
 
     def under(self, prefix: str) -> list[Fact]:
-        """Return the fact with that key, or every fact below it, as "deepseek_v3" stands for its whole group.
-
-        Raises:
-            InputError: with the nearest key or group, if there is no such fact.
-        """
+        """Return the fact with that key, or all below it ("deepseek_v3"), or raise InputError with the nearest key."""
         matches = [fact for key, fact in self.items() if key == prefix or key.startswith(prefix + ".")]
         if not matches:
             groups = dict.fromkeys(key.split(".")[0] for key in self)
@@ -116,47 +108,38 @@ class Ledger:
 def load(folder: Path = DATA) -> Facts:
     """Return all facts of a folder of TOML files, checked.
 
-    Raises:
-        InputError: naming the file and the key, for a value without a source, of a wrong type or not finite, for a
-            source that is not in references.toml, or for a file that is not TOML.
+    Raises InputError, with the file and the key, for a value without a source, of a wrong type or not finite, for a
+    source that is not in references.toml, or for a file that is not TOML.
     """
-    references = {
-        key: build(Reference, REFERENCES, key, fields)
-        for key, fields in _leaves(REFERENCES, read_toml(folder / REFERENCES))
-    }
+    references = {key: build(Reference, REFERENCES, key, fields) for key, fields in _leaves(folder / REFERENCES)}
+
+    def check_source(file: str, entry: Sourced) -> None:
+        if entry.source not in references:
+            raise InputError(f"{file}: {entry.key}: {unknown_name('source', entry.source, references)} ({REFERENCES})")
+
     facts: dict[str, Fact] = {}
-    for path in sorted(folder.glob("*.toml")):
-        if path.name == REFERENCES:
-            continue
-        for key, fields in _leaves(path.name, read_toml(path)):
+    for path in sorted(set(folder.glob("*.toml")) - {folder / REFERENCES}):
+        for key, fields in _leaves(path):
             if key in facts:
                 raise InputError(f"{path.name}: {key}: the key exists in another file too")
             facts[key] = build(Fact, path.name, key, fields)
-            if facts[key].source not in references:
-                raise InputError(
-                    f"{path.name}: {key}: {unknown_name('source', facts[key].source, references)} ({REFERENCES})"
-                )
+            check_source(path.name, facts[key])
     for key, fact in facts.items():
         if fact.conflicts_with and fact.conflicts_with not in facts:
             raise InputError(f"{key}: conflicts_with: {unknown_name('fact', fact.conflicts_with, facts)}")
     published = load_published(folder / "published")
     for entry in published.values():
-        if entry.source not in references:
-            raise InputError(
-                f"index.toml: {entry.key}: {unknown_name('source', entry.source, references)} ({REFERENCES})"
-            )
+        check_source(INDEX, entry)
         if entry.tokens and entry.tokens not in facts:
-            raise InputError(f"index.toml: {entry.key}: tokens: {unknown_name('fact', entry.tokens, facts)}")
+            raise InputError(f"{INDEX}: {entry.key}: tokens: {unknown_name('fact', entry.tokens, facts)}")
     return Facts(facts, references, published)
 
 
-def _leaves(file: str, table: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield (dotted key, fields) for every innermost table."""
-    for name, entry in table.items():
+def _leaves(path: Path, table: dict[str, Any] | None = None, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield (dotted key, fields) for every innermost table of a file, or of one of its tables."""
+    for name, entry in (read_toml(path) if table is None else table).items():
         key = f"{prefix}{name}"
-        if not isinstance(entry, dict):
-            raise InputError(f"{file}: {key}: must be a table with its fields, not a bare {entry!r}")
-        if entry and all(isinstance(value, dict) for value in entry.values()):
-            yield from _leaves(file, entry, f"{key}.")
+        if entry and isinstance(entry, dict) and all(isinstance(value, dict) for value in entry.values()):
+            yield from _leaves(path, entry, f"{key}.")
         else:
             yield key, entry

@@ -13,10 +13,7 @@ INDEX = "index.toml"
 def load_published(folder: Path) -> dict[str, Published]:
     """Return every file that a folder's index.toml lists, with its content, by a key such as "config.deepseek_v3".
 
-    A folder that does not exist holds no files.
-
-    Raises:
-        InputError: naming the file and the key, for an entry without a source or a damaged file.
+    A folder that does not exist holds none. Raises InputError naming a file that is damaged, a key without a source.
     """
     if not folder.is_dir():
         return {}
@@ -31,14 +28,9 @@ def load_published(folder: Path) -> dict[str, Published]:
 
 
 def find_model(published: dict[str, Published], name: str) -> Published:
-    """Return a model's configuration by its name in any spelling.
+    """Return a model's configuration by its name in any spelling, or raise InputError with the nearest name.
 
-    Args:
-        published: all files by key.
-        name: such as "deepseek_v3", "DeepSeek-V3" or "deepseek-ai/DeepSeek-V3".
-
-    Raises:
-        InputError: with the nearest name, if no model is called that.
+    Spellings are such as "deepseek_v3", "DeepSeek-V3" or "deepseek-ai/DeepSeek-V3".
     """
     models = {key.split(".")[1]: entry for key, entry in published.items() if key.startswith("config.")}
     by_letters = {_letters(known): known for known in models}

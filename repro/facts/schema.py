@@ -38,32 +38,17 @@ class Fact(Sourced):
 
 
 class Published(Sourced):
-    """One published file kept whole: a model's configuration, or a table of scores.
+    """One published file kept whole: a model's configuration, or a table of scores."""
 
-    Attributes:
-        file: name in the folder.
-        title: as a reader knows it.
-        tokens: for a model, key of the fact that says how many tokens it was trained on.
-        owner: of the model, before the slash in its full name.
-        content: an object for a configuration, rows by column name for a table.
-    """
-
-    file: Text
-    title: Text
-    tokens: str = ""
-    owner: str = ""
-    content: Any = Field(exclude=True, repr=False)
+    file: Text  # name in the folder
+    title: Text  # as a reader knows it
+    tokens: str = ""  # for a model, key of the fact that says how many tokens it was trained on
+    owner: str = ""  # of the model, before the slash in its full name
+    content: Any = Field(exclude=True, repr=False)  # an object for a configuration, rows by column name for a table
 
 
 class Reference(BaseModel):
-    """One publication that facts come from.
-
-    Attributes:
-        citation: where it appeared, in words.
-        url: its address; empty for figures whose place was not kept.
-        accessed: ISO date on which the publication, or a stored copy of it, was last opened for this project; empty
-            if that day was not kept. A fact that was read in somebody's quotation names it in `read_via`.
-    """
+    """One publication that facts come from; a fact that was read in somebody's quotation names it in `read_via`."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
@@ -71,17 +56,16 @@ class Reference(BaseModel):
     title: Text
     by: Text
     date: Text
-    citation: Text = Field(serialization_alias="where")
-    url: Url
+    citation: Text = Field(serialization_alias="where")  # where it appeared, in words
+    url: Url  # empty for figures whose place was not kept
+    # ISO date on which it, or a stored copy of it, was last opened for this project; empty if that day was not kept.
     accessed: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 
 
-def build(model: type[Entry], file: str, key: str, fields: dict[str, Any]) -> Entry:
-    """Return an entry of a file as its model.
-
-    Raises:
-        InputError: naming file, key and field if a field is missing, unknown or of a wrong type.
-    """
+def build(model: type[Entry], file: str, key: str, fields: Any) -> Entry:
+    """Return a table as its model; InputError if it is none, or a field is missing, unknown or of a wrong type."""
+    if not isinstance(fields, dict):
+        raise InputError(f"{file}: {key}: must be a table with its fields, not a bare {fields!r}")
     if "key" in fields:
         raise InputError(f"{file}: {key}: key = {fields['key']!r}: the table's own name is the key")
     try:

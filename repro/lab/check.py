@@ -12,17 +12,12 @@ from repro.lab.run import FIGURES
 # A dead kernel is noticed only after the timeout, so it is far below nbval's default of 33 minutes. The cells of
 # one notebook share a kernel, so they must stay together: loadscope.
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "120"]
-# Variables of the user's that change what a notebook draws or what pytest runs.
-DISTURBING = ("MPLBACKEND", "PYTEST_ADDOPTS", FIGURES)
+DISTURBING = ("MPLBACKEND", "PYTEST_ADDOPTS", FIGURES)  # variables that change what a notebook draws or pytest runs
 PARALLEL = ["-n", "2", "--dist", "loadscope"]
 
 
 def check(paths: list[Path]) -> None:
-    """Run nbval strictly over notebooks, its report on standard output.
-
-    Raises:
-        InputError: if an output differs, or a notebook cannot be checked.
-    """
+    """Run nbval strictly, its report on standard output; raise InputError if an output differs or it cannot run."""
     for path in paths:
         read(path)
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NBVAL]

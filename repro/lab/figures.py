@@ -76,14 +76,7 @@ def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
 
 
 def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
-    """Draw one horizontal bar per name, its parts side by side, the first name on top.
-
-    Args:
-        axes: empty.
-        names: of the bars.
-        parts: by name of the part, its length in each bar.
-        colours: one per part.
-    """
+    """Draw one horizontal bar per name, its parts of these lengths side by side, the first name on top."""
     left = [0.0] * len(names)
     for (part, lengths), colour in zip(parts.items(), colours, strict=True):
         axes.barh(names, lengths, left=left, color=colour, label=part, height=0.6)
@@ -99,12 +92,9 @@ def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
 
 def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
     """Read the heights of an axes' labelled lines from the drawing, as texts by label."""
-    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in axes.get_lines()}
-    return {
-        label: [f"{to_digits(y, digits):,g}" for y in heights]
-        for label, heights in labelled.items()
-        if not label.startswith("_")
-    }
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in lines}
+    return {label: [f"{to_digits(y, digits):,g}" for y in heights] for label, heights in labelled.items()}
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
@@ -119,13 +109,7 @@ def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:
 
 
 def draw_tiles(axes: Axes, verdicts: dict[str, str], columns: int = 12) -> None:
-    """Draw one tile per claim, coloured by verdict and labelled by id, each document's claims in rows of their own.
-
-    Args:
-        axes: empty.
-        verdicts: by claim id, in the order of the register.
-        columns: tiles in a row.
-    """
+    """Draw one tile per claim in their order, coloured by verdict, labelled by id, each document in rows of its own."""
     row = 0.0
     for document in sorted({claim_id.rstrip("0123456789") for claim_id in verdicts}):
         ids = [claim_id for claim_id in verdicts if claim_id.rstrip("0123456789") == document]

@@ -25,12 +25,7 @@ from repro.lab.figures import BLUE, GREEN, GREY, ORANGE, use_style
 from repro.sim import BACKWARD, FORWARD, INPUT, WEIGHT, Bar, Schedule, Timeline
 
 PURPLE = "#CC79A7"
-KINDS: dict[tuple[str, ...], str] = {
-    (FORWARD,): "forward",
-    (BACKWARD,): "backward",
-    (INPUT,): "input",
-    (WEIGHT,): "weight",
-}
+KINDS = {FORWARD: "forward", BACKWARD: "backward", INPUT: "input", WEIGHT: "weight"}  # of a task of one pass
 PAIR = "overlapped"
 DARK = ("backward", "input")  # their numbers are white
 COLOURS = {"forward": ORANGE, "backward": GREEN, "input": BLUE, "weight": GREY, PAIR: PURPLE}
@@ -53,16 +48,14 @@ ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
 def draw_gantt(axes: Axes, result: Timeline, numbers: bool = True) -> None:
     """Draw each task as a bar, rank 0 on top, micro-batches that enter at the last rank in a lighter colour.
 
-    Args:
-        axes: empty, already in its final size.
-        result: of a simulation.
-        numbers: write each micro-batch into its bar where the bar is wide enough; an overlapped pair shows two.
+    The axes are empty and have their final size. `numbers` writes each micro-batch into its bar where the bar is wide
+    enough; an overlapped pair shows two.
 
     Source:
         DeepSeek-V3 report (arXiv 2412.19437), figure 5, for the look.
     """
     bars = list(result.bars())
-    kinds = [KINDS.get(tuple(task.kind for task in bar.task), PAIR) for bar in bars]
+    kinds = [KINDS[bar.task[0].kind] if len(bar.task) == 1 else PAIR for bar in bars]
     from_last_rank = [result.schedule.direction(bar.task[0].micro_batch) for bar in bars]
     left, right, row = np.array([(bar.start, bar.end, bar.rank) for bar in bars], float).T
     top, bottom = row - HEIGHT / 2, row + HEIGHT / 2
@@ -81,10 +74,7 @@ def draw_gantt(axes: Axes, result: Timeline, numbers: bool = True) -> None:
 
 
 def gantt_bars(axes: Axes) -> list[tuple[int, float, float, str]]:
-    """Read rank, start, end and kind of each bar from the drawing, rank by rank.
-
-    Kinds are forward, backward, input, weight and overlapped.
-    """
+    """Read each bar from the drawing, rank by rank: rank, start, end, and its kind as COLOURS names it."""
     kind_of = {mpl.colors.to_hex(_shade(kind, light)): kind for kind in COLOURS for light in (0, 1)}
     drawn = next(collection for collection in axes.collections if collection.get_gid() == BARS)
     bars = []
@@ -96,11 +86,7 @@ def gantt_bars(axes: Axes) -> list[tuple[int, float, float, str]]:
 
 
 def check_target(name: str) -> Path:
-    """Return the path of a chart to be written.
-
-    Raises:
-        InputError: for another ending than .svg or .png, a missing folder, or a folder of that name.
-    """
+    """Return a chart's path; InputError unless it ends in .svg or .png, its folder exists, and it is no folder."""
     path = Path(name)
     if path.suffix.lower() not in ENDINGS:
         raise InputError(f"--figure {name}: must end in .svg or .png")
@@ -118,11 +104,7 @@ def check_tasks(order: Schedule) -> None:
 
 
 def write_gantt(result: Timeline, path: Path, title: str) -> None:
-    """Write a chart as SVG or PNG, whole or not at all.
-
-    Raises:
-        InputError: if the file cannot be written.
-    """
+    """Write a chart as SVG or PNG, whole or not at all, or raise InputError if the file cannot be written."""
     use_style()
     # Wide and high enough for the numbers to fit, up to the size of a poster.
     shortest = min(bar.end - bar.start for bar in result.bars())
@@ -178,14 +160,6 @@ def _legend(axes: Axes, kinds: set[str], directions: bool) -> None:
         names["lighter: entered at the last rank"] = (1.0, 1.0, 1.0)
     handles = [Rectangle((0, 0), 1, 1, facecolor=colour, edgecolor=EDGE, linewidth=0.6) for colour in names.values()]
     below = axes.transAxes + ScaledTranslation(0, -34 / 72, _figure(axes).dpi_scale_trans)
-    axes.legend(
-        handles,
-        list(names),
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        bbox_transform=below,
-        ncols=len(names) if _figure(axes).get_figwidth() > 11 else 3,
-        frameon=False,
-        fontsize="small",
-        borderaxespad=0,
-    )
+    columns = len(names) if _figure(axes).get_figwidth() > 11 else 3
+    look = {"ncols": columns, "frameon": False, "fontsize": "small", "borderaxespad": 0}
+    axes.legend(handles, list(names), loc="upper center", bbox_to_anchor=(0.5, 0), bbox_transform=below, **look)

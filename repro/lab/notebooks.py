@@ -21,11 +21,7 @@ class Notebook:
 
 
 def folder() -> Path:
-    """Return the folder of the committed notebooks.
-
-    Raises:
-        InputError: if the package runs apart from its checkout.
-    """
+    """Return the folder of the committed notebooks, or raise InputError if the package runs apart from its checkout."""
     path = Path(repro.__file__).resolve().parents[1] / "notebooks"
     if not path.is_dir():
         raise InputError("no notebooks/ beside the package; run from a checkout, installed with make setup")
@@ -35,11 +31,7 @@ def folder() -> Path:
 def find(names: list[str]) -> list[Path]:
     """Return the files of the named notebooks, or of all if none is named.
 
-    Args:
-        names: such as "01", "01_flops_to_gpu_hours" or a path to it.
-
-    Raises:
-        InputError: for a name that no notebook has, with the nearest one.
+    Names are such as "01", "01_flops_to_gpu_hours" or a path to it; InputError gives the nearest for one that none has.
     """
     paths = {path.stem: path for path in sorted(folder().glob("*.ipynb"))}
     if not paths:
@@ -57,12 +49,9 @@ def find(names: list[str]) -> list[Path]:
 
 
 def read(path: Path) -> Notebook:
-    """Return a notebook with its parameters.
+    """Return a notebook with its parameters, or raise InputError naming what is damaged or incomplete.
 
     A parameter is one line of the cell tagged "parameters": `name: type = default  # unit; domain; help`.
-
-    Raises:
-        InputError: naming the notebook and the parameter, if a line says less or the file is damaged.
     """
     import nbformat
     from papermill import inspect_notebook
@@ -95,14 +84,9 @@ def _parameter(path: Path, name: str, inferred_type_name: str, default: str, hel
 
 
 def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, Value]:
-    """Return parameter values from a command line's texts, each of the type that its notebooks give it.
+    """Return parameter values by name from a command line's texts, each of the type that these notebooks give it.
 
-    Args:
-        notebooks: those to run.
-        texts: by parameter name.
-
-    Raises:
-        InputError: for a parameter that none of the notebooks has, or a value outside its domain.
+    Raises InputError for a parameter that none of them has, or a value outside its domain.
     """
     known = {name: parameter for notebook in notebooks for name, parameter in notebook.parameters.items()}
     values: dict[str, Value] = {}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from repro.errors import InputError
@@ -24,20 +25,15 @@ class Record:
         return rows[0]
 
     def over_seeds(self, result: str, **settings: Any) -> list[Any]:
-        """Return one result of all runs with these settings, in the order of their seeds.
+        """Return a result of all runs with these settings by seed; dots lead into nested ones, as in "loss.main".
 
-        Args:
-            result: its name; dots lead into nested results, such as "loss.main".
-            settings: of the runs.
-
-        Raises:
-            InputError: if there is no such run, one did not complete, or a seed occurs twice.
+        Raises InputError if there is no such run, one did not complete, or a seed occurs twice.
         """
-        runs = [row for row in self.rows if _has(row["run"], settings)]
+        runs = sorted((row for row in self.rows if _has(row["run"], settings)), key=lambda row: row["run"]["seed"])
         seeds = [row["run"]["seed"] for row in runs]
         if not runs or len(set(seeds)) < len(seeds) or any(row["status"] != "complete" for row in runs):
             raise InputError(f"recorded runs of {settings}: {len(runs)}, must be complete, one of each seed")
-        return [_inside(row["results"], result) for row in sorted(runs, key=lambda row: row["run"]["seed"])]
+        return [reduce(lambda part, name: part[name], result.split("."), row["results"]) for row in runs]
 
     @property
     def machine_line(self) -> str:
@@ -50,18 +46,8 @@ def _has(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     return all(row.get(name) == value for name, value in fields.items())
 
 
-def _inside(results: Mapping[str, Any], path: str) -> Any:
-    for part in path.split("."):
-        results = results[part]
-    return results
-
-
 def load_record(name: str, kind: str = "benchmarks") -> Record:
-    """Return a recording by name; `kind` is "benchmarks" or "experiments".
-
-    Raises:
-        InputError: naming the file, if it is missing or damaged.
-    """
+    """Return a recording of "benchmarks" or "experiments" by name; InputError if its file is missing or damaged."""
     path = folder().parent / kind / "recorded" / f"{name}.json"
     data = read_json(path)
     if not isinstance(data.get("machine"), dict) or not isinstance(data.get("rows"), list):

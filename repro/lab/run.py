@@ -28,17 +28,13 @@ class NotebookRun:
 
 
 def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) -> NotebookRun:
-    """Execute a notebook with the given parameter values, the others at their defaults.
+    """Execute a notebook with the given parameter values, the others at their defaults, into the folder `out`.
 
-    Args:
-        notebook: to run.
-        values: by parameter name; names that this notebook does not have are left out.
-        out: folder for the executed notebook.
-        figures: folder for what it draws.
-
-    Raises:
-        InputError: if a folder cannot be written or a cell fails; nothing is left behind then.
+    What it draws goes into the folder `figures`; values of parameters that it does not have are left out. Raises
+    InputError if a folder cannot be written or a cell fails; nothing is left behind then.
     """
+    import nbformat
+
     own_values = {name: value for name, value in values.items() if name in notebook.parameters}
     target = out / notebook.path.name
     with _writable(out, figures), tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as staging:
@@ -46,7 +42,7 @@ def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figure
         partial, drawn = Path(staging) / notebook.path.name, Path(staging) / "figures"
         drawn.mkdir()
         node = canonical(_execute(notebook, own_values, partial, drawn))
-        _write(node, partial)
+        nbformat.write(node, partial)
         saved = {file: figures / file.name for file in sorted(drawn.iterdir())}
         _publish({**saved, partial: target})
     return NotebookRun(target, tuple(saved.values()), tuple(findings(node)))
@@ -98,9 +94,8 @@ def _execute(notebook: Notebook, values: dict[str, Value], partial: Path, drawn:
                 reason = f"cell [{error.exec_count}] failed: {error.ename}: {reason}"
             raise InputError(f"{notebook.name}: {reason}") from None
         except Exception as error:  # whatever a kernel that cannot start or dies may raise
-            raise InputError(
-                f"{notebook.name}: its kernel could not run it: {type(error).__name__}: {_first_line(error)}"
-            ) from None
+            reason = f"{type(error).__name__}: {_first_line(error)}"
+            raise InputError(f"{notebook.name}: its kernel could not run it: {reason}") from None
 
 
 def _first_line(text: object) -> str:
@@ -147,12 +142,6 @@ def findings(node: Any) -> Iterator[dict[str, Any]]:
                 yield output["data"][FINDING]
 
 
-def _write(node: Any, path: Path) -> None:
-    import nbformat
-
-    nbformat.write(node, path)
-
-
 @contextmanager
 def _writable(*folders: Path) -> Iterator[None]:
     """Make folders for some work; if it fails, remove those that were made for it."""
@@ -180,11 +169,9 @@ def _environment(changes: dict[str, str | None]) -> Iterator[None]:
     """Set variables, or remove those that are None, for as long as the work lasts."""
 
     def put(values: dict[str, str | None]) -> None:
-        for name, value in values.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in values:
+            os.environ.pop(name, None)
+        os.environ.update({name: value for name, value in values.items() if value is not None})
 
     before = {name: os.environ.get(name) for name in changes}
     put(changes)

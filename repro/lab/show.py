@@ -33,53 +33,38 @@ def show_columns(name: str, columns: Mapping[str, Mapping[str, object]]) -> None
 
 
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
-    """Return facts and published files as a table: value, where it was published, and how far to trust it.
-
-    Raises:
-        InputError: for an unknown key.
-    """
-    rows = [facts.source(key) for key in keys]
-    return pd.DataFrame(
-        {
-            "value": [format_quantity(row.value, row.unit) if isinstance(row, Fact) else "a file" for row in rows],
-            "source": [fact.source for fact in rows],
-            "locator": [fact.locator for fact in rows],
-            "standing": [fact.provenance for fact in rows],
-        },
-        index=pd.Index([fact.key for fact in rows], name="fact"),
-    )
+    """Return facts and published files, or raise InputError: value, where it was published, how far to trust it."""
+    rows = []
+    for entry in map(facts.source, keys):
+        value = format_quantity(entry.value, entry.unit) if isinstance(entry, Fact) else "a file"
+        rows.append((entry.key, value, entry.source, entry.locator, entry.provenance))
+    return _frame(rows, "fact", "value", "source", "locator", "standing")
 
 
 def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
     """Return one row per claim: verdict, figures as printed, value recomputed, and the claim in our own words."""
-    return pd.DataFrame(
-        {
-            "verdict": [str(result.verdict) for result in results],
-            "printed": [result.printed for result in results],
-            "recomputed": [result.recomputed for result in results],
-            "claim": [result.claim.statement for result in results],
-        },
-        index=pd.Index([result.claim.id for result in results], name="id"),
-    )
+    rows = [
+        (result.claim.id, str(result.verdict), result.printed, result.recomputed, result.claim.statement)
+        for result in results
+    ]
+    return _frame(rows, "id", "verdict", "printed", "recomputed", "claim")
 
 
 def cases_table(result: AuditResult) -> pd.DataFrame:
-    """Return one row per reading of a claim: what it assumes, the value, and its verdict if it stood alone.
-
-    Raises:
-        ValueError: if the claim is not audited yet.
-    """
-    finding = result.finding
+    """Return one row per reading of an audited claim: what it assumes, the value, and its verdict if it stood alone."""
+    claim, finding = result.claim, result.finding
     if finding is None:
-        raise ValueError(f"{result.claim.id} is not audited yet, and so has no cases")
-    cases = finding.cases
-    return pd.DataFrame(
-        {
-            "value": [format_quantity(case.value, finding.unit, finding.digits) for case in cases],
-            "this case alone": [str(grade(result.claim.printed, case)) for case in cases],
-        },
-        index=pd.Index([case.assumption for case in cases], name="case"),
-    )
+        raise ValueError(f"{claim.id} is not audited yet, and so has no cases")
+    rows = []
+    for case in finding.cases:
+        value = format_quantity(case.value, finding.unit, finding.digits)
+        rows.append((case.assumption, value, str(grade(claim.printed, case))))
+    return _frame(rows, "case", "value", "this case alone")
+
+
+def _frame(rows: Iterable[Sequence[str]], *columns: str) -> pd.DataFrame:
+    """Return rows of texts as a table whose index is the first column."""
+    return pd.DataFrame(list(rows), columns=columns).set_index(columns[0])
 
 
 def show(result: AuditResult) -> None:
@@ -93,9 +78,8 @@ def show(result: AuditResult) -> None:
         "explanation": result.explanation,
     }
     plain = f"{claim.id} {result.verdict}: {claim.statement}.\n{result.explanation}"
-    rich = (
-        f"<p><b>{claim.id}: {_html(result.verdict)}</b> — {_html(claim.statement)}<br>{_html(result.explanation)}</p>"
-    )
+    head = f"<b>{claim.id}: {_html(result.verdict)}</b> — {_html(claim.statement)}"
+    rich = f"<p>{head}<br>{_html(result.explanation)}</p>"
     display({FINDING: data, "text/html": rich, "text/plain": plain}, raw=True)
 
 

@@ -54,13 +54,11 @@ def final_run_cost(
     facts: Ledger, *, total_gpu_hours: float, pre_training_gpu_hours: float, price_usd_per_gpu_hour: float
 ) -> Answer:
     """Work out the rent of all three stages, and of the first alone, to the two digits that the claim prints."""
-    total, alone = (
-        run_cost.rental_usd(hours, price_usd_per_gpu_hour) for hours in (total_gpu_hours, pre_training_gpu_hours)
-    )
+    price = price_usd_per_gpu_hour
+    total, alone = run_cost.rental_usd(total_gpu_hours, price), run_cost.rental_usd(pre_training_gpu_hours, price)
     return readings("cost", {"all three stages": total, "pre-training alone": alone}), (
-        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price_usd_per_gpu_hour)} = {format_usd(total)}, which "
-        f"rounds to {format_usd(total, 2)}; pre-training alone costs {format_usd(alone)}, which rounds to "
-        f"{format_usd(alone, 2)}."
+        f"{format_si(total_gpu_hours)} GPU hours × ${format_si(price)} = {format_usd(total)}, which rounds to "
+        f"{format_usd(total, 2)}; pre-training alone costs {format_usd(alone)}, which rounds to {format_usd(alone, 2)}."
     )
 
 
@@ -143,11 +141,10 @@ def far_below_500_million(
     prices = price_usd_per_gpu_hour, list_price_usd_per_gpu_hour
     gpu_hours, costs, in_words = v2_costs(v2_tokens, v2_gpu_hours_per_trillion_tokens, *prices)
     bound = load_register().claim("B01").figure("cost").value
-    break_even = bound / gpu_hours
     below = " or ".join(format_si(bound / cost, 2) for cost in costs.values())
     return readings("cost", costs), (
         f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words}, {below} times less than "
-        f"{format_usd(bound)}, which would need a rent of ${format_si(break_even, 3)} per hour."
+        f"{format_usd(bound)}, which would need a rent of ${format_si(bound / gpu_hours, 3)} per hour."
     )
 
 
@@ -167,9 +164,7 @@ def v2_two_to_five_million(
 
 
 @audit("B04", notebook="02_gpu_hours_to_dollars", unit="USD", digits=3)
-def others_cost_tens_or_hundreds_of_millions(
-    facts: Ledger, *, price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float
-) -> Answer:
+def others_cost_millions(facts: Ledger, *, price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float) -> Answer:
     """Price Llama 3 70B's reported hours at two rents, and cite what is published about GPT-4."""
     gpu_hours = facts["llama_3_70b.gpu_hours"]
     costs = {

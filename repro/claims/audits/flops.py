@@ -9,7 +9,7 @@ from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_scientific, format_si, format_usd
 from repro.claims.register import load_register
 from repro.claims.scenarios import PEAK_WORDS, counted_train_flop_per_token, peak_flop_per_s
-from repro.claims.verdict import RIGHT_SIZE, Case, readings
+from repro.claims.verdict import RIGHT_SIZE, Case, comparisons, readings
 from repro.facts import Ledger
 
 
@@ -68,9 +68,8 @@ def peak_rate(facts: Ledger, *, gpu: str) -> Answer:
 
 @audit("A34", notebook="01_flops_to_gpu_hours", unit="GPU seconds")
 def ideal_seconds(
-    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    gpu: str, peak: str,
-) -> Answer:  # fmt: skip
+    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str, peak: str
+) -> Answer:
     """Divide total FLOP by the peak rate, both rounded as the article rounds them."""
     exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     exact_rate = peak_flop_per_s(facts, gpu, peak)
@@ -107,10 +106,8 @@ def ideal_is_a_lower_bound(
     """Compare the ideal hours at every peak rate with the hours that pre-training took."""
     ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
     shares = ", ".join(f"{format_percent(ideal[peak] / pre_training_gpu_hours)} ({PEAK_WORDS[peak]})" for peak in PEAKS)
-    return tuple(
-        Case(f"the {PEAK_WORDS[peak]} peak", hours, is_true=hours < pre_training_gpu_hours)
-        for peak, hours in ideal.items()
-    ), (
+    by_peak = {f"the {PEAK_WORDS[peak]} peak": hours for peak, hours in ideal.items()}
+    return comparisons(by_peak, lambda hours: hours < pre_training_gpu_hours), (
         f"Pre-training took {format_si(pre_training_gpu_hours)} GPU hours. The ideal hours are these shares of it, by "
         f"peak rate: {shares}."
     )
@@ -216,10 +213,7 @@ def estimate_supports_the_report(
     cost = run_cost.rental_usd(same_rate, price_usd_per_gpu_hour)
     llama = run_cost.flop_per_gpu_second(reference, reference_gpu_hours) / 1e12
     v3 = run_cost.flop_per_gpu_second(flop, total_gpu_hours) / 1e12
-    return tuple(
-        Case(assumption, gpu_hours, is_true=abs(gpu_hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours)
-        for assumption, gpu_hours in estimates.items()
-    ), (
+    return comparisons(estimates, lambda hours: abs(hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours), (
         f"Estimates of {listed} GPU hours against {format_si(total_gpu_hours)} taken; support means within "
         f"{format_percent(RIGHT_SIZE)} of these. The first, {format_usd(cost, 3)} at "
         f"${format_si(price_usd_per_gpu_hour)}, stands to the hours taken as V3's {format_si(v3)} TFLOP/s per GPU to "

@@ -7,7 +7,7 @@ from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
 from repro.claims.scenarios import architecture
-from repro.claims.verdict import RIGHT_SIZE, Case, readings
+from repro.claims.verdict import RIGHT_SIZE, Case, comparisons, readings
 from repro.facts import Ledger
 
 
@@ -37,10 +37,8 @@ def fewer_bubbles(
     }
     listed = ", ".join(f"{format_si(idle)} with {name}" for name, idle in bubbles.items())
     measured = facts["deepseek_v3.step_bubble_s"] / facts["deepseek_v3.step_s"]
-    return tuple(
-        Case(f"idle time against {name}'s {format_si(idle)}", dualpipe, is_true=dualpipe < idle)
-        for name, idle in bubbles.items()
-    ), (
+    scopes = {f"idle time against {name}'s {format_si(idle)}": idle for name, idle in bubbles.items()}
+    return tuple(Case(scope, dualpipe, is_true=dualpipe < idle) for scope, idle in scopes.items()), (
         f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {format_si(dualpipe)} forward passes "
         f"with DualPipe, {listed}, if a forward and a backward run together take {format_si(overlapped_over_forward)}; "
         "for this each rank keeps the parameters twice. Measured in training, idle time was "
@@ -58,20 +56,18 @@ def full_bandwidth(facts: Ledger) -> Answer:
     in_training = facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
     reached = min(published.values())
     own_node = facts["deepseek_v3.gpus_per_node"] / facts["deepseek_v3.expert_ranks"]
+    to_others = reached * (1 - own_node)
     shares = {
         "the kernels as first published, over 64 GPUs as in training": reached,
-        "the same without the copies to a token's own node, which no link between nodes carries": reached
-        * (1 - own_node),
+        "the same without the copies to a token's own node, which no link between nodes carries": to_others,
     }
     d_model, nodes = architecture(facts, "deepseek_v3").d_model, facts["deepseek_v3.nodes_per_token"]
     sent = expert_traffic_bytes(d_model, nodes, dispatch_bytes_per_element=1, combine_bytes_per_element=2)
     reach = facts["h800_sxm.nvlink_usable_bytes_per_s"] / card
     over_fewer = " and ".join(f"{format_percent(share)} ({gpus})" for gpus, share in fewer.items())
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
-    return (
-        *(Case(name, share, is_true=share >= 1 - RIGHT_SIZE) for name, share in shares.items()),
-        Case("the kernels in the training run, of which a lower bound alone is published", None),
-    ), (
+    in_the_run = Case("the kernels in the training run, of which a lower bound alone is published", None)
+    return (*comparisons(shares, lambda share: share >= 1 - RIGHT_SIZE), in_the_run), (
         f"Over 64 GPUs dispatch reaches {format_percent(published['dispatch'])} and combine "
         f"{format_percent(published['combine'])} of {format_si(card / 1e9)} GB/s, over fewer GPUs dispatch "
         f"{over_fewer}; of training a later paper says more than {format_percent(in_training)}, and that it nearly "
@@ -127,10 +123,8 @@ def fifty_thousand(facts: Ledger) -> Answer:
     in_papers = facts["fire_flyer_2.gpus"] + facts["deepseek_v3.gpus"]
     capital = [facts[f"deepseek_group.servers_usd{copy}"] / estimate for copy in ("_in_other_copies", "")]
     usd_per_gpu = " or ".join(f"${format_si(usd)}" for usd in capital)
-    return (
-        *readings("gpus", {"a third party's estimate of Hopper GPUs, contested": estimate}),
-        Case("DeepSeek's own word", None),
-    ), (
+    cases = readings("gpus", {"a third party's estimate of Hopper GPUs, contested": estimate})
+    return (*cases, Case("DeepSeek's own word", None)), (
         f"SemiAnalysis estimates {format_si(estimate)} Hopper GPUs, H800, H100 and H20 together, in the parent group; "
         f"Alexandr Wang spoke of {format_si(of_wang)} H100 without evidence. DeepSeek's papers name "
         f"{format_si(in_papers)}, A100 and H800. The same estimate's servers come to {usd_per_gpu} for each GPU, by "
@@ -139,9 +133,7 @@ def fifty_thousand(facts: Ledger) -> Answer:
 
 
 @audit("B14", notebook="06_hardware_and_serving", unit="GPUs")
-def two_to_ten_thousand(
-    facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float
-) -> Answer:
+def thousands_of_gpus(facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hours_per_trillion_tokens: float) -> Answer:
     """Check the cluster of V3; V2's size is not published."""
     hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     printed = load_register().claim("B14").figure("gpus")
@@ -169,11 +161,9 @@ def five_thousand_a100(facts: Ledger) -> Answer:
 @audit("B18", notebook="06_hardware_and_serving", unit="of the two")
 def h800_and_a100(facts: Ledger) -> Answer:
     """Count on which of the two GPUs V2's experiments ran, and which of them its makers had."""
-    named = ("H800", "A100")
+    named, keys = ("H800", "A100"), ("deepseek_v3.gpus", "fire_flyer_2.gpus")
     of_v2 = [facts.unit("deepseek_v2.gpus_per_node").startswith(name) for name in named]
-    of_the_group = [
-        any(facts.unit(key).startswith(name) for key in ("deepseek_v3.gpus", "fire_flyer_2.gpus")) for name in named
-    ]
+    of_the_group = [any(facts.unit(key).startswith(name) for key in keys) for name in named]
     return (
         Case("V2's experiments, by its report", sum(of_v2), is_true=all(of_v2)),
         Case("what its makers had", sum(of_the_group), is_true=all(of_the_group)),

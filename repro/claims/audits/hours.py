@@ -7,18 +7,15 @@ from repro.claims.verdict import Case, readings
 from repro.facts import Ledger
 
 
-def months_on(facts: Ledger, gpu_hours: float, gpus: int) -> float:
-    """Return how many average months a cluster is busy if all its GPUs work all the time."""
-    return run_cost.wall_days(gpu_hours, gpus) / facts["convention.days_per_month"]
-
-
 @audit("A07", notebook="02_gpu_hours_to_dollars", unit="months", digits=3)
 def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours: float, gpus: int) -> Answer:
     """Divide the hours of pre-training alone, and of all stages, by the GPUs of the cluster."""
-    spans = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
-    days = ", ".join(f"{format_si(run_cost.wall_days(h, gpus), 3)} days for {name}" for name, h in spans.items())
-    cases = readings("months", {name: months_on(facts, gpu_hours, gpus) for name, gpu_hours in spans.items()})
-    return cases, f"{format_si(gpus)} GPUs, always at work: {days}."
+    stages = {"pre-training alone": pre_training_gpu_hours, "all three stages": total_gpu_hours}
+    days = {stage: run_cost.wall_days(gpu_hours, gpus) for stage, gpu_hours in stages.items()}
+    days_per_month = facts["convention.days_per_month"]
+    listed = ", ".join(f"{format_si(span, 3)} days for {stage}" for stage, span in days.items())
+    cases = readings("months", {stage: span / days_per_month for stage, span in days.items()})
+    return cases, f"{format_si(gpus)} GPUs, always at work: {listed}."
 
 
 @audit("A30", notebook="02_gpu_hours_to_dollars", unit="ratio", digits=3)
@@ -59,8 +56,8 @@ def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, t
 @audit("A42", notebook="02_gpu_hours_to_dollars", unit="months", digits=3)
 def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: int) -> Answer:
     """Divide pre-training hours by the GPUs of the cluster."""
-    months = months_on(facts, pre_training_gpu_hours, gpus)
     days = run_cost.wall_days(pre_training_gpu_hours, gpus)
+    months = days / facts["convention.days_per_month"]
     return (Case("every GPU at work all the time", months, {"months": months, "gpus": gpus}),), (
         f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(gpus)} GPUs = {format_si(days, 3)} days or "
         f"{format_si(months, 3)} months. The report says that no rollback was needed; each per cent of idle time would "
@@ -70,9 +67,8 @@ def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: 
 
 def stage_finding(facts: Ledger, stage: str, gpu_hours: float, remark: str = "") -> Answer:
     """Return the finding on one of V3's three stages: its hours, and what the other two leave of the total."""
-    stages = {
-        name: facts[f"deepseek_v3.{name}_gpu_hours"] for name in ("pre_training", "context_extension", "post_training")
-    }
+    names = ("pre_training", "context_extension", "post_training")
+    stages = {name: facts[f"deepseek_v3.{name}_gpu_hours"] for name in names}
     rest = facts["deepseek_v3.total_gpu_hours"] - sum(hours for name, hours in stages.items() if name != stage)
     return readings("gpu_hours", {"the stage": gpu_hours, "the total less the other stages": rest}), (
         f"Table 1 of the report states {format_si(stages[stage])}; its total less the other two stages is "
@@ -95,9 +91,8 @@ def post_training_hours(facts: Ledger, *, post_training_gpu_hours: float) -> Ans
 
 @audit("A45", notebook="02_gpu_hours_to_dollars", unit="GPU hours")
 def sum_of_stages(
-    facts: Ledger, *, pre_training_gpu_hours: float, context_extension_gpu_hours: float,
-    post_training_gpu_hours: float,
-) -> Answer:  # fmt: skip
+    facts: Ledger, *, pre_training_gpu_hours: float, context_extension_gpu_hours: float, post_training_gpu_hours: float
+) -> Answer:
     """Add up the three stages."""
     stages = (pre_training_gpu_hours, context_extension_gpu_hours, post_training_gpu_hours)
     total = sum(stages)

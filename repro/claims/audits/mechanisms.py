@@ -47,10 +47,8 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Answer:
     }
     least = min(net_wins(pair, tie_points) for pair in pairs.values())
     losses = ", ".join(name for pair in pairs.values() for name in describe_losses(pair, tie_points))
-    gaps = [
-        facts[f"balancing.v3_{size}_batch_wise_loss"] - facts[f"balancing.v3_{size}_loss_free_loss"]
-        for size in ("1b", "3b")
-    ]
+    models = [f"balancing.v3_{size}" for size in ("1b", "3b")]
+    gaps = [facts[f"{model}_batch_wise_loss"] - facts[f"{model}_loss_free_loss"] for model in models]
     loss_based, loss_free = (
         [facts[f"balancing.v3_16b_{way}_{domain}_maxvio"] for domain in V3_DOMAINS]
         for way in ("loss_based", "loss_free")

@@ -8,17 +8,16 @@ from repro.calc.flops import matmul_parameters
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.scenarios import active_by_convention, architecture, counted_train_flop_per_token, experts_of
-from repro.claims.verdict import Case
+from repro.claims.verdict import Case, comparisons
 from repro.facts import Ledger
 
 
 def sizes(facts: Ledger, name: str) -> Answer:
     """Return one case per convention for the two sizes of a model, and a sentence on them."""
     total, active = param_count.total_parameters(architecture(facts, name)), active_by_convention(facts, name)
-    listed = ", ".join(f"{format_si(count)} with {name}" for name, count in active.items())
-    return tuple(
-        Case(name, count, {"active_parameters": count, "parameters": total}) for name, count in active.items()
-    ), (f"Counted from the configuration: {format_si(total)} parameters; active per token {listed}")
+    listed = ", ".join(f"{format_si(count)} with {way}" for way, count in active.items())
+    cases = (Case(way, count, {"active_parameters": count, "parameters": total}) for way, count in active.items())
+    return tuple(cases), f"Counted from the configuration: {format_si(total)} parameters; active per token {listed}"
 
 
 @audit("A15", notebook="03_parameters_and_sparsity", unit="parameters per token")
@@ -66,7 +65,7 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> A
     v2, dense = (facts[f"{name}.gpu_hours_per_trillion_tokens"] for name in ("deepseek_v2", "deepseek_67b"))
     ratios["V2 against DeepSeek 67B, in GPU hours as reported"] = v2 / dense
     listed = ", ".join(f"{format_percent(ratio)} ({name})" for name, ratio in ratios.items())
-    return tuple(Case(name, ratio, is_true=ratio < 1) for name, ratio in ratios.items()), (
+    return comparisons(ratios, lambda ratio: ratio < 1), (
         f"Per token V3 needs {format_si(v3, 3)} FLOP in training, {listed}. Less is read as less than the whole. The "
         "last is the whole saving as measured: communication and lower utilisation take part of what the FLOP save. "
         "How large a dense model of equal quality would be is not public."
@@ -77,9 +76,8 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> A
 def main_innovations(facts: Ledger) -> Answer:
     """Count how many of the two were new to DeepSeek's models, and how many first appeared with V2."""
     v2, before = architecture(facts, "deepseek_v2"), architecture(facts, "deepseek_67b")
-    published, mla_published, moe_published = (
-        date.fromisoformat(facts.date(key)) for key in ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")
-    )
+    keys = ("deepseek_v2.tokens", "mla.year", "deepseekmoe.year")
+    published, mla_published, moe_published = (date.fromisoformat(facts.date(key)) for key in keys)
     new = [type(v2.attention) is not type(before.attention), before.experts is None]
     first = [mla_published >= published, moe_published >= published]
     cache = kv_cache.elements_per_token(v2) / kv_cache.elements_per_token(before)

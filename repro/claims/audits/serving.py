@@ -33,9 +33,8 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     expert = param_count.expert_parameters(v3)
     active = param_count.active_parameters(v3, embedding_counted=False)
     touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
-    return tuple(
-        Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items()
-    ), (
+    cases = (Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items())
+    return tuple(cases), (
         f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
         f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
         f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} "
@@ -52,13 +51,11 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answ
     listed = " and ".join(f"place {place} of {len(lists[name])} among {name}" for name, place in places.items())
     node_usd = price_usd_per_gpu_hour * facts["inference_day.gpus_per_node"]
     cost = serving.usd_per_million_tokens(node_usd, 3600 * facts["deepseek_v2.output_tokens_per_node_s"])
-    return (
-        *(
-            Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
-            for name, place in places.items()
-        ),
-        Case("cost of running it, against the others' costs", None),
-    ), (
+    cases = (
+        Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
+        for name, place in places.items()
+    )
+    return (*cases, Case("cost of running it, against the others' costs", None)), (
         f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 "
         f"takes {listed} whose list prices in May or June 2024 were found. One of the cheapest is read as the cheapest "
         f"quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a million "
