@@ -41,7 +41,11 @@ def test_a_good_file(path):
     [
         ('help = "at work"\n', "", "gpus: has no help"),
         ('help = "at work"', 'wording = "at work"', "gpus: has no help"),
-        ('help = "at work"', 'help = "at work"\nwording = "so"', "gpus: wording = 'so': extra inputs are not permitted"),
+        (
+            'help = "at work"',
+            'help = "at work"\nwording = "so"',
+            "gpus: wording = 'so': extra inputs are not permitted",
+        ),
         ('help = "at work"', 'help = "at work"\nkey = "gpu"', "gpus: key = 'gpu': the table's own name is the key"),
         ("whole = true", 'whole = "yes"', "gpus: whole = 'yes': input should be a valid boolean"),
         ("default = 2.0\n", "", "rent: default: must be given, either here or by a fact, and not by both"),

@@ -3,7 +3,8 @@
 Audits run in a fraction of a second, with a ledger that notes every key, so the claims are exact. Notebooks take
 minutes, so their cells are parsed and not run. A cell may read a key that it names, a key of a group that it names, and
 a key that one of its f-strings gives when the holes are filled with words of the same notebook, a number, or a choice
-that audits offer, such as a GPU. Cells count from 0, with the prose between them, as in a notebook's JSON.
+that audits offer, such as a GPU. Cells are numbered as In [1], In [2]
+in JupyterLab.
 """
 
 import ast
@@ -56,10 +57,10 @@ def modules_reading(key: str) -> list[str]:
 
 
 def code_cells(path: Path) -> Iterator[tuple[int, str, list[dict[str, Any]]]]:
-    """Yield number, code and committed outputs of a notebook's cells of code."""
-    for number, cell in enumerate(json.loads(path.read_text(encoding="utf-8"))["cells"]):
-        if cell["cell_type"] == "code":
-            yield number, "".join(cell["source"]), cell.get("outputs", [])
+    """Yield number, code and committed outputs of a notebook's cells of code, numbered as In [1], In [2]."""
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate((cell for cell in cells if cell["cell_type"] == "code"), start=1):
+        yield number, "".join(cell["source"]), cell.get("outputs", [])
 
 
 @cache

@@ -8,7 +8,7 @@ from repro.claims import AuditResult, load_register, result_to_json, run_audit
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
 from repro.claims.formatting import format_quantity
-from repro.claims.locate import audit_location, cells_showing, tests_guarding
+from repro.claims.locate import audit_location, cells_showing, guarding_tests
 from repro.cli.options import add_json, add_pairs, parse_pairs
 from repro.cli.printing import format_number, print_field, print_fields, print_json
 from repro.facts import load
@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 def _trace(claim_id: str) -> dict[str, Any]:
     return {
         "code": audit_location(claim_id),
-        "tests": tests_guarding(claim_id),
+        "tests": guarding_tests(claim_id),
         "cells": cells_showing(claim_id),
     }
 

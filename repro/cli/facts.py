@@ -5,7 +5,7 @@ import argparse
 from repro.claims.trace import assumptions_from, claims_reading, modules_reading, notebook_cells_reading
 from repro.cli.options import add_json
 from repro.cli.printing import format_number, print_field, print_fields, print_json, print_table
-from repro.facts import Fact, Facts, load
+from repro.facts import Facts, Sourced, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,6 +17,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the facts of a key or group, or all of them."""
     facts = load()
+    if args.key in facts.published and not args.json:
+        return _print_source(facts, facts.published[args.key])
     chosen = list(facts.values()) if args.key is None else facts.under(args.key)
     if args.json:
         return print_json(
@@ -26,7 +28,7 @@ def run(args: argparse.Namespace) -> None:
             ]
         )
     if len(chosen) == 1:
-        return _print_one(facts, chosen[0])
+        return _print_source(facts, chosen[0])
     rows = [
         (fact.key, format_number(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}")
         for fact in chosen
@@ -34,16 +36,17 @@ def run(args: argparse.Namespace) -> None:
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
 
-def _print_one(facts: Facts, fact: Fact) -> None:
-    for name, value in fact.model_dump(by_alias=True).items():
+def _print_source(facts: Facts, entry: Sourced) -> None:
+    """Print a fact or a published file, its publication, and what uses it."""
+    for name, value in entry.model_dump(by_alias=True).items():
         if value != "":
             print_field(name.replace("_", " "), format_number(value) if name == "value" else str(value))
-    reference = facts.references[fact.source]
+    reference = facts.references[entry.source]
     print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.citation}")
     if reference.url:
         print_field("", reference.url + (f" (read {reference.accessed})" if reference.accessed else ""))
-    claims, cells = claims_reading(fact.key, facts), notebook_cells_reading(fact.key)
-    users = [f"claim {', '.join(claims)}"] if claims else []
-    users += [f"assumption {name}" for name in assumptions_from(fact.key)]
-    users += [f"notebooks/{name}.ipynb, cells {', '.join(map(str, numbers))}" for name, numbers in cells.items()]
-    print_fields("used by", [*users, *modules_reading(fact.key)])
+    claims, cells = claims_reading(entry.key, facts), notebook_cells_reading(entry.key)
+    users = [f"claims: {', '.join(claims)}"] if claims else []
+    users += [f"the default of {name}" for name in assumptions_from(entry.key)]
+    users += [f"notebooks/{name}.ipynb {', '.join(f'In [{n}]' for n in numbers)}" for name, numbers in cells.items()]
+    print_fields("used by", [*users, *modules_reading(entry.key)])
