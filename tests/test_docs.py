@@ -3,8 +3,10 @@
 import importlib
 import re
 import runpy
+import shutil
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,17 @@ def test_the_readmes_python_runs(tmp_path):
         code = f"import numpy as np\ntokens = np.array([[1, 2, 3]])\n{code}"
         done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stderr) == (0, ""), block
+
+
+def test_the_example_of_a_new_claim_works_as_printed(repro, tmp_path):
+    # In a copy of the package, with nothing but the two blocks of CONTRIBUTING.md added.
+    (register,), (audit,) = (
+        re.findall(rf"```{kind}\n(.*?)```", TEXTS["CONTRIBUTING.md"], re.DOTALL) for kind in ("toml", "python")
+    )
+    shutil.copytree(ROOT / "repro", tmp_path / "repro")
+    for file, block in (("register.toml", register), ("audits/hours.py", audit)):
+        with (tmp_path / "repro" / "claims" / file).open("a", encoding="utf-8") as target:
+            target.write(f"\n\n{textwrap.dedent(block)}")
+    done = repro("audit", "A49", env={"PYTHONPATH": str(tmp_path)})
+    assert done.stderr == ""
+    assert done.stdout.startswith("A49: holds\n")

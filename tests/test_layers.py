@@ -1,8 +1,10 @@
-"""Data flows one way: facts, then calc, then claims, then lab; and the arithmetic needs nothing installed."""
+"""Data flows one way, from facts and models to the command line; and the arithmetic needs nothing installed."""
 
 import ast
+import runpy
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -67,3 +69,14 @@ def test_the_claims_need_neither_numpy_nor_pandas_nor_a_notebook():
     code = f"import sys, repro.claims; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_neither_rooms_nor_files_import_in_a_circle():
+    graph = runpy.run_path(str(PACKAGE.parent / "scripts" / "import_graph.py"))
+    known = graph["modules"](PACKAGE)
+    files = {name: graph["imports"](path, known) - {name} for name, path in known.items()}
+    rooms = {}
+    for here, there in graph["arrows"](PACKAGE):
+        rooms.setdefault(here, set()).add(there)
+    for arrows in (files, rooms):
+        TopologicalSorter(arrows).prepare()  # raises CycleError

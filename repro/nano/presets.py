@@ -14,7 +14,6 @@ from repro.models.architecture import (
 )
 from repro.nano.config import Config
 from repro.nano.gate import Gate
-from repro.nano.training.toy_data import VOCABULARY
 from repro.validate import check_integer
 
 D_MODEL, N_HEADS, D_HEAD = 64, 4, 16
@@ -57,7 +56,7 @@ def small_config(
     experts = MixtureOfExperts(n_routed_experts, n_shared_experts, top_k, d_expert, correction_bias=gate == "V3")
     arch = Architecture(
         d_model=D_MODEL,
-        vocab_size=VOCABULARY,
+        vocab_size=256,  # one token for each byte
         n_dense_layers=1 if gate else n_layers,
         n_moe_layers=n_layers - 1 if gate else 0,
         attention=ATTENTIONS[attention],
