@@ -205,7 +205,7 @@ def test_another_assumption_moves_value_and_verdict(claim_id, assumptions, value
 
 
 def test_which_hours_are_whose():
-    cases = {case.assumption: case.value for case in run_audit("B06").finding.cases}
+    cases = {case.reading: case.value for case in run_audit("B06").finding.cases}
     assert cases == pytest.approx(
         {
             "V3, all stages": 2_788_000,
@@ -273,7 +273,7 @@ def test_only_the_registry_imports_audits():
 
 @pytest.mark.parametrize("claim_id", sorted(AUDITS))
 def test_an_audit_names_its_own_place_in_the_code(claim_id):
-    file, line = AUDITS[claim_id].code
+    file, line = AUDITS[claim_id].location
     lines = (Path(repro.__file__).parents[1] / file).read_text(encoding="utf-8").splitlines()
     assert file.startswith("repro/claims/audits/")
     assert lines[line - 1].startswith(f'@audit("{claim_id}", notebook=')

@@ -38,7 +38,7 @@ class Audit:
     digits: int  # significant ones that the claim deserves, wherever a reader sees the value
 
     @property
-    def code(self) -> tuple[str, int]:
+    def location(self) -> tuple[str, int]:
         """The function's file, relative to the checkout where it lies inside, and its first line."""
         path = Path(inspect.getfile(self.function))
         inside = path.is_relative_to(CHECKOUT)
@@ -84,17 +84,17 @@ class AuditResult:
             return ""
         if self.verdict is not Verdict.HOLDS_IF:
             return self.finding.explanation
-        when, not_when, unknown = self.readings
+        when, not_when, unknown = self.readings_by_outcome
         parts = [f"Holds for {'; '.join(when)}."]
         parts += [f"Not for {'; '.join(not_when)}."] if not_when else []
         parts += [f"No figure is public for {'; '.join(unknown)}."] if unknown else []
         return " ".join([*parts, self.finding.explanation])
 
     @property
-    def readings(self) -> tuple[list[str], list[str], list[str]]:
+    def readings_by_outcome(self) -> tuple[list[str], list[str], list[str]]:
         """What the cases assume: those that hold, those that do not, and those without a public figure."""
         cases = self.finding.cases if self.finding else ()
-        graded = [(case.assumption, grade(self.claim.printed, case)) for case in cases]
+        graded = [(case.reading, grade(self.claim.printed, case)) for case in cases]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
         unknown = [name for name, verdict in graded if verdict is Verdict.NOT_CHECKABLE]
         return when, [name for name, _ in graded if name not in when + unknown], unknown
@@ -216,7 +216,7 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
 
 
 def _case_to_json(claim: Claim, case: Case) -> dict[str, Any]:
-    fields = {"assumption": case.assumption, "value": case.value, "figures": dict(case.figures), "true": case.is_true}
+    fields = {"assumption": case.reading, "value": case.value, "figures": dict(case.figures), "true": case.is_true}
     return fields | {"verdict": str(grade(claim.printed, case))}
 
 

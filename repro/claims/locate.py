@@ -20,7 +20,7 @@ def audit_location(claim_id: str) -> str:
     """Return file and line of the function that audits a claim, such as repro/claims/audits/dollars.py:167."""
     if claim_id not in AUDITS:
         return "not audited yet"
-    file, line = AUDITS[claim_id].code
+    file, line = AUDITS[claim_id].location
     return f"{file}:{line}"
 
 

@@ -37,7 +37,7 @@ class Verdict(StrEnum):
 class Case:
     """One reading of a claim and the value it leads to."""
 
-    assumption: str  # what this reading assumes, as it stands behind "holds if"
+    reading: str  # what it assumes, as it stands behind "holds if"
     value: float | None  # the recomputed number in the finding's unit, None if no public data gives it
     figures: Mapping[str, float] = field(default_factory=dict)  # recomputed, in the printed figure's unit, by its name
     is_true: bool | None = None  # whether the comparison that the claim makes is true, None if it makes none
@@ -46,12 +46,12 @@ class Case:
 
 def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:
     """Return one case per reading of a claim that prints a single figure, from its values by what is assumed."""
-    return tuple(Case(assumption, value, {figure: value}) for assumption, value in values.items())
+    return tuple(Case(reading, value, {figure: value}) for reading, value in values.items())
 
 
 def comparisons(values: Mapping[str, float], is_true: Callable[[float], bool]) -> tuple[Case, ...]:
     """Return one case per reading of a claim that compares, from its values by what is assumed."""
-    return tuple(Case(assumption, value, is_true=is_true(value)) for assumption, value in values.items())
+    return tuple(Case(reading, value, is_true=is_true(value)) for reading, value in values.items())
 
 
 def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
@@ -84,7 +84,7 @@ def grade(figures: Sequence[Printed], case: Case) -> Verdict:
     for verdict in (Verdict.WRONG, Verdict.IMPRECISE, Verdict.HOLDS):
         if verdict in parts:
             return verdict
-    raise ValueError(f"the case {case.assumption!r} recomputes nothing that the claim says")
+    raise ValueError(f"the case {case.reading!r} recomputes nothing that the claim says")
 
 
 def grade_figure(figure: Printed, value: float) -> Verdict:

@@ -58,7 +58,7 @@ def cases_table(result: AuditResult) -> pd.DataFrame:
     rows = []
     for case in finding.cases:
         value = format_quantity(case.value, finding.unit, finding.digits)
-        rows.append((case.assumption, value, str(grade(claim.printed, case))))
+        rows.append((case.reading, value, str(grade(claim.printed, case))))
     return _frame(rows, "case", "value", "this case alone")
 
 
