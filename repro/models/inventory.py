@@ -25,27 +25,17 @@ IN_FP8 = ("attention", "dense feed-forward", "shared experts", "routed experts")
 
 @dataclass(frozen=True)
 class Tensor:
-    """Tensors of one kind: one in each of `layers`, or one for each routed expert there.
+    """Tensors of one kind: one in each of `layers`, or one for each routed expert there."""
 
-    Attributes:
-        role: place within the block, the same in every family.
-        name: as published, with {layer} and {expert} where there is one for each.
-        shape: of one of them, [out, in] of a matrix.
-        block: "model" outside the layers, "dense" or "experts" within, "mtp" in modules for multi-token prediction.
-        layers: indices of the layers; range(1) outside the layers.
-        experts, top_k: routed experts with such a tensor each, and how many of these one token passes.
-        shared: whether the weights are another tensor's: a tied head's, or copies in the modules.
-    """
-
-    role: str
-    name: str
-    shape: Shape
+    role: str  # place within the block, the same in every family
+    name: str  # as published, with {layer} and {expert} where there is one for each
+    shape: Shape  # of one of them, [out, in] of a matrix
     part: PartName
-    block: BlockName = "model"
-    layers: range = range(1)
-    experts: int = 1
-    top_k: int = 1
-    shared: bool = False
+    block: BlockName = "model"  # outside the layers, "dense" or "experts" within, "mtp" in modules after them
+    layers: range = range(1)  # indices of the layers; range(1) outside the layers
+    experts: int = 1  # routed experts with such a tensor each
+    top_k: int = 1  # how many of these one token passes
+    shared: bool = False  # whether the weights are another tensor's: a tied head's, or copies in the modules
 
     @property
     def elements(self) -> int:
