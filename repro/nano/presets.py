@@ -19,31 +19,19 @@ from repro.validate import check_integer
 
 D_MODEL, N_HEADS, D_HEAD = 64, 4, 16
 ATTENTIONS: dict[str, Attention] = {
-    "MLA": MultiHeadLatentAttention(
-        N_HEADS, q_lora_rank=None, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16
-    ),
+    "MLA": MultiHeadLatentAttention(N_HEADS, None, 32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16),
     "MHA": GroupedQueryAttention(N_HEADS, 4, D_HEAD),
     "GQA": GroupedQueryAttention(N_HEADS, 2, D_HEAD),
     "MQA": GroupedQueryAttention(N_HEADS, 1, D_HEAD),
 }
-GATES = {
-    "V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False),
-    "V3": Gate("sigmoid"),
-}
+GATES = {"V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False), "V3": Gate("sigmoid")}
 
 
 def small_config(
-    attention: Literal["MLA", "MHA", "GQA", "MQA"] = "MLA",
-    *,
-    gate: Literal["V2", "V3"] | None = "V3",
-    n_layers: int = 3,
-    n_routed_experts: int = 16,
-    n_shared_experts: int = 1,
-    top_k: int = 4,
-    d_expert: int = 32,
-    d_ff: int = 160,
-    n_mtp_modules: int = 0,
-) -> Config:
+    attention: Literal["MLA", "MHA", "GQA", "MQA"] = "MLA", *, gate: Literal["V2", "V3"] | None = "V3",
+    n_layers: int = 3, n_routed_experts: int = 16, n_shared_experts: int = 1, top_k: int = 4, d_expert: int = 32,
+    d_ff: int = 160, n_mtp_modules: int = 0,
+) -> Config:  # fmt: skip
     """Return a small model over bytes, of width 64 with 4 heads.
 
     With a gate the first layer is dense and the rest have experts, without one all layers are dense. The default width
@@ -71,7 +59,5 @@ def small_config(
 def wide_config() -> Config:
     """Return a small model with compressed queries and all widths multiples of 128, so that no FP8 tile is cut."""
     config = small_config(n_layers=2, n_routed_experts=4, top_k=2, d_expert=128, d_ff=128)
-    attention = MultiHeadLatentAttention(
-        N_HEADS, q_lora_rank=128, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=32, v_head_dim=32
-    )
+    attention = MultiHeadLatentAttention(N_HEADS, 128, 128, qk_nope_head_dim=32, qk_rope_head_dim=32, v_head_dim=32)
     return replace(config, arch=replace(config.arch, d_model=128, attention=attention))
