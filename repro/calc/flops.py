@@ -42,8 +42,8 @@ def counted_flop_per_token(
 
     Softmax, norms and activations, far below a per cent, are left out.
     """
-    products = flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted)
-    per_element = flop_per_parameter_per_token
-    return products + attention_flop_per_token(
-        arch, sequence_length, causal=causal, mtp_counted=mtp_counted, flop_per_parameter_per_token=per_element
-    )
+    attention = attention_flop_per_token(
+        arch, sequence_length, causal=causal, mtp_counted=mtp_counted,
+        flop_per_parameter_per_token=flop_per_parameter_per_token,
+    )  # fmt: skip
+    return flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted) + attention
