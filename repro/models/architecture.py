@@ -89,10 +89,7 @@ Attention = GroupedQueryAttention | MultiHeadLatentAttention
 
 @dataclass(frozen=True)
 class Architecture:
-    """A whole model; without `experts` every layer is dense.
-
-    `renamed` has what a family calls otherwise than Llama and DeepSeek do: pieces of tensor names, (theirs, its own).
-    """
+    """A whole model; without `experts` every layer is dense."""
 
     d_model: int
     vocab_size: int
@@ -103,7 +100,7 @@ class Architecture:
     experts: MixtureOfExperts | None = None
     n_mtp_modules: int = 0  # modules for multi-token prediction, each with one more layer
     tied_embeddings: bool = False  # whether the head shares the embedding's weights
-    renamed: tuple[tuple[str, str], ...] = ()
+    renamed: tuple[tuple[str, str], ...] = ()  # pieces of tensor names, (Llama's and DeepSeek's, the family's own)
 
     @property
     def n_layers(self) -> int:

@@ -29,8 +29,7 @@ def scaled_dot_product_attention(q: Array, k: Array, v: Array, scale: float) -> 
 
     Source: Vaswani et al. (arXiv 1706.03762), equation 1.
     """
-    b, g, r, t, d = q.shape
-    s = k.shape[2]
+    (b, g, r, t, d), s = q.shape, k.shape[2]
     scores = (q * scale).reshape(b, g, r * t, d) @ k.swapaxes(-1, -2)  # [B, G, R · T, S]
     scores = scores.reshape(b, g, r, t, s)  # [B, G, R, T, S]
     if t > 1:

@@ -28,9 +28,8 @@ IDLE_SHARE = 0.1  # of the mean load: an expert below it counts as idle
 class Balance:
     """How load is kept even in training; a weight or speed of zero switches its part off.
 
-    Load should be even in each "sequence", as in V2 and V3, or over the whole "batch". An expert's share counts the
-    tokens that "selected" it, after bias and group limit, or those that "scored" it among their best before both, as
-    V3's equation 18 is written.
+    An expert's share counts the tokens that "selected" it, after bias and group limit, or those that "scored" it among
+    their best before both, as V3's equation 18 is written.
 
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.3; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2;
         Wang et al. (arXiv 2408.15664), algorithm 1.
@@ -39,7 +38,7 @@ class Balance:
     expert: float = 0.0  # weight α of the auxiliary loss over experts
     device: float = 0.0  # weight of the loss over groups of experts
     communication: float = 0.0  # weight of the loss over tokens sent to groups
-    scope: Literal["sequence", "batch"] = "sequence"
+    scope: Literal["sequence", "batch"] = "sequence"  # in which load should be even: in each sequence in V2 and V3
     counted: Literal["selected", "scored"] = "selected"
     bias_speed: float = 0.0  # γ, the step by which biases move
 

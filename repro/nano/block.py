@@ -86,10 +86,7 @@ def block(
 def block_backward(
     d_h: Array, p: Params, config: Config, saved: BlockSaved, *, workers: int = 1, d_scores: Array | None = None
 ) -> tuple[Array, Params]:
-    """Return the gradients of the layer's input, [B, T, d_model], and of its weights.
-
-    `d_scores`, [B · T, E], is the gradient of a balancing loss with respect to the gate's scores, if there is one.
-    """
+    """Return the gradients of the layer's input, [B, T, d_model], and of its weights; d_scores as in `moe_backward`."""
     if isinstance(saved.mlp, MlpSaved):
         d_x, d_mlp = mlp_backward(d_h, p["mlp"], saved.mlp)
     else:

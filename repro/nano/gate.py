@@ -26,8 +26,6 @@ NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek
 class Gate:
     """How experts are scored, limited to groups, and weighted.
 
-    Of the pairs of token and expert beyond a group's capacity, those with the lowest weights are dropped.
-
     Source: DeepSeek-V2 report (arXiv 2405.04434), sections 2.2.1, 2.2.2 and 2.2.4, without its share of sequences
         that are never dropped; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """

@@ -14,14 +14,8 @@ from numpy.typing import DTypeLike
 
 from repro.arrays import Array
 from repro.models.architecture import MultiHeadLatentAttention
-from repro.nano import ops
-from repro.nano.attention import (
-    KVCache,
-    merge_heads,
-    scaled_dot_product_attention,
-    scaled_dot_product_attention_backward,
-    split_heads,
-)
+from repro.nano import attention, ops
+from repro.nano.attention import KVCache, merge_heads, split_heads
 from repro.nano.ops import NormSaved, Params, Weight
 from repro.nano.rope import CosSin, Rope, apply_rope, apply_rope_backward, softmax_scale
 
@@ -75,7 +69,7 @@ def mla(
         o = merge_heads(_attend_absorbed(q, latents, p["kv_b_proj"], attn, scale))  # [B, T, H · v_head_dim]
         return ops.linear(o, p["o_proj"], p.get("o_proj_bias")), None
     k, v = _expand(latents, p["kv_b_proj"], attn)  # [B, H, S, qk_head_dim], [B, H, S, v_head_dim]
-    o, weights = scaled_dot_product_attention(q[:, :, None], k, v, scale)  # [B, H, 1, T, v_head_dim]
+    o, weights = attention.scaled_dot_product_attention(q[:, :, None], k, v, scale)  # [B, H, 1, T, v_head_dim]
     o = merge_heads(o[:, :, 0])  # [B, T, H · v_head_dim]
     saved_x, saved_o = ops.save_for_backward(x, p["kv_a_proj_with_mqa"]), ops.save_for_backward(o, p["o_proj"])
     kv_latent = ops.save_for_backward(latents[..., : attn.kv_lora_rank], p["kv_b_proj"])  # [B, S, kv_lora_rank]
@@ -131,7 +125,7 @@ def _attend_absorbed(
     nope, latent = attn.qk_nope_head_dim, latents[..., : attn.kv_lora_rank]
     q_latent = np.concatenate([q[..., :nope] @ w_k, q[..., nope:]], axis=-1)  # [B, H, T, rank + qk_rope_head_dim]
     keys, values = latents[:, None], latent[:, None]  # one group: [B, 1, S, rank + qk_rope_head_dim], [B, 1, S, rank]
-    o_latent, _ = scaled_dot_product_attention(q_latent[:, None], keys, values, scale)  # [B, 1, H, T, rank]
+    o_latent, _ = attention.scaled_dot_product_attention(q_latent[:, None], keys, values, scale)  # [B, 1, H, T, rank]
     return o_latent[:, 0] @ w_v.swapaxes(-1, -2)  # [B, H, T, v_head_dim]
 
 
@@ -149,7 +143,7 @@ def mla_backward(
     d_o, d_o_proj = ops.linear_backward(d_y, saved.o, p["o_proj"])  # [B, T, H · v_head_dim]
     d_o = split_heads(d_o, attn.n_heads)[:, :, None]  # [B, H, 1, T, v_head_dim]
     q = saved.q[:, :, None]  # [B, H, 1, T, qk_head_dim], as d_q; d_k and d_v are [B, H, T, qk_head_dim or v_head_dim]
-    d_q, d_k, d_v = scaled_dot_product_attention_backward(d_o, q, saved.k, saved.v, saved.weights, scale)
+    d_q, d_k, d_v = attention.scaled_dot_product_attention_backward(d_o, q, saved.k, saved.v, saved.weights, scale)
     d_x_q, gradients = _queries_backward(d_q[:, :, 0], p, attn, rope, saved)  # [B, T, d_model]
     d_kv = merge_heads(np.concatenate([d_k[..., :nope], d_v], axis=-1))  # [B, T, H · (qk_nope_head_dim + v_head_dim)]
     d_latent, d_kv_b_proj = ops.linear_backward(d_kv, saved.kv_latent, p["kv_b_proj"])  # [B, T, rank]

@@ -113,10 +113,7 @@ class Model:
         return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.arch.n_layers)]
 
     def generate(self, prompt: IntArray, count: int, *, absorbed: bool = False) -> IntArray:
-        """Return the `count` likeliest next tokens, one by one with a cache: [B, T] -> [B, count].
-
-        `absorbed` is MLA's form for all tokens after the prompt.
-        """
+        """Return the `count` likeliest next tokens, with a cache, `absorbed` after the prompt: [B, T] -> [B, count]."""
         prompt = self.check_tokens(prompt)
         check_integer("count", count, least=0)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)

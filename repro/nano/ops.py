@@ -60,10 +60,7 @@ def save_for_backward(x: Array, weight: Weight) -> Any:
 
 
 def linear_backward(d_y: Array, saved: Any, weight: Weight, out: Array | None = None) -> tuple[Array, Array]:
-    """Return the gradients of x, [..., d_in], and of the weight, [d_out, d_in], the latter in `out` if given.
-
-    `saved` is x as `save_for_backward` stored it; d_y is [..., d_out].
-    """
+    """Return the gradients of the saved x, [..., d_in], and of the weight, [d_out, d_in], in `out` if given."""
     rows = d_y.reshape(-1, d_y.shape[-1])  # [N, d_out]
     if isinstance(weight, WeightBackend):
         d_x, d_weight = weight.product_backward(rows, saved, out)

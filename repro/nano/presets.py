@@ -44,15 +44,11 @@ def small_config(
         raise InputError(f"gate = {gate!r}: must be one of: {', '.join(GATES)}, or None")
     experts = MixtureOfExperts(n_routed_experts, n_shared_experts, top_k, d_expert, correction_bias=gate == "V3")
     arch = Architecture(
-        d_model=D_MODEL,
-        vocab_size=VOCABULARY,
-        n_dense_layers=1 if gate else n_layers,
-        n_moe_layers=n_layers - 1 if gate else 0,
-        attention=ATTENTIONS[attention],
-        dense=GatedFeedForward(d_ff),
-        experts=experts if gate else None,
+        d_model=D_MODEL, vocab_size=VOCABULARY,
+        n_dense_layers=1 if gate else n_layers, n_moe_layers=n_layers - 1 if gate else 0,
+        attention=ATTENTIONS[attention], dense=GatedFeedForward(d_ff), experts=experts if gate else None,
         n_mtp_modules=n_mtp_modules,
-    )
+    )  # fmt: skip
     return Config(arch, gate=GATES[gate] if gate else None)
 
 
