@@ -4,7 +4,7 @@ Args of all: `ranks` of the pipeline; durations of one micro-batch on one rank i
 `forward`, `backward` in full, `weight` for the backward's part for the weights, and `overlapped` for a forward and a
 backward run together.
 
-Source: DeepSeek-V3 report (arXiv 2412.19437), table 2, where a function names no other.
+Source: DeepSeek-V3 report (arXiv 2412.19437), table 2, unless a function names its own.
 """
 
 from repro.errors import InputError
@@ -13,7 +13,8 @@ from repro.errors import InputError
 def bubble_1f1b(ranks: int, forward: float, backward: float) -> float:
     """Return the bubble of one forward one backward, which is GPipe's too: that schedule only keeps more activations.
 
-    Source: for GPipe Narayanan et al. (arXiv 2104.04473), section 2.2.1; Huang et al. (arXiv 1811.06965), section 2.3.
+    Source: table 2; for GPipe Narayanan et al. (arXiv 2104.04473), section 2.2.1, and Huang et al. (arXiv
+        1811.06965), section 2.3.
     """
     return (ranks - 1) * (forward + backward)
 

@@ -13,8 +13,8 @@ class GroupedQueryAttention:
     n_heads: int
     n_kv_heads: int
     head_dim: int
-    qkv_bias: bool = False  # whether these projections add biases
-    output_bias: bool = False
+    qkv_bias: bool = False  # whether the projections to queries, keys and values add biases
+    output_bias: bool = False  # whether the output's projection adds one
     qk_norm: bool = False  # whether each head's query and key pass a norm
 
     @property
@@ -44,7 +44,7 @@ class MultiHeadLatentAttention:
     q_lora_rank: int | None  # elements of the queries' latent, None where queries are not compressed
     kv_lora_rank: int
     qk_nope_head_dim: int  # elements of a head's query without position
-    qk_rope_head_dim: int  # and with it
+    qk_rope_head_dim: int  # elements of it with rotary position
     v_head_dim: int
     bias: bool = False  # whether both down-projections and the output add biases
 
@@ -94,7 +94,7 @@ class Architecture:
     d_model: int
     vocab_size: int
     n_dense_layers: int  # layers with a dense feed-forward
-    n_moe_layers: int  # and the layers with experts after them
+    n_moe_layers: int  # layers with experts, after the dense ones
     attention: Attention
     dense: GatedFeedForward
     experts: MixtureOfExperts | None = None

@@ -69,7 +69,7 @@ def _check_sizes(arch: Architecture) -> None:
     sizes |= {name: getattr(arch, name) for name in ("n_dense_layers", "n_moe_layers", "n_mtp_modules", "n_layers")}
     for name, size in sizes.items():
         if not name.endswith(("bias", "norm")) and (size is not None or name != "q_lora_rank"):
-            check_integer(name, size, least=name not in MAY_BE_ZERO)
+            check_integer(name, size, least=0 if name in MAY_BE_ZERO else 1)
 
 
 def config_from_hf(config: Mapping[str, Any]) -> Config:

@@ -36,7 +36,7 @@ class Gate:
     scores_per_group: int = 2  # how many of a group's best scores are summed to rank it: 1 in V2, 2 in V3
     norm_topk_prob: bool = True  # divide the chosen experts' weights by their sum
     routed_scaling_factor: float = 1.0  # multiplies the weights
-    capacity_factor: float | None = None  # tokens a group accepts over its even share; None drops nothing, as V3 does
+    capacity_factor: float | None = None  # tokens that a group accepts, in even shares; None drops nothing, as in V3
 
     def __post_init__(self) -> None:
         """Validate what does not depend on the experts."""

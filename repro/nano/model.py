@@ -101,7 +101,7 @@ class Model:
 
     @ops.ignore_blas_flags
     def mtp_logits(self, tokens: IntArray) -> list[Array]:
-        """Return each module's logits: of module k, [B, T - k, V], at position i of token i + k + 1; T > modules."""
+        """Return each module k's logits, [B, T - k, V], at position i of token i + k + 1; T must exceed the modules."""
         tokens = self.check_tokens(tokens, more_than=self.config.arch.n_mtp_modules)
         hidden, saved = self.hidden_states(tokens, save=False)
         return [ops.linear(output, self.head) for output in self._mtp_outputs(hidden, tokens, saved.cos_sin)[0]]

@@ -125,9 +125,8 @@ def moe_backward(
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
             d_gate_up = ops.swiglu_backward(d_a, gate_up, s)  # [n, 2 d_expert]
-            d_x[tokens] += ops.linear_backward(d_gate_up, x[tokens], gate_up_proj[expert], out=d_gate_up_proj[expert])[
-                0
-            ]
+            up, d_up = gate_up_proj[expert], d_gate_up_proj[expert]  # [2 d_expert, d_model]
+            d_x[tokens] += ops.linear_backward(d_gate_up, x[tokens], up, out=d_up)[0]
         return d_x
 
     d_x = _sum_over_workers(run, sent, workers)  # [N, d_model]

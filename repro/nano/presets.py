@@ -19,7 +19,9 @@ from repro.validate import check_integer
 
 D_MODEL, N_HEADS, D_HEAD = 64, 4, 16
 ATTENTIONS: dict[str, Attention] = {
-    "MLA": MultiHeadLatentAttention(N_HEADS, None, 32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16),
+    "MLA": MultiHeadLatentAttention(
+        N_HEADS, q_lora_rank=None, kv_lora_rank=32, qk_nope_head_dim=16, qk_rope_head_dim=8, v_head_dim=16
+    ),
     "MHA": GroupedQueryAttention(N_HEADS, 4, D_HEAD),
     "GQA": GroupedQueryAttention(N_HEADS, 2, D_HEAD),
     "MQA": GroupedQueryAttention(N_HEADS, 1, D_HEAD),
@@ -55,5 +57,7 @@ def small_config(
 def wide_config() -> Config:
     """Return a small model with compressed queries and all widths multiples of 128, so that no FP8 tile is cut."""
     config = small_config(n_layers=2, n_routed_experts=4, top_k=2, d_expert=128, d_ff=128)
-    attention = MultiHeadLatentAttention(N_HEADS, 128, 128, qk_nope_head_dim=32, qk_rope_head_dim=32, v_head_dim=32)
+    attention = MultiHeadLatentAttention(
+        N_HEADS, q_lora_rank=128, kv_lora_rank=128, qk_nope_head_dim=32, qk_rope_head_dim=32, v_head_dim=32
+    )
     return replace(config, arch=replace(config.arch, d_model=128, attention=attention))
