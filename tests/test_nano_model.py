@@ -20,7 +20,6 @@ from repro.nano import (
     gate,
     init_model,
     mla,
-    model,
     moe,
     ops,
     rope,
@@ -87,7 +86,7 @@ def test_multiplications_done_are_those_counted(name, monkeypatch):
         done.append(x.size * len(weight))
         return linear(x, weight, bias)
 
-    for module in (attention, gate, mla, model, moe, ops):
+    for module in (attention, gate, ops):
         monkeypatch.setattr(module, "linear", counting)
     found.forward(some(2, 5))
     assert sum(done) == 2 * 5 * sum(part.multiplied for part in parts(found.config.arch))
@@ -346,8 +345,9 @@ def test_caches_of_another_kind_are_refused_and_stay_as_they_were():
         (lambda found: init_model(V3, seed=-1), "seed = -1"),
         (lambda found: init_model(V3, seed=1, dtype=np.int32), "must be float32 or float64"),
         (lambda found: small_config(n_layers=0), "n_layers = 0: must be a whole number of at least 1"),
-        (lambda found: small_config(n_shared_experts=-1), "n_shared_experts = -1"),
-        (lambda found: small_config(d_expert=0), "d_expert = 0"),
+        (lambda found: small_config(n_shared_experts=-1), "n_shared_experts = -1: .* of at least 0$"),
+        (lambda found: small_config(d_expert=0), "d_expert = 0: must be a whole number of at least 1$"),
+        (lambda found: small_config(d_ff=True), "d_ff = True: must be a whole number"),
         (lambda found: small_config(n_mtp_modules=-1), "n_mtp_modules = -1"),
         (lambda found: small_config(top_k=2.5), "top_k = 2.5"),
         (lambda found: replace(V3, rms_norm_eps=-1), "rms_norm_eps = -1"),

@@ -151,25 +151,6 @@ def unchecked(losses, **changed):
     return found
 
 
-def test_time_without_each_loss_by_hand():
-    # 9 s without the bubble; 8 / 0.9 without what shows; (6 + 1) / 0.9 with all multiprocessors; each of 10 s
-    expected = {"bubble": 0.9, "exposed communication": 8 / 9, "multiprocessors taken": 7 / 9}
-    assert step_time.step_time_without(**WORK, overheads=HAND) == pytest.approx(expected)
-
-
-@given(any_losses())
-def test_time_without_a_loss_is_that_of_a_step_that_has_none(losses):
-    work = {"flop": 20e15, "flop_per_s": 1e15}
-    spared = {
-        "bubble": {"bubble_share": 0},
-        "exposed communication": {"communication_s": losses.communication_s * losses.hidden_share, "hidden_share": 1},
-        "multiprocessors taken": {"multiprocessors_for_communication": 0},
-    }
-    took = step_time.step_time(**work, overheads=losses)
-    for name, left in step_time.step_time_without(**work, overheads=losses).items():
-        assert left == pytest.approx(step_time.step_time(**work, overheads=replace(losses, **spared[name])) / took)
-
-
 @given(any_losses(), positive)
 def test_a_faster_card_alone_does_not_shorten_what_shows(losses, times):
     slow, fast = (step_time.step_breakdown(flop=20e15 * n, flop_per_s=1e15 * n, overheads=losses) for n in (1, times))
@@ -252,7 +233,6 @@ HOURS = 180_000e-12 * units.gpu * units.hour / units.token
             "flop / second / gpu",
         ),
         (step_time.elasticities(**OF)["communication_s"], ""),
-        (step_time.step_time_without(**OF)["bubble"], ""),
     ],
 )
 def test_dimension(quantity, unit):

@@ -10,13 +10,9 @@ def matmul_parameters(arch: Architecture, *, mtp_counted: bool) -> int:
 
 
 def attention_flop_per_token(
-    arch: Architecture,
-    sequence_length: int,
-    *,
-    causal: bool,
-    mtp_counted: bool,
+    arch: Architecture, sequence_length: int, *, causal: bool, mtp_counted: bool,
     flop_per_parameter_per_token: float = 6,
-) -> float:
+) -> float:  # fmt: skip
     """Return the FLOP of one token's attention over its context, which a rule per parameter leaves out.
 
     Causally a token attends to itself and those before it, on average (sequence_length + 1) / 2. An element of a key or
@@ -31,19 +27,15 @@ def attention_flop_per_token(
 
 
 def counted_flop_per_token(
-    arch: Architecture,
-    sequence_length: int,
-    *,
-    causal: bool,
-    mtp_counted: bool,
+    arch: Architecture, sequence_length: int, *, causal: bool, mtp_counted: bool,
     flop_per_parameter_per_token: float = 6,
-) -> float:
+) -> float:  # fmt: skip
     """Return the FLOP of one token: matrix products and attention over the context, as attention_flop_per_token.
 
     Softmax, norms and activations, far below a per cent, are left out.
     """
-    products = flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted)
-    per_element = flop_per_parameter_per_token
-    return products + attention_flop_per_token(
-        arch, sequence_length, causal=causal, mtp_counted=mtp_counted, flop_per_parameter_per_token=per_element
-    )
+    attention = attention_flop_per_token(
+        arch, sequence_length, causal=causal, mtp_counted=mtp_counted,
+        flop_per_parameter_per_token=flop_per_parameter_per_token,
+    )  # fmt: skip
+    return flop_per_parameter_per_token * matmul_parameters(arch, mtp_counted=mtp_counted) + attention

@@ -20,8 +20,8 @@ def with_kv_heads(arch: Architecture, n_kv_heads: int) -> Architecture:
 
     Source: DeepSeek-V2 report (arXiv 2405.04434), table 1: MHA keeps all heads, GQA fewer, MQA one.
     """
-    attention = arch.attention
-    return replace(arch, attention=GroupedQueryAttention(attention.n_heads, n_kv_heads, attention.v_head_dim))
+    plain = GroupedQueryAttention(arch.attention.n_heads, n_kv_heads, arch.attention.v_head_dim)
+    return replace(arch, attention=plain)
 
 
 def bytes_per_token(elements: float, *, bits_per_element: float) -> float:

@@ -43,18 +43,13 @@ def _stored_bytes(row: Tensor, block: int) -> int:
 class ParallelLayout:
     """How a training run is spread over GPUs: DualPipe, experts in parallel, ZeRO-1, no tensor parallelism.
 
-    Attributes:
-        pipeline_ranks: P, 1 or even, each with two stages: its own number from the front and from the back.
-        expert_ranks: GPUs that share one layer's experts.
-        tokens_per_micro_batch: of one GPU.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2 and table 2.
     """
 
     gpus: int
-    pipeline_ranks: int
-    expert_ranks: int
-    tokens_per_micro_batch: int
+    pipeline_ranks: int  # P, 1 or even, each with two stages: its own number from the front and from the back
+    expert_ranks: int  # GPUs that share one layer's experts
+    tokens_per_micro_batch: int  # of one GPU
 
     def __post_init__(self) -> None:
         """Refuse an odd number of ranks, whose middle would face itself."""
@@ -95,13 +90,9 @@ def memory_per_gpu(
 ) -> dict[str, float]:
     """Return the bytes that a GPU holds in training, by part; norms and buffers for communication are left out.
 
-    Args:
-        arch: the model.
-        layout: how the run is spread.
-        scheme: bytes per parameter by part; "weights" and "gradients" are whole on each GPU of a stage, the rest is
-            spread over them.
-        kept: activations of a token.
-        rank: from 0; the two with the first stage have embedding, head, logits and multi-token prediction.
+    `scheme` has the bytes per parameter by part; "weights" and "gradients" are whole on each GPU of a stage, the rest
+    is spread over them. The two ranks with the first stage, of which 0 is one, also have embedding, head, logits and
+    multi-token prediction.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
@@ -116,9 +107,8 @@ def memory_per_gpu(
     total = sum(layers[row.block] * row.elements for row in rows)
     held = experts / layout.expert_ranks + (total - experts - tables)
     spread = sum(size for part, size in scheme.items() if part not in ("weights", "gradients"))
-    waiting = sum(
-        layout.in_flight(stage) * (dense * kept.dense + moe * kept.experts) for stage, (dense, moe) in in_stage.items()
-    )
+    of_token = {stage: dense * kept.dense + moe * kept.experts for stage, (dense, moe) in in_stage.items()}
+    waiting = sum(layout.in_flight(stage) * size for stage, size in of_token.items())
     in_modules = layers["mtp"] * (kept.experts if arch.experts else kept.dense)
     return {
         "weights": held * scheme["weights"] + tables * BF16_BYTES,

@@ -10,18 +10,12 @@ from repro.models.inventory import PARTS, Tensor, attention_shapes, inventory
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a model.
-
-    Attributes:
-        total: all its parameters.
-        active: those that one token passes through.
-        multiplied: those that a matrix product multiplies with one token; a shared matrix has these alone.
-    """
+    """One part of a model."""
 
     name: str
-    total: int
-    active: int
-    multiplied: int
+    total: int  # all its parameters
+    active: int  # those that one token passes through
+    multiplied: int  # those that a matrix product multiplies with one token; a shared matrix has these alone
 
 
 def parts(arch: Architecture) -> list[Part]:
@@ -44,8 +38,7 @@ def sum_by_part(rows: Iterable[Tensor]) -> list[Part]:
     """Return the sums of rows by part, without parts that have nothing."""
     sums = {part: [0, 0, 0] for part in PARTS}
     for row in rows:
-        passed = prod(row.shape) * row.top_k * len(row.layers)
-        counts = sums[row.part]
+        passed, counts = prod(row.shape) * row.top_k * len(row.layers), sums[row.part]
         if not row.shared:
             counts[0] += row.elements * len(row.layers)
             counts[1] += passed
@@ -70,9 +63,6 @@ def active_parameters(arch: Architecture, *, embedding_counted: bool, head_count
     By convention the embedding's table, of which a token reads one row, and the head are counted or not. A tied table
     counts once, where either is counted.
     """
-    left_out = set() if embedding_counted else {"embedding"}
-    if arch.tied_embeddings:
-        left_out = set() if embedding_counted or head_counted else {"embedding"}
-    elif not head_counted:
-        left_out.add("head")
-    return sum(part.active for part in parts(arch) if part.name not in left_out)
+    table_counted = embedding_counted or (arch.tied_embeddings and head_counted)
+    counted = {"embedding": table_counted, "head": head_counted}  # a tied head has no parameters of its own
+    return sum(part.active for part in parts(arch) if counted.get(part.name, True))

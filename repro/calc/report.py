@@ -54,10 +54,8 @@ def train_cost_table(
 
 def _flop(arch: Architecture, sequence_length: int) -> dict[str, float]:
     active = active_parameters(arch, embedding_counted=True)
-    flop: dict[str, float] = {
-        "two_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD),
-        "six_n_d": train_flop_per_token(active, flop_per_parameter_per_token=FORWARD_AND_BACKWARD),
-    }
+    rules = {"two_n_d": FORWARD, "six_n_d": FORWARD_AND_BACKWARD}
+    flop = {name: train_flop_per_token(active, flop_per_parameter_per_token=rule) for name, rule in rules.items()}
     for name, causal in (("causal", True), ("full", False)):
         of_main = {"causal": causal, "mtp_counted": False}
         flop[name] = counted_flop_per_token(arch, sequence_length, **of_main)

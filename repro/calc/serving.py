@@ -29,7 +29,7 @@ def usd_per_million_tokens(usd: float, tokens: float) -> float:
 def speculative_tokens_per_step(acceptance: float, drafted: int = 1) -> float:
     """Return the tokens that one step of the main model yields when it checks drafted ones: 1 + a + a² + ….
 
-    The acceptance is the chance that a drafted token is kept if the one before it is.
+    The acceptance a is the chance that a drafted token is kept if the one before it is.
 
     Source: Leviathan et al. (arXiv 2211.17192), equation 1.
     """
@@ -38,9 +38,7 @@ def speculative_tokens_per_step(acceptance: float, drafted: int = 1) -> float:
 
 
 def speculative_speedup(acceptance: float, *, draft_cost: float, drafted: int = 1) -> float:
-    """Return how many times faster generation gets, the time of drafting counted.
-
-    Drafting one token costs `draft_cost` of a step of the main model, the longer check included.
+    """Return how many times faster generation gets if drafting and checking a token adds `draft_cost` of a step.
 
     Source: Leviathan et al. (arXiv 2211.17192), theorem 3.8.
     """

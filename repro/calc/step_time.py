@@ -17,21 +17,14 @@ ROUNDING = 1e-9  # by what part communication may exceed the computation that hi
 class Overheads:
     """What a GPU does in a step beside its arithmetic, as numbers or as arrays that broadcast.
 
-    Attributes:
-        communication_s: seconds of its transfers between GPUs, for the same work as the FLOP: a step's, or a token's.
-        hidden_share: share of these seconds that computation runs beside, from 0 to 1.
-        bubble_share: share of the whole step that it idles, from 0 to below 1.
-        multiprocessors: of the GPU.
-        multiprocessors_for_communication: of these, those that transfers take, as if the rate fell in proportion.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.1, 3.2.2 and 3.5.1.
     """
 
-    communication_s: float
-    hidden_share: float
-    bubble_share: float
-    multiprocessors: float
-    multiprocessors_for_communication: float
+    communication_s: float  # of its transfers between GPUs, for the same work as the FLOP: a step's, or a token's
+    hidden_share: float  # of these seconds that computation runs beside, from 0 to 1
+    bubble_share: float  # of the whole step that it idles, from 0 to below 1
+    multiprocessors: float  # of the GPU
+    multiprocessors_for_communication: float  # of these, those that transfers take, as if the rate fell in proportion
 
     def __post_init__(self) -> None:
         """Refuse a share or a number out of its bounds."""
@@ -121,16 +114,4 @@ def elasticities(*, flop: float, flop_per_s: float, overheads: Overheads) -> dic
         "communication_s": part["exposed communication"] / busy_s,
         "hidden_share": -overheads.communication_s * overheads.hidden_share / busy_s,
         "multiprocessors_for_communication": compute_share * taken / (overheads.multiprocessors - taken),
-    }
-
-
-def step_time_without(*, flop: float, flop_per_s: float, overheads: Overheads) -> dict[str, float]:
-    """Return the time left without each overhead, as a share of the time with all of them."""
-    whole_s = step_time(flop=flop, flop_per_s=flop_per_s, overheads=overheads)
-    compute_s = compute_time(flop=flop, flop_per_s=flop_per_s, overheads=overheads)
-    busy_s, working = compute_s + overheads.exposed_s, 1 - overheads.bubble_share
-    return {
-        "bubble": busy_s / whole_s,
-        "exposed communication": compute_s / working / whole_s,
-        "multiprocessors taken": (busy_s - compute_s * (1 - overheads.computing_share)) / working / whole_s,
     }

@@ -10,11 +10,9 @@ Convention = tuple[str, str, str]  # way of counting FLOP, hours, peak
 
 
 def utilisation_by_convention(
-    flop_per_token: Mapping[str, float],
-    tokens: float,
-    gpu_hours: Mapping[str, float],
+    flop_per_token: Mapping[str, float], tokens: float, gpu_hours: Mapping[str, float],
     peaks_flop_per_s: Mapping[str, float],
-) -> dict[Convention, float]:
+) -> dict[Convention, float]:  # fmt: skip
     """Return the share of a peak that a run kept up, for each way to count its FLOP and hours, and each peak."""
     return {
         (way, hours, peak): mfu(flop_per_token[way] * tokens, gpu_hours[hours], peaks_flop_per_s[peak])

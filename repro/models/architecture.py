@@ -7,19 +7,15 @@ from dataclasses import dataclass
 class GroupedQueryAttention:
     """Queries in groups that share a key and value head: MHA at n_kv_heads = n_heads, MQA at 1.
 
-    Attributes:
-        qkv_bias, output_bias: whether these projections add biases.
-        qk_norm: whether each head's query and key pass a norm.
-
     Source: Ainslie et al. (arXiv 2305.13245), section 2.2; norms: Qwen3 report (arXiv 2505.09388), section 2.
     """
 
     n_heads: int
     n_kv_heads: int
     head_dim: int
-    qkv_bias: bool = False
-    output_bias: bool = False
-    qk_norm: bool = False
+    qkv_bias: bool = False  # whether the projections to queries, keys and values add biases
+    output_bias: bool = False  # whether the output's projection adds one
+    qk_norm: bool = False  # whether each head's query and key pass a norm
 
     @property
     def qk_head_dim(self) -> int:
@@ -41,21 +37,16 @@ class GroupedQueryAttention:
 class MultiHeadLatentAttention:
     """Keys and values expanded from one cached latent, and one key with rotary position for all heads.
 
-    Attributes:
-        q_lora_rank: elements of the queries' latent, None where queries are not compressed.
-        qk_nope_head_dim, qk_rope_head_dim: elements of a head's query without position and with it.
-        bias: whether both down-projections and the output add biases.
-
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.1 and appendix C.
     """
 
     n_heads: int
-    q_lora_rank: int | None
+    q_lora_rank: int | None  # elements of the queries' latent, None where queries are not compressed
     kv_lora_rank: int
-    qk_nope_head_dim: int
-    qk_rope_head_dim: int
+    qk_nope_head_dim: int  # elements of a head's query without position
+    qk_rope_head_dim: int  # elements of it with rotary position
     v_head_dim: int
-    bias: bool = False
+    bias: bool = False  # whether both down-projections and the output add biases
 
     @property
     def qk_head_dim(self) -> int:
@@ -83,18 +74,14 @@ class GatedFeedForward:
 class MixtureOfExperts:
     """Routed experts of which a gate picks top_k per token, and shared ones that every token passes.
 
-    Attributes:
-        d_expert: width of one expert, routed or shared.
-        correction_bias: whether the gate keeps one bias per expert for selection.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
 
     n_routed_experts: int
     n_shared_experts: int
     top_k: int
-    d_expert: int
-    correction_bias: bool = False
+    d_expert: int  # width of one expert, routed or shared
+    correction_bias: bool = False  # whether the gate keeps one bias per expert for selection
 
 
 Attention = GroupedQueryAttention | MultiHeadLatentAttention
@@ -102,25 +89,18 @@ Attention = GroupedQueryAttention | MultiHeadLatentAttention
 
 @dataclass(frozen=True)
 class Architecture:
-    """A whole model; without `experts` every layer is dense.
-
-    Attributes:
-        n_dense_layers, n_moe_layers: layers with a dense feed-forward, and the layers with experts after them.
-        n_mtp_modules: modules for multi-token prediction, each with one more layer.
-        tied_embeddings: whether the head shares the embedding's weights.
-        renamed: what a family calls otherwise than Llama and DeepSeek do, as (theirs, its own) pieces of tensor names.
-    """
+    """A whole model; without `experts` every layer is dense."""
 
     d_model: int
     vocab_size: int
-    n_dense_layers: int
-    n_moe_layers: int
+    n_dense_layers: int  # layers with a dense feed-forward
+    n_moe_layers: int  # layers with experts, after the dense ones
     attention: Attention
     dense: GatedFeedForward
     experts: MixtureOfExperts | None = None
-    n_mtp_modules: int = 0
-    tied_embeddings: bool = False
-    renamed: tuple[tuple[str, str], ...] = ()
+    n_mtp_modules: int = 0  # modules for multi-token prediction, each with one more layer
+    tied_embeddings: bool = False  # whether the head shares the embedding's weights
+    renamed: tuple[tuple[str, str], ...] = ()  # pieces of tensor names, (Llama's and DeepSeek's, the family's own)
 
     @property
     def n_layers(self) -> int:

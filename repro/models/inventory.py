@@ -7,7 +7,7 @@ all layers and all routed experts that have one: DeepSeek-V3's 46,183 tensors ar
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import lru_cache
 from math import prod
 from typing import Literal, get_args
 
@@ -25,27 +25,17 @@ IN_FP8 = ("attention", "dense feed-forward", "shared experts", "routed experts")
 
 @dataclass(frozen=True)
 class Tensor:
-    """Tensors of one kind: one in each of `layers`, or one for each routed expert there.
+    """Tensors of one kind: one in each of `layers`, or one for each routed expert there."""
 
-    Attributes:
-        role: place within the block, the same in every family.
-        name: as published, with {layer} and {expert} where there is one for each.
-        shape: of one of them, [out, in] of a matrix.
-        block: "model" outside the layers, "dense" or "experts" within, "mtp" in modules for multi-token prediction.
-        layers: indices of the layers; range(1) outside the layers.
-        experts, top_k: routed experts with such a tensor each, and how many of these one token passes.
-        shared: whether the weights are another tensor's: a tied head's, or copies in the modules.
-    """
-
-    role: str
-    name: str
-    shape: Shape
+    role: str  # place within the block, the same in every family
+    name: str  # as published, with {layer} and {expert} where there is one for each
+    shape: Shape  # of one of them, [out, in] of a matrix
     part: PartName
-    block: BlockName = "model"
-    layers: range = range(1)
-    experts: int = 1
-    top_k: int = 1
-    shared: bool = False
+    block: BlockName = "model"  # outside the layers, "dense" or "experts" within, "mtp" in modules after them
+    layers: range = range(1)  # indices of the layers; range(1) outside the layers
+    experts: int = 1  # routed experts with such a tensor each
+    top_k: int = 1  # how many of these one token passes
+    shared: bool = False  # whether the weights are another tensor's: a tied head's, or copies in the modules
 
     @property
     def elements(self) -> int:
@@ -121,19 +111,16 @@ def _mlp_shapes(d_ff: int, d_model: int, *, bias: bool = False) -> dict[str, Sha
     return weights | ({f"{name}.bias": shape[:1] for name, shape in shapes.items()} if bias else {})
 
 
-def _row(
-    arch: Architecture, block: BlockName, layers: range, role: str, shape: Shape, part: PartName, *, experts: int = 1,
-    top_k: int = 1,
-) -> Tensor:  # fmt: skip
-    name = f"model.layers.{{layer}}.{role}"
-    for theirs, own in arch.renamed:
-        name = name.replace(theirs, own)
-    return Tensor(f"block.{role}" if block == "mtp" else role, name, shape, part, block, layers, experts, top_k)
-
-
 def _layer(arch: Architecture, block: BlockName, layers: range) -> Iterator[Tensor]:
     """Yield the rows of layers that are alike."""
-    d, moe, row = arch.d_model, arch.experts, partial(_row, arch, block, layers)
+    d, moe = arch.d_model, arch.experts
+
+    def row(role: str, shape: Shape, part: PartName, *, experts: int = 1, top_k: int = 1) -> Tensor:
+        name = f"model.layers.{{layer}}.{role}"
+        for usual, renamed in arch.renamed:
+            name = name.replace(usual, renamed)
+        return Tensor(f"block.{role}" if block == "mtp" else role, name, shape, part, block, layers, experts, top_k)
+
     yield row("input_layernorm.weight", (d,), "norms")
     for role, shape in attention_shapes(arch.attention, d).items():
         yield row(f"self_attn.{role}", shape, "attention")

@@ -12,20 +12,6 @@ from repro.nano.training.optimizer import Recipe
 from repro.nano.training.toy_data import batches
 
 __all__ = [
-    "Config",
-    "Gate",
-    "Model",
-    "Recipe",
-    "Rope",
-    "Yarn",
-    "batches",
-    "config_from_hf",
-    "evaluate",
-    "flatten",
-    "init_model",
-    "load_checkpoint",
-    "save_checkpoint",
-    "small_config",
-    "train",
-    "wide_config",
-]
+    "Config", "Gate", "Model", "Recipe", "Rope", "Yarn", "batches", "config_from_hf", "evaluate", "flatten",
+    "init_model", "load_checkpoint", "save_checkpoint", "small_config", "train", "wide_config",
+]  # fmt: skip

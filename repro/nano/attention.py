@@ -8,7 +8,7 @@ Shapes: B sequences, T new tokens, S tokens to read (cached ones and the new), H
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -16,26 +16,20 @@ from numpy.typing import DTypeLike
 from repro.arrays import Array
 from repro.errors import InputError
 from repro.models.architecture import GroupedQueryAttention
-from repro.nano.ops import Weight, linear, linear_backward, save_for_backward, softmax
+from repro.nano.ops import Params, linear, linear_backward, save_for_backward, softmax
 from repro.nano.rope import CosSin, Rope, apply_rope, apply_rope_backward, softmax_scale
 
 
 def scaled_dot_product_attention(q: Array, k: Array, v: Array, scale: float) -> tuple[Array, Array]:
-    """Let each query read values by the softmax of its products with the keys up to its position.
+    """Let each query read values by the softmax of its products with the keys up to its position, times `scale`.
 
-    Args:
-        q: [B, G, R, T, qk_head_dim]; the last query stands at the last key's position.
-        k: [B, G, S, qk_head_dim], S ≥ T, shared by a group's R heads.
-        v: [B, G, S, v_head_dim].
-        scale: multiplies the products of queries and keys.
-
-    Returns:
-        The output, [B, G, R, T, v_head_dim], and the weights, [B, G, R, T, S], for the backward pass.
+    q is [B, G, R, T, qk_head_dim]; k, [B, G, S ≥ T, qk_head_dim], and v, [B, G, S, v_head_dim], are shared by a group's
+    R heads. The last query stands at the last key's position. Returns the output, [B, G, R, T, v_head_dim], and the
+    weights, [B, G, R, T, S], for the backward pass.
 
     Source: Vaswani et al. (arXiv 1706.03762), equation 1.
     """
-    b, g, r, t, d = q.shape
-    s = k.shape[2]
+    (b, g, r, t, d), s = q.shape, k.shape[2]
     scores = (q * scale).reshape(b, g, r * t, d) @ k.swapaxes(-1, -2)  # [B, G, R · T, S]
     scores = scores.reshape(b, g, r, t, s)  # [B, G, R, T, S]
     if t > 1:
@@ -121,15 +115,6 @@ def merge_heads(x: Array) -> Array:
     return x.swapaxes(1, 2).reshape(b, t, n_heads * d)
 
 
-class GqaParams(TypedDict):
-    """The weights of `gqa`, or their gradients."""
-
-    q_proj: Weight  # [n_heads · head_dim, d_model]
-    k_proj: Weight  # [n_kv_heads · head_dim, d_model]
-    v_proj: Weight  # [n_kv_heads · head_dim, d_model]
-    o_proj: Weight  # [d_model, n_heads · head_dim]
-
-
 class GqaSaved(NamedTuple):
     """What `gqa` saves; x and o in the number format of the projections that read them."""
 
@@ -143,11 +128,12 @@ class GqaSaved(NamedTuple):
 
 
 def gqa(
-    x: Array, p: GqaParams, attn: GroupedQueryAttention, rope: Rope, cos_sin: CosSin, cache: KVCache | None = None
+    x: Array, p: Params, attn: GroupedQueryAttention, rope: Rope, cos_sin: CosSin, cache: KVCache | None = None
 ) -> tuple[Array, GqaSaved]:
     """Apply MHA, GQA or MQA to new tokens and those cached before them: [B, T, d_model] -> [B, T, d_model].
 
-    `cos_sin` are the tables of the new tokens' positions; their keys and values are appended to `cache`.
+    `cos_sin` are the tables of the new tokens' positions; their keys and values are appended to `cache`. `p` has
+    "q_proj" [H · head_dim, d_model], "k_proj", "v_proj" [G · head_dim, d_model] and "o_proj" [d_model, H · head_dim].
 
     Source: Ainslie et al. (arXiv 2305.13245), section 2.2; DeepSeek-V2 report (arXiv 2405.04434), equations 1 to 8.
     """
@@ -167,8 +153,8 @@ def gqa(
 
 
 def gqa_backward(
-    d_y: Array, p: GqaParams, attn: GroupedQueryAttention, rope: Rope, saved: GqaSaved
-) -> tuple[Array, GqaParams]:
+    d_y: Array, p: Params, attn: GroupedQueryAttention, rope: Rope, saved: GqaSaved
+) -> tuple[Array, Params]:
     """Return the gradients of x, [B, T, d_model], and of the weights."""
     x, o, q, k, v, weights, cos_sin = saved
     d_o, d_o_proj = linear_backward(d_y, o, p["o_proj"])  # [B, T, H · d]

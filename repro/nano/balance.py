@@ -17,7 +17,7 @@ import numpy as np
 
 from repro.arrays import Array, IntArray
 from repro.errors import InputError
-from repro.nano.gate import Gate, GateParams, Routing, topk_indices
+from repro.nano.gate import Gate, Routing, topk_indices
 from repro.nano.ops import Params
 from repro.validate import check_number
 
@@ -28,25 +28,19 @@ IDLE_SHARE = 0.1  # of the mean load: an expert below it counts as idle
 class Balance:
     """How load is kept even in training; a weight or speed of zero switches its part off.
 
-    Attributes:
-        expert: weight α of the auxiliary loss over experts.
-        device: weight of the loss over groups of experts.
-        communication: weight of the loss over tokens sent to groups.
-        scope: whether load should be even in each "sequence", as in V2 and V3, or over the whole "batch".
-        counted: whether an expert's share counts the tokens that "selected" it, after bias and group limit, or those
-            that "scored" it among their best before both, as V3's equation 18 is written.
-        bias_speed: γ, the step by which biases move.
+    An expert's share counts the tokens that "selected" it, after bias and group limit, or those that "scored" it among
+    their best before both, as V3's equation 18 is written.
 
     Source: DeepSeek-V2 report (arXiv 2405.04434), section 2.2.3; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2;
         Wang et al. (arXiv 2408.15664), algorithm 1.
     """
 
-    expert: float = 0.0
-    device: float = 0.0
-    communication: float = 0.0
-    scope: Literal["sequence", "batch"] = "sequence"
+    expert: float = 0.0  # weight α of the auxiliary loss over experts
+    device: float = 0.0  # weight of the loss over groups of experts
+    communication: float = 0.0  # weight of the loss over tokens sent to groups
+    scope: Literal["sequence", "batch"] = "sequence"  # in which load should be even: in each sequence in V2 and V3
     counted: Literal["selected", "scored"] = "selected"
-    bias_speed: float = 0.0
+    bias_speed: float = 0.0  # γ, the step by which biases move
 
     def __post_init__(self) -> None:
         """Validate weights, speed and choices."""
@@ -118,7 +112,7 @@ def count_choices(experts: IntArray, n_routed_experts: int, scopes: int) -> IntA
 def _weighted_group_shares(routing: Routing, balance: Balance, gate: Gate, scopes: int) -> Array:
     """Return what the losses over devices and communication add to each expert's weighted f: [S, E]."""
     n_routed_experts, n_tokens = routing.scores.shape[1], len(routing.experts)
-    size, n_group = n_routed_experts // gate.n_group, gate.n_group
+    n_group, size = gate.n_group, n_routed_experts // gate.n_group
     by_device = _share_of_choices(routing, balance, scopes).reshape(scopes, n_group, size).mean(axis=2)  # f': [S, G]
     reached = np.zeros((n_tokens, n_group))  # [N, G], 1 where a token is sent to a group
     np.put_along_axis(reached, routing.experts // size, 1, axis=1)
@@ -126,16 +120,14 @@ def _weighted_group_shares(routing: Routing, balance: Balance, gate: Gate, scope
     return np.repeat(balance.device * by_device + balance.communication * sent, size, axis=1)
 
 
-def routed_gates(params: Params) -> list[GateParams]:
+def routed_gates(params: Params) -> list[Params]:
     """Return the parameters of each gate, layer after layer, those of modules last."""
     blocks = [*params["layers"], *(module["block"] for module in params["mtp"])]
     return [block["mlp"]["gate"] for block in blocks if "gate" in block["mlp"]]
 
 
 def update_biases(params: Params, loads: Sequence[IntArray], bias_speed: float) -> None:
-    """Move each expert's selection bias one step towards an even load, in place.
-
-    `loads` are the tokens per expert, [E], of each gate. Raises InputError if a gate has no bias.
+    """Move each expert's selection bias a step towards an even load, in place, given each gate's tokens by expert, [E].
 
     Source: Wang et al. (arXiv 2408.15664), algorithm 1; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
@@ -147,9 +139,9 @@ def update_biases(params: Params, loads: Sequence[IntArray], bias_speed: float) 
 
 
 def max_violation(load: Array | IntArray) -> Array:
-    """Return MaxVio, the busiest expert's load divided by the mean load, minus 1: [..., E] -> [...], from 0 to E - 1.
+    """Return MaxVio, the busiest expert's load over the mean minus 1, 0 without any load: [..., E] -> [...].
 
-    The load may also be that of groups or GPUs. Without any load MaxVio is 0.
+    The load may also be that of groups or GPUs. MaxVio is at most E - 1.
 
     Source: Wang et al. (arXiv 2408.15664), equation 4.
     """

@@ -1,6 +1,6 @@
 """One transformer layer: attention, then a feed-forward or experts, each after a norm and added to the residual."""
 
-from typing import Any, NamedTuple, TypeAlias, cast
+from typing import NamedTuple, TypeAlias, cast
 
 from numpy.typing import DTypeLike
 
@@ -14,7 +14,6 @@ from repro.nano.moe import MoeSaved, moe, moe_backward
 from repro.nano.ops import MlpSaved, NormSaved, Params, mlp, mlp_backward, rms_norm, rms_norm_backward
 from repro.nano.rope import CosSin
 
-AttnParams: TypeAlias = Any  # MlaParams or GqaParams, whichever the configuration's attention has
 AttnSaved: TypeAlias = MlaSaved | GqaSaved | None  # None in MLA's absorbed form
 
 
@@ -41,7 +40,7 @@ def layer_cache(config: Config, batch: int, capacity: int, dtype: DTypeLike) -> 
 
 
 def attention(
-    x: Array, p: AttnParams, config: Config, cos_sin: CosSin, cache: KVCache | None = None, *, absorbed: bool = False
+    x: Array, p: Params, config: Config, cos_sin: CosSin, cache: KVCache | None = None, *, absorbed: bool = False
 ) -> tuple[Array, AttnSaved]:
     """Apply the model's kind of attention: [B, T, d_model] -> [B, T, d_model]."""
     attn = config.arch.attention
@@ -50,7 +49,7 @@ def attention(
     return gqa(x, p, attn, config.rope, cos_sin, cache)
 
 
-def attention_backward(d_y: Array, p: AttnParams, config: Config, saved: AttnSaved) -> tuple[Array, AttnParams]:
+def attention_backward(d_y: Array, p: Params, config: Config, saved: AttnSaved) -> tuple[Array, Params]:
     """Return the gradients of x, [B, T, d_model], and of the attention's weights."""
     attn = config.arch.attention
     if isinstance(attn, MultiHeadLatentAttention) and isinstance(saved, MlaSaved):
@@ -61,16 +60,9 @@ def attention_backward(d_y: Array, p: AttnParams, config: Config, saved: AttnSav
 
 
 def block(
-    h: Array,
-    p: Params,
-    config: Config,
-    cos_sin: CosSin,
-    cache: KVCache | None = None,
-    *,
-    absorbed: bool = False,
-    workers: int = 1,
-    save: bool = True,
-) -> tuple[Array, BlockSaved]:
+    h: Array, p: Params, config: Config, cos_sin: CosSin, cache: KVCache | None = None, *, absorbed: bool = False,
+    workers: int = 1, save: bool = True,
+) -> tuple[Array, BlockSaved]:  # fmt: skip
     """Apply one layer to the residual stream: [B, T, d_model] -> [B, T, d_model].
 
     `cos_sin` are the tables of the tokens' positions, `cache` is this layer's and grows by the tokens, `absorbed` is
@@ -94,11 +86,7 @@ def block(
 def block_backward(
     d_h: Array, p: Params, config: Config, saved: BlockSaved, *, workers: int = 1, d_scores: Array | None = None
 ) -> tuple[Array, Params]:
-    """Return the gradients of the layer's input, [B, T, d_model], and of its weights.
-
-    `d_scores`, [B · T, E], is the gradient of a balancing loss with respect to the gate's scores, if there is one.
-    """
-    d_mlp: Any
+    """Return the gradients of the layer's input, [B, T, d_model], and of its weights; d_scores as in `moe_backward`."""
     if isinstance(saved.mlp, MlpSaved):
         d_x, d_mlp = mlp_backward(d_h, p["mlp"], saved.mlp)
     else:
@@ -108,9 +96,5 @@ def block_backward(
     d_h = d_h + d_x
     d_x, d_attention = attention_backward(d_h, p["self_attn"], config, saved.attention)
     d_x, d_norm_1 = rms_norm_backward(d_x, p["input_layernorm"], saved.input_norm)
-    return d_h + d_x, {
-        "input_layernorm": d_norm_1,
-        "self_attn": d_attention,
-        "post_attention_layernorm": d_norm_2,
-        "mlp": d_mlp,
-    }
+    d_p = {"input_layernorm": d_norm_1, "self_attn": d_attention, "post_attention_layernorm": d_norm_2, "mlp": d_mlp}
+    return d_h + d_x, d_p

@@ -20,6 +20,7 @@ from repro.validate import check_integer, check_number
 
 TYPES = ("deepseek_v2", "deepseek_v3")
 MLA_FIELDS = ("q_lora_rank", "kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
+MAY_BE_ZERO = ("qk_nope_head_dim", "n_shared_experts", "n_dense_layers", "n_moe_layers", "n_mtp_modules")
 GATE_FIELDS = ("scoring_func", "n_group", "topk_group", "norm_topk_prob", "routed_scaling_factor")
 
 
@@ -63,24 +64,19 @@ class Config:
 
 def _check_sizes(arch: Architecture) -> None:
     """Raise InputError for the first size that is not a whole number, or too small."""
-    attention, experts = vars(arch.attention), vars(arch.experts) if arch.experts else {}
-    sizes = {"d_model": arch.d_model, "vocab_size": arch.vocab_size, "d_ff": arch.dense.d_ff, **attention}
-    sizes |= {name: size for name, size in experts.items() if name != "n_shared_experts"}
+    sizes = {"d_model": arch.d_model, "vocab_size": arch.vocab_size, "d_ff": arch.dense.d_ff}
+    sizes |= vars(arch.attention) | (vars(arch.experts) if arch.experts else {})
+    sizes |= {name: getattr(arch, name) for name in ("n_dense_layers", "n_moe_layers", "n_mtp_modules", "n_layers")}
     for name, size in sizes.items():
-        if not isinstance(size, bool) and (size is not None or name != "q_lora_rank"):
-            check_integer(name, size, least=name != "qk_nope_head_dim")
-    for name in ("n_dense_layers", "n_moe_layers", "n_mtp_modules"):
-        check_integer(name, getattr(arch, name), least=0)
-    check_integer("n_shared_experts", experts.get("n_shared_experts", 0), least=0)
-    check_integer("n_layers", arch.n_layers)
+        if not name.endswith(("bias", "norm")) and (size is not None or name != "q_lora_rank"):
+            check_integer(name, size, least=0 if name in MAY_BE_ZERO else 1)
 
 
 def config_from_hf(config: Mapping[str, Any]) -> Config:
     """Return what the contents of a config.json of type deepseek_v2 or deepseek_v3 describe.
 
     Where the type's class in transformers and DeepSeek's own code differ, this follows transformers, which always
-    scales V2's weights and never normalises them. Raises InputError naming a field that is missing, wrong, or asks
-    for what is not built here.
+    scales V2's weights and never normalises them. Refuses fields that are missing, wrong, or ask for what is not built.
     """
     arch, hf_type = architecture_from_hf(config), model_type(config)
     if hf_type not in TYPES:
@@ -103,8 +99,7 @@ def _gate(fields: Fields, *, sigmoid: bool) -> Gate:
 
 def _rope(fields: Fields, hf_type: str) -> Rope:
     """Read the rotary embedding from `rope_parameters`, or from `rope_theta` and `rope_scaling`, its older names."""
-    config = fields.config
-    scaling = _rope_scaling(config)
+    config, scaling = fields.config, _rope_scaling(fields.config)
     for source in (fields, Fields(scaling)):
         source.refuse("partial_rotary_factor", 1)
     theta = _number(scaling if "rope_theta" in scaling else config, "rope_theta", 10_000.0, least=1)
@@ -138,8 +133,7 @@ def _yarn(scaling: Mapping[str, Any], config: Mapping[str, Any]) -> Yarn:
     truncate = scaling.get("truncate", True)
     if not isinstance(truncate, bool):
         raise InputError(f"truncate = {preview(truncate)}: must be true or false")
-    if factor is None:
-        factor = longest / original
+    factor = longest / original if factor is None else factor
     beta_fast, beta_slow = _turns(scaling, "beta_fast", 32), _turns(scaling, "beta_slow", 1)
     optional = {name: _number(scaling, name, None) for name in ("mscale", "mscale_all_dim", "attention_factor")}
     return Yarn(factor, original, beta_fast, beta_slow, **optional, truncate=truncate)
@@ -163,10 +157,7 @@ def _number(
 
 
 def config_to_hf(config: Config) -> dict[str, Any]:
-    """Return the published form of a model with MLA and experts, gated as V2 or V3; its type and class included.
-
-    Raises InputError naming what no published type describes.
-    """
+    """Return the published form of a model with MLA and experts, gated as V2 or V3; refuses what no type describes."""
     arch, gate, rope = config.arch, config.gate, config.rope
     attn, experts = arch.attention, arch.experts
     if isinstance(attn, GroupedQueryAttention) or experts is None or gate is None:
@@ -179,26 +170,15 @@ def config_to_hf(config: Config) -> dict[str, Any]:
     fields: dict[str, Any] = {
         "architectures": ["DeepseekV3ForCausalLM" if sigmoid else "DeepseekV2ForCausalLM"],
         "model_type": "deepseek_v3" if sigmoid else "deepseek_v2",
-        "vocab_size": arch.vocab_size,
-        "hidden_size": arch.d_model,
-        "intermediate_size": arch.dense.d_ff,
-        "num_hidden_layers": arch.n_layers,
-        "first_k_dense_replace": arch.n_dense_layers,
-        "num_nextn_predict_layers": arch.n_mtp_modules,
-        "tie_word_embeddings": arch.tied_embeddings,
-        "num_attention_heads": attn.n_heads,
-        "num_key_value_heads": attn.n_heads,
-        "attention_bias": attn.bias,
-        "n_routed_experts": experts.n_routed_experts,
-        "n_shared_experts": experts.n_shared_experts,
-        "num_experts_per_tok": experts.top_k,
-        "moe_intermediate_size": experts.d_expert,
-        "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy",
-        "rope_interleave": rope.interleaved,
-        "hidden_act": "silu",
-        "rms_norm_eps": config.rms_norm_eps,
-        "rope_theta": rope.theta,
-    }
+        "vocab_size": arch.vocab_size, "hidden_size": arch.d_model, "intermediate_size": arch.dense.d_ff,
+        "num_hidden_layers": arch.n_layers, "first_k_dense_replace": arch.n_dense_layers,
+        "num_nextn_predict_layers": arch.n_mtp_modules, "tie_word_embeddings": arch.tied_embeddings,
+        "num_attention_heads": attn.n_heads, "num_key_value_heads": attn.n_heads, "attention_bias": attn.bias,
+        "n_routed_experts": experts.n_routed_experts, "n_shared_experts": experts.n_shared_experts,
+        "num_experts_per_tok": experts.top_k, "moe_intermediate_size": experts.d_expert,
+        "topk_method": "noaux_tc" if sigmoid else "group_limited_greedy", "rope_interleave": rope.interleaved,
+        "hidden_act": "silu", "rms_norm_eps": config.rms_norm_eps, "rope_theta": rope.theta,
+    }  # fmt: skip
     fields |= {name: getattr(attn, name) for name in MLA_FIELDS} | {name: getattr(gate, name) for name in GATE_FIELDS}
     if rope.yarn is not None:
         scaling = {"type": "yarn"} | {name: value for name, value in asdict(rope.yarn).items() if value is not None}

@@ -10,13 +10,13 @@ Shapes: N tokens, E = n_routed_experts.
 
 from dataclasses import dataclass, replace
 from math import ceil
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal
 
 import numpy as np
 
 from repro.arrays import Array, BoolArray, IntArray
 from repro.errors import InputError
-from repro.nano.ops import linear, linear_backward, sigmoid, softmax
+from repro.nano.ops import Params, linear, linear_backward, sigmoid, softmax
 from repro.validate import check_number
 
 NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek's own code
@@ -26,27 +26,17 @@ NORM_EPS = 1e-20  # added to the sum that weights are divided by, as in DeepSeek
 class Gate:
     """How experts are scored, limited to groups, and weighted.
 
-    Attributes:
-        scoring_func: "softmax" over all experts (V2) or "sigmoid" of each (V3).
-        n_group: groups of experts, each on one device or node.
-        topk_group: groups that a token may reach.
-        scores_per_group: how many of a group's best scores are summed to rank it: 1 in V2, 2 in V3.
-        norm_topk_prob: divide the chosen experts' weights by their sum.
-        routed_scaling_factor: multiplies the weights.
-        capacity_factor: tokens that a group accepts, as a multiple of its even share. Of the pairs of token and
-            expert above it, those with the lowest weights are dropped. None drops nothing, as V3 does.
-
     Source: DeepSeek-V2 report (arXiv 2405.04434), sections 2.2.1, 2.2.2 and 2.2.4, without its share of sequences
         that are never dropped; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
 
-    scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"
-    n_group: int = 1
-    topk_group: int = 1
-    scores_per_group: int = 2
-    norm_topk_prob: bool = True
-    routed_scaling_factor: float = 1.0
-    capacity_factor: float | None = None
+    scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"  # over all experts (V2), or of each (V3)
+    n_group: int = 1  # groups of experts, each on one device or node
+    topk_group: int = 1  # groups that a token may reach
+    scores_per_group: int = 2  # how many of a group's best scores are summed to rank it: 1 in V2, 2 in V3
+    norm_topk_prob: bool = True  # divide the chosen experts' weights by their sum
+    routed_scaling_factor: float = 1.0  # multiplies the weights
+    capacity_factor: float | None = None  # tokens that a group accepts, in even shares; None drops nothing, as in V3
 
     def __post_init__(self) -> None:
         """Validate what does not depend on the experts."""
@@ -83,13 +73,6 @@ class Routing:
         return np.bincount(self.experts.reshape(-1), minlength=self.scores.shape[1])
 
 
-class GateParams(TypedDict):
-    """The weights of `route`, or their gradients: the bias has none."""
-
-    weight: Array  # [E, d_model]
-    e_score_correction_bias: NotRequired[Array]  # [E]
-
-
 def select_experts(scores: Array, gate: Gate, top_k: int) -> IntArray:
     """Return the experts with the best scores in the best groups: [N, E], bias included -> [N, top_k], in no order.
 
@@ -111,8 +94,10 @@ def topk_indices(values: Array, count: int) -> IntArray:
     return np.argpartition(values, -count, axis=1)[:, -count:]
 
 
-def route(x: Array, p: GateParams, gate: Gate, top_k: int) -> Routing:
+def route(x: Array, p: Params, gate: Gate, top_k: int) -> Routing:
     """Choose top_k experts for each token of x, [N, d_model], and weigh them.
+
+    `p` has "weight", [E, d_model], and in V3 "e_score_correction_bias", [E], which has no gradient.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 13 to 16.
     """
@@ -139,16 +124,15 @@ def drop_over_capacity(routing: Routing, gate: Gate) -> Routing:
     budget = ceil(gate.capacity_factor * group_of_pair.size / gate.n_group)
     for group in range(gate.n_group):
         pairs = np.flatnonzero(group_of_pair == group)
-        excess = len(pairs) - budget
-        if excess > 0:
-            kept[pairs[np.argsort(weights[pairs], kind="stable")[:excess]]] = False
+        excess = max(len(pairs) - budget, 0)
+        kept[pairs[np.argsort(weights[pairs], kind="stable")[:excess]]] = False
     kept = kept.reshape(routing.experts.shape)  # [N, top_k]
     return replace(routing, weights=np.where(kept, routing.weights, 0), kept=kept)
 
 
 def route_backward(
-    d_weights: Array, x: Array, p: GateParams, gate: Gate, routing: Routing, d_scores: Array | None = None
-) -> tuple[Array, GateParams]:
+    d_weights: Array, x: Array, p: Params, gate: Gate, routing: Routing, d_scores: Array | None = None
+) -> tuple[Array, Params]:
     """Return the gradients of x, [N, d_model], and of the gate's weight; the choice itself has none.
 
     `d_weights`, [N, top_k], comes from the experts' outputs; `d_scores`, [N, E], from a balancing loss, if any.

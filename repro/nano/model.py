@@ -13,6 +13,7 @@ import numpy as np
 
 from repro.arrays import Array, IntArray
 from repro.errors import InputError
+from repro.nano import ops
 from repro.nano.attention import KVCache
 from repro.nano.balance import Balance, auxiliary_loss
 from repro.nano.block import BlockSaved, block, block_backward, layer_cache
@@ -20,18 +21,7 @@ from repro.nano.config import Config
 from repro.nano.gate import Routing
 from repro.nano.mtp import MtpSaved, mtp_module, mtp_module_backward
 from repro.nano.numerics.packed_weights import PackedWeight
-from repro.nano.ops import (
-    NormSaved,
-    Params,
-    Weight,
-    cross_entropy,
-    ignore_blas_flags,
-    linear,
-    linear_backward,
-    rms_norm,
-    rms_norm_backward,
-    save_for_backward,
-)
+from repro.nano.ops import NormSaved, Params, Weight
 from repro.nano.param_shapes import init_params, iter_leaves, param_shapes
 from repro.nano.rope import CosSin, cos_sin_tables
 from repro.validate import check_integer, check_number
@@ -87,7 +77,7 @@ class Model:
         """The output head, [V, d_model], which is the embedding if the two are tied."""
         return self.params["embed_tokens" if self.config.arch.tied_embeddings else "lm_head"]
 
-    @ignore_blas_flags
+    @ops.ignore_blas_flags
     def forward(self, tokens: IntArray, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False) -> Array:
         """Return the logits of each next token: [B, T] -> [B, T, V].
 
@@ -98,26 +88,23 @@ class Model:
         if caches is not None:
             self._check_caches(caches, *tokens.shape)
         hidden, _ = self.hidden_states(tokens, caches, absorbed=absorbed, save=False)
-        return linear(hidden, self.head)
+        return ops.linear(hidden, self.head)
 
     def routings(self, tokens: IntArray) -> list[Routing]:
         """Return what the gates decide about tokens [B, T]: one routing of B · T tokens per layer with experts."""
         return [saved.routing for saved in self.saved_by_layer(tokens) if saved.routing]
 
-    @ignore_blas_flags
+    @ops.ignore_blas_flags
     def saved_by_layer(self, tokens: IntArray) -> list[BlockSaved]:
         """Return what each layer's forward pass over tokens [B, T] saves for its backward pass."""
         return self.hidden_states(self.check_tokens(tokens))[1].blocks
 
-    @ignore_blas_flags
+    @ops.ignore_blas_flags
     def mtp_logits(self, tokens: IntArray) -> list[Array]:
-        """Return each module's logits: of module k, [B, T - k, V], at position i of token i + k + 1.
-
-        Raises InputError unless there are more tokens, [B, T], than modules.
-        """
+        """Return each module k's logits, [B, T - k, V], at position i of token i + k + 1; T must exceed the modules."""
         tokens = self.check_tokens(tokens, more_than=self.config.arch.n_mtp_modules)
         hidden, saved = self.hidden_states(tokens, save=False)
-        return [linear(output, self.head) for output in self._mtp_outputs(hidden, tokens, saved.cos_sin)[0]]
+        return [ops.linear(output, self.head) for output in self._mtp_outputs(hidden, tokens, saved.cos_sin)[0]]
 
     def new_caches(self, batch: int, capacity: int) -> list[KVCache]:
         """Return one empty cache per layer of the main model, for `batch` sequences of up to `capacity` tokens."""
@@ -126,10 +113,7 @@ class Model:
         return [layer_cache(self.config, batch, capacity, self.dtype) for _ in range(self.config.arch.n_layers)]
 
     def generate(self, prompt: IntArray, count: int, *, absorbed: bool = False) -> IntArray:
-        """Return the `count` likeliest next tokens, one by one with a cache: [B, T] -> [B, count].
-
-        `absorbed` is MLA's form for all tokens after the prompt. Raises InputError for a prompt that is not [B, T].
-        """
+        """Return the `count` likeliest next tokens, with a cache, `absorbed` after the prompt: [B, T] -> [B, count]."""
         prompt = self.check_tokens(prompt)
         check_integer("count", count, least=0)
         caches = self.new_caches(len(prompt), prompt.shape[1] + count)
@@ -140,19 +124,14 @@ class Model:
                 logits = self.forward(tokens[:, i : i + 1], caches, absorbed=absorbed)  # [B, 1, V]
         return tokens
 
-    @ignore_blas_flags
+    @ops.ignore_blas_flags
     def loss_and_gradients(
         self, tokens: IntArray, *, mtp_weight: float = 0.3, balance: Balance | None = None
     ) -> tuple[Loss, Params]:
-        """Return the loss of predicting each token from those before it, and its gradients.
+        """Return the loss of predicting each of [B, T + 1] tokens from those before it, and its gradients.
 
-        Args:
-            tokens: token ids, [B, T + 1].
-            mtp_weight: λ of the modules' losses, if there are any.
-            balance: auxiliary losses to add; its biases are moved by the training loop.
-
-        Returns:
-            The loss, and gradients nested as the parameters are; selection biases have none.
+        `mtp_weight` is λ of the modules' losses, if there are any. `balance` has auxiliary losses to add; its biases
+        are moved by the training loop. Gradients are nested as the parameters are; selection biases have none.
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
@@ -166,12 +145,12 @@ class Model:
         losses, d_outputs = [], []
         d_head: Any = 0  # [V, d_model], summed over depths
         for depth, output in enumerate([hidden, *outputs]):
-            # The report divides each depth's sum by all T positions.
-            share = output.shape[1] / inputs.shape[1]
+            share = output.shape[1] / inputs.shape[1]  # the report divides each depth's sum by all T positions
             weight = share * (mtp_weight / n_mtp_modules if depth else 1)
-            loss, d_logits = cross_entropy(linear(output, self.head), tokens[:, depth + 1 :])  # [B, T - depth, V]
-            saved_output = save_for_backward(output, self.head)
-            d_output, d_head_at_depth = linear_backward(d_logits * weight, saved_output, self.head)
+            logits = ops.linear(output, self.head)  # [B, T - depth, V]
+            loss, d_logits = ops.cross_entropy(logits, tokens[:, depth + 1 :])  # [B, T - depth, V]
+            saved_output = ops.save_for_backward(output, self.head)
+            d_output, d_head_at_depth = ops.linear_backward(d_logits * weight, saved_output, self.head)
             losses.append(loss * share)
             d_outputs.append(d_output)  # [B, T - depth, d_model]
             d_head = d_head + d_head_at_depth
@@ -201,9 +180,8 @@ class Model:
         except ValueError:
             raise InputError("tokens of unequal lengths: must be integers [B, T]") from None
         if tokens.ndim != 2 or not np.issubdtype(tokens.dtype, np.integer) or not tokens.size:
-            raise InputError(
-                f"tokens of shape {tokens.shape} and type {tokens.dtype}: must be integers [B, T], at least one"
-            )
+            kind = f"shape {tokens.shape} and type {tokens.dtype}"
+            raise InputError(f"tokens of {kind}: must be integers [B, T], at least one")
         if tokens.min() < 0 or tokens.max() >= size:
             raise InputError(f"tokens from {tokens.min()} to {tokens.max()}: must be from 0 to {size - 1}")
         if tokens.shape[1] <= more_than:
@@ -237,7 +215,7 @@ class Model:
             h, saved = block(h, layer, config, cos_sin, cache, absorbed=absorbed, workers=self.workers, save=save)
             if save:
                 saved_blocks.append(saved)
-        hidden, saved_norm = rms_norm(h, p["norm"], config.rms_norm_eps)  # [B, T, d_model]
+        hidden, saved_norm = ops.rms_norm(h, p["norm"], config.rms_norm_eps)  # [B, T, d_model]
         return hidden, ModelSaved(saved_blocks, saved_norm, cos_sin)
 
     def _mtp_outputs(self, hidden: Array, tokens: IntArray, cos_sin: CosSin) -> tuple[list[Array], list[MtpSaved]]:
@@ -245,63 +223,47 @@ class Model:
         outputs, saved = [], []
         for depth, p in enumerate(self.params["mtp"], start=1):
             embedded = np.asarray(self.params["embed_tokens"][tokens[:, depth:]])  # [B, T - depth, d_model]
-            cos, sin = (table[: embedded.shape[1]] for table in cos_sin)
-            hidden, saved_module = mtp_module(
-                hidden[:, :-1], embedded, p, self.config, (cos, sin), workers=self.workers
-            )
+            cos_sin = cos_sin[0][: embedded.shape[1]], cos_sin[1][: embedded.shape[1]]
+            hidden, saved_module = mtp_module(hidden[:, :-1], embedded, p, self.config, cos_sin, workers=self.workers)
             outputs.append(hidden)
             saved.append(saved_module)
         return outputs, saved
 
     def _backward(
-        self,
-        inputs: IntArray,
-        d_outputs: list[Array],
-        d_head: Array,
-        saved: ModelSaved,
-        saved_modules: list[MtpSaved],
+        self, inputs: IntArray, d_outputs: list[Array], d_head: Array, saved: ModelSaved, saved_modules: list[MtpSaved],
         d_scores: list[Array | None],
-    ) -> Params:
+    ) -> Params:  # fmt: skip
         """Go back through all modules and layers, from the gradient of each depth's output, [B, T - depth, d_model]."""
         p, config, workers, n_layers = self.params, self.config, self.workers, len(saved.blocks)
         d_embedding = np.zeros_like(p["embed_tokens"])  # [V, d_model]
         d_modules: list[Params] = []
         d_layers: list[Params] = []
         for k in reversed(range(len(saved_modules))):
+            d_y, module, saved_module, d_s = d_outputs[k + 1], p["mtp"][k], saved_modules[k], d_scores[n_layers + k]
             d_hidden, d_embedded, d_module = mtp_module_backward(
-                d_outputs[k + 1],
-                p["mtp"][k],
-                config,
-                saved_modules[k],
-                workers=workers,
-                d_scores=d_scores[n_layers + k],
+                d_y, module, config, saved_module, workers=workers, d_scores=d_s
             )
             d_outputs[k][:, :-1] += d_hidden
             np.add.at(d_embedding, inputs[:, k + 1 :], d_embedded)
             d_modules.insert(0, d_module)
-        d_h, d_norm = rms_norm_backward(d_outputs[0], p["norm"], saved.norm)  # [B, T, d_model]
+        d_h, d_norm = ops.rms_norm_backward(d_outputs[0], p["norm"], saved.norm)  # [B, T, d_model]
         for i in reversed(range(n_layers)):
-            d_h, d_layer = block_backward(
-                d_h, p["layers"][i], config, saved.blocks[i], workers=workers, d_scores=d_scores[i]
-            )
+            layer, saved_block, d_s = p["layers"][i], saved.blocks[i], d_scores[i]
+            d_h, d_layer = block_backward(d_h, layer, config, saved_block, workers=workers, d_scores=d_s)
             d_layers.insert(0, d_layer)
         np.add.at(d_embedding, inputs, d_h)
-        tables = {"embed_tokens": d_embedding, "lm_head": d_head}
-        if config.arch.tied_embeddings:
-            tables = {"embed_tokens": d_embedding + d_head}
+        tied = config.arch.tied_embeddings
+        tables = {"embed_tokens": d_embedding + d_head} if tied else {"embed_tokens": d_embedding, "lm_head": d_head}
         return {**tables, "layers": d_layers, "norm": d_norm, "mtp": d_modules}
 
 
 def init_model(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:
     """Return a model with normally distributed weights, gains of one and biases of zero, in float32 or float64.
 
-    `std` is the standard deviation of all weights, 0.006 in DeepSeek-V3.
-
-    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2, where `std` of all weights is 0.006.
     """
     check_integer("seed", seed, least=0)
     check_number("std", std)
     if dtype is None or np.dtype(dtype) not in (np.float32, np.float64):
         raise InputError(f"dtype = {dtype}: must be float32 or float64")
-    rng = np.random.default_rng(seed)
-    return Model(config, init_params(param_shapes(config), rng, std, dtype))
+    return Model(config, init_params(param_shapes(config), np.random.default_rng(seed), std, dtype))

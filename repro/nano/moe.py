@@ -11,25 +11,15 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from dataclasses import dataclass
-from typing import Any, NamedTuple, NotRequired, TypedDict
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from repro.arrays import Array, BoolArray, IntArray
 from repro.models.architecture import MixtureOfExperts
-from repro.nano.gate import Gate, GateParams, Routing, route, route_backward
-from repro.nano.ops import (
-    MlpParams,
-    MlpSaved,
-    linear,
-    linear_backward,
-    mlp,
-    mlp_backward,
-    save_for_backward,
-    swiglu,
-    swiglu_and_sigmoid,
-    swiglu_backward,
-)
+from repro.nano import ops
+from repro.nano.gate import Gate, Routing, route, route_backward
+from repro.nano.ops import MlpSaved, Params
 
 
 @dataclass(frozen=True)
@@ -57,14 +47,6 @@ def dispatch(experts: IntArray, n_routed_experts: int, kept: BoolArray | None = 
     return Dispatch(slots // experts.shape[1], slots, ends)
 
 
-class MoeParams(TypedDict):
-    """The weights of `moe`, or their gradients. Shared experts are one MLP, n_shared_experts times as wide."""
-
-    gate: GateParams
-    experts: MlpParams  # stacked: [E, 2 d_expert, d_model] and [E, d_model, d_expert]
-    shared_experts: NotRequired[MlpParams]
-
-
 class MoeSaved(NamedTuple):
     """What `moe` saves; x and gate_up are empty where no backward pass follows."""
 
@@ -77,12 +59,13 @@ class MoeSaved(NamedTuple):
 
 
 def moe(
-    x: Array, p: MoeParams, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, save: bool = True
+    x: Array, p: Params, experts_config: MixtureOfExperts, gate: Gate, *, workers: int = 1, save: bool = True
 ) -> tuple[Array, MoeSaved]:
     """Return the weighted sum of each token's experts, plus the shared ones: [..., d_model] -> [..., d_model].
 
-    `workers` threads share the experts; with more than one, BLAS itself should run on one thread. Without `save`
-    there can be no backward pass.
+    `p` has "gate", "experts", stacked to [E, 2 d_expert, d_model] and [E, d_model, d_expert], and "shared_experts" if
+    there are any: one MLP, n_shared_experts times as wide. `workers` threads share the experts; with more than one,
+    BLAS itself should run on one thread. Without `save` there can be no backward pass.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """
@@ -98,25 +81,25 @@ def moe(
         for expert in experts:
             pairs = sent.pairs_of(expert)
             tokens = sent.tokens[pairs]  # [n], all different: a token chooses an expert once
-            gate_up = linear(rows[tokens], gate_up_proj[expert])  # [n, 2 d_expert]
-            a = swiglu(gate_up)  # [n, d_expert]
+            gate_up = ops.linear(rows[tokens], gate_up_proj[expert])  # [n, 2 d_expert]
+            a = ops.swiglu(gate_up)  # [n, d_expert]
             a *= weights[pairs]
-            out[tokens] += linear(a, down_proj[expert])  # [n, d_model]
+            out[tokens] += ops.linear(a, down_proj[expert])  # [n, d_model]
             if save:
-                saved_gate_up[expert] = save_for_backward(gate_up, down_proj)
+                saved_gate_up[expert] = ops.save_for_backward(gate_up, down_proj)
         return out
 
     y, shared = _sum_over_workers(run, sent, workers), None
     if "shared_experts" in p:
-        y_shared, shared = mlp(rows, p["shared_experts"])
+        y_shared, shared = ops.mlp(rows, p["shared_experts"])
         y += y_shared
-    saved_x = save_for_backward(rows, gate_up_proj) if save else None
+    saved_x = ops.save_for_backward(rows, gate_up_proj) if save else None
     return y.reshape(x.shape), MoeSaved(routing, sent, rows, saved_x, saved_gate_up, shared)
 
 
 def moe_backward(
-    d_y: Array, p: MoeParams, gate: Gate, saved: MoeSaved, *, workers: int = 1, d_scores: Array | None = None
-) -> tuple[Array, MoeParams]:
+    d_y: Array, p: Params, gate: Gate, saved: MoeSaved, *, workers: int = 1, d_scores: Array | None = None
+) -> tuple[Array, Params]:
     """Return the gradients of x, [..., d_model], and of the weights, which are zero for experts without tokens.
 
     `d_scores`, [N, E], is the gradient of a balancing loss with respect to the gate's scores, if there is one.
@@ -135,23 +118,24 @@ def moe_backward(
             pairs = sent.pairs_of(expert)
             tokens, down = sent.tokens[pairs], down_proj[expert]  # [n], [d_model, d_expert]
             gate_up = np.asarray(saved_gate_up[expert], rows.dtype)  # [n, 2 d_expert]
-            a, s = swiglu_and_sigmoid(gate_up)  # [n, d_expert]
-            saved_a = save_for_backward(a * weights[pairs], down_proj)
-            d_a, _ = linear_backward(d_rows[tokens], saved_a, down, out=d_down_proj[expert])  # [n, d_expert]
+            a, s = ops.swiglu_and_sigmoid(gate_up)  # [n, d_expert]
+            saved_a = ops.save_for_backward(a * weights[pairs], down_proj)
+            d_a, _ = ops.linear_backward(d_rows[tokens], saved_a, down, out=d_down_proj[expert])  # [n, d_expert]
             # d weight = d_out · (down a) = (downᵀ d_out) · a, so the expert's output need not be kept.
             d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
-            d_gate_up = swiglu_backward(d_a, gate_up, s)  # [n, 2 d_expert]
-            d_x[tokens] += linear_backward(d_gate_up, x[tokens], gate_up_proj[expert], out=d_gate_up_proj[expert])[0]
+            d_gate_up = ops.swiglu_backward(d_a, gate_up, s)  # [n, 2 d_expert]
+            up, d_up = gate_up_proj[expert], d_gate_up_proj[expert]  # [2 d_expert, d_model]
+            d_x[tokens] += ops.linear_backward(d_gate_up, x[tokens], up, out=d_up)[0]
         return d_x
 
     d_x = _sum_over_workers(run, sent, workers)  # [N, d_model]
     d_routing_weights = d_weights.reshape(routing.weights.shape)  # [N, top_k]
     d_x_gate, d_gate = route_backward(d_routing_weights, rows, p["gate"], gate, routing, d_scores)
     d_x += d_x_gate
-    gradients: MoeParams = {"gate": d_gate, "experts": {"gate_up_proj": d_gate_up_proj, "down_proj": d_down_proj}}
+    gradients = {"gate": d_gate, "experts": {"gate_up_proj": d_gate_up_proj, "down_proj": d_down_proj}}
     if shared is not None:
-        d_x_shared, gradients["shared_experts"] = mlp_backward(d_rows, p["shared_experts"], shared)
+        d_x_shared, gradients["shared_experts"] = ops.mlp_backward(d_rows, p["shared_experts"], shared)
         d_x += d_x_shared
     return d_x.reshape(d_y.shape), gradients
 

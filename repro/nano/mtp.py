@@ -10,19 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from repro.arrays import Array
+from repro.nano import ops
 from repro.nano.attention import KVCache
 from repro.nano.block import BlockSaved, block, block_backward
 from repro.nano.config import Config
-from repro.nano.ops import (
-    NormSaved,
-    Params,
-    linear,
-    linear_backward,
-    rms_norm,
-    rms_norm_backward,
-    save_for_backward,
-    split_halves,
-)
+from repro.nano.ops import NormSaved, Params
 from repro.nano.rope import CosSin
 
 
@@ -37,17 +29,9 @@ class MtpSaved(NamedTuple):
 
 
 def mtp_module(
-    hidden: Array,
-    embedded: Array,
-    p: Params,
-    config: Config,
-    cos_sin: CosSin,
-    cache: KVCache | None = None,
-    *,
-    absorbed: bool = False,
-    workers: int = 1,
-    save: bool = True,
-) -> tuple[Array, MtpSaved]:
+    hidden: Array, embedded: Array, p: Params, config: Config, cos_sin: CosSin, cache: KVCache | None = None, *,
+    absorbed: bool = False, workers: int = 1, save: bool = True,
+) -> tuple[Array, MtpSaved]:  # fmt: skip
     """Return one module's normed output, [B, T, d_model], for the shared head and for the next module.
 
     `hidden` is the normed output of the main model or of the module before; `embedded` are the embeddings of the
@@ -57,24 +41,24 @@ def mtp_module(
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 and 22; the embedding's half comes first in the
         published weights, second in the equation.
     """
-    e, saved_e = rms_norm(embedded, p["enorm"], config.rms_norm_eps)  # [B, T, d_model]
-    h, saved_h = rms_norm(hidden, p["hnorm"], config.rms_norm_eps)  # [B, T, d_model]
+    e, saved_e = ops.rms_norm(embedded, p["enorm"], config.rms_norm_eps)  # [B, T, d_model]
+    h, saved_h = ops.rms_norm(hidden, p["hnorm"], config.rms_norm_eps)  # [B, T, d_model]
     joined = np.concatenate([e, h], axis=-1)  # [B, T, 2 d_model]
-    x = linear(joined, p["eh_proj"])  # [B, T, d_model]
+    x = ops.linear(joined, p["eh_proj"])  # [B, T, d_model]
     out, saved_block = block(x, p["block"], config, cos_sin, cache, absorbed=absorbed, workers=workers, save=save)
-    y, saved_y = rms_norm(out, p["norm"], config.rms_norm_eps)  # [B, T, d_model]
-    return y, MtpSaved(saved_e, saved_h, save_for_backward(joined, p["eh_proj"]), saved_block, saved_y)
+    y, saved_y = ops.rms_norm(out, p["norm"], config.rms_norm_eps)  # [B, T, d_model]
+    return y, MtpSaved(saved_e, saved_h, ops.save_for_backward(joined, p["eh_proj"]), saved_block, saved_y)
 
 
 def mtp_module_backward(
     d_y: Array, p: Params, config: Config, saved: MtpSaved, *, workers: int = 1, d_scores: Array | None = None
 ) -> tuple[Array, Array, Params]:
     """Return the gradients of the hidden states and of the embeddings, [B, T, d_model] each, and of the weights."""
-    d_out, d_norm = rms_norm_backward(d_y, p["norm"], saved.norm)  # [B, T, d_model]
+    d_out, d_norm = ops.rms_norm_backward(d_y, p["norm"], saved.norm)  # [B, T, d_model]
     d_x, d_block = block_backward(d_out, p["block"], config, saved.block, workers=workers, d_scores=d_scores)
-    d_joined, d_eh_proj = linear_backward(d_x, saved.joined, p["eh_proj"])  # [B, T, 2 d_model]
-    d_e, d_h = split_halves(d_joined)  # [B, T, d_model] each
-    d_embedded, d_enorm = rms_norm_backward(d_e, p["enorm"], saved.enorm)
-    d_hidden, d_hnorm = rms_norm_backward(d_h, p["hnorm"], saved.hnorm)
+    d_joined, d_eh_proj = ops.linear_backward(d_x, saved.joined, p["eh_proj"])  # [B, T, 2 d_model]
+    d_e, d_h = ops.split_halves(d_joined)  # [B, T, d_model] each
+    d_embedded, d_enorm = ops.rms_norm_backward(d_e, p["enorm"], saved.enorm)
+    d_hidden, d_hnorm = ops.rms_norm_backward(d_h, p["hnorm"], saved.hnorm)
     gradients = {"hnorm": d_hnorm, "enorm": d_enorm, "eh_proj": d_eh_proj, "block": d_block, "norm": d_norm}
     return d_hidden, d_embedded, gradients

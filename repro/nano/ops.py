@@ -6,7 +6,7 @@ weights. Weights are [d_out, d_in], as checkpoints store them; `...` stands for 
 """
 
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple, TypeAlias, TypedDict
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -60,10 +60,7 @@ def save_for_backward(x: Array, weight: Weight) -> Any:
 
 
 def linear_backward(d_y: Array, saved: Any, weight: Weight, out: Array | None = None) -> tuple[Array, Array]:
-    """Return the gradients of x, [..., d_in], and of the weight, [d_out, d_in], the latter in `out` if given.
-
-    `saved` is x as `save_for_backward` stored it; d_y is [..., d_out].
-    """
+    """Return the gradients of the saved x, [..., d_in], and of the weight, [d_out, d_in], in `out` if given."""
     rows = d_y.reshape(-1, d_y.shape[-1])  # [N, d_out]
     if isinstance(weight, WeightBackend):
         d_x, d_weight = weight.product_backward(rows, saved, out)
@@ -128,10 +125,7 @@ def split_halves(x: Array) -> tuple[Array, Array]:
 
 
 def swiglu(gate_up: Array) -> Array:
-    """Return silu(gate) · up, where silu(x) = x sigmoid(x): [..., 2 d_ff], gate first -> [..., d_ff].
-
-    Source: Shazeer (arXiv 2002.05202), equation 6.
-    """
+    """Return silu(gate) · up, where silu(x) = x sigmoid(x): [..., 2 d_ff], gate first -> [..., d_ff]."""
     return swiglu_and_sigmoid(gate_up)[0]
 
 
@@ -159,13 +153,6 @@ def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
     return d_gate_up
 
 
-class MlpParams(TypedDict):
-    """The weights of `mlp`, or their gradients."""
-
-    gate_up_proj: Weight  # [2 d_ff, d_model]
-    down_proj: Weight  # [d_model, d_ff]
-
-
 class MlpSaved(NamedTuple):
     """What `mlp` saves: the inputs of its first product and of SwiGLU."""
 
@@ -173,8 +160,10 @@ class MlpSaved(NamedTuple):
     gate_up: Any  # [..., 2 d_ff]
 
 
-def mlp(x: Array, p: MlpParams) -> tuple[Array, MlpSaved]:
+def mlp(x: Array, p: Params) -> tuple[Array, MlpSaved]:
     """Return W_down (silu(W_gate x) · W_up x): [..., d_model] -> [..., d_model].
+
+    `p` has "gate_up_proj", [2 d_ff, d_model], and "down_proj", [d_model, d_ff].
 
     Source: Shazeer (arXiv 2002.05202), equation 6.
     """
@@ -183,7 +172,7 @@ def mlp(x: Array, p: MlpParams) -> tuple[Array, MlpSaved]:
     return linear(swiglu(gate_up), p["down_proj"]), saved
 
 
-def mlp_backward(d_y: Array, p: MlpParams, saved: MlpSaved) -> tuple[Array, MlpParams]:
+def mlp_backward(d_y: Array, p: Params, saved: MlpSaved) -> tuple[Array, Params]:
     """Return the gradients of x, [..., d_model], and of the weights; SwiGLU's output is recomputed, not saved."""
     gate_up = np.asarray(saved.gate_up, d_y.dtype).reshape(*d_y.shape[:-1], -1)  # [..., 2 d_ff]
     a, s = swiglu_and_sigmoid(gate_up)  # [..., d_ff]

@@ -25,24 +25,14 @@ ATTENTIONS: dict[str, Attention] = {
     "GQA": GroupedQueryAttention(N_HEADS, 2, D_HEAD),
     "MQA": GroupedQueryAttention(N_HEADS, 1, D_HEAD),
 }
-GATES = {
-    "V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False),
-    "V3": Gate("sigmoid"),
-}
+GATES = {"V2": Gate("softmax", scores_per_group=1, norm_topk_prob=False), "V3": Gate("sigmoid")}
 
 
 def small_config(
-    attention: Literal["MLA", "MHA", "GQA", "MQA"] = "MLA",
-    *,
-    gate: Literal["V2", "V3"] | None = "V3",
-    n_layers: int = 3,
-    n_routed_experts: int = 16,
-    n_shared_experts: int = 1,
-    top_k: int = 4,
-    d_expert: int = 32,
-    d_ff: int = 160,
-    n_mtp_modules: int = 0,
-) -> Config:
+    attention: Literal["MLA", "MHA", "GQA", "MQA"] = "MLA", *, gate: Literal["V2", "V3"] | None = "V3",
+    n_layers: int = 3, n_routed_experts: int = 16, n_shared_experts: int = 1, top_k: int = 4, d_expert: int = 32,
+    d_ff: int = 160, n_mtp_modules: int = 0,
+) -> Config:  # fmt: skip
     """Return a small model over bytes, of width 64 with 4 heads.
 
     With a gate the first layer is dense and the rest have experts, without one all layers are dense. The default width
@@ -55,15 +45,11 @@ def small_config(
         raise InputError(f"gate = {gate!r}: must be one of: {', '.join(GATES)}, or None")
     experts = MixtureOfExperts(n_routed_experts, n_shared_experts, top_k, d_expert, correction_bias=gate == "V3")
     arch = Architecture(
-        d_model=D_MODEL,
-        vocab_size=256,  # one token for each byte
-        n_dense_layers=1 if gate else n_layers,
-        n_moe_layers=n_layers - 1 if gate else 0,
-        attention=ATTENTIONS[attention],
-        dense=GatedFeedForward(d_ff),
-        experts=experts if gate else None,
+        d_model=D_MODEL, vocab_size=256,  # one token for each byte
+        n_dense_layers=1 if gate else n_layers, n_moe_layers=n_layers - 1 if gate else 0,
+        attention=ATTENTIONS[attention], dense=GatedFeedForward(d_ff), experts=experts if gate else None,
         n_mtp_modules=n_mtp_modules,
-    )
+    )  # fmt: skip
     return Config(arch, gate=GATES[gate] if gate else None)
 
 

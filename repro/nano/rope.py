@@ -25,34 +25,24 @@ LEAST_TURNS = 1e-6  # over the original context
 class Yarn:
     """How a model trained on short contexts is stretched to long ones.
 
-    Attributes:
-        factor: the new context length divided by the old.
-        original_max_position_embeddings: tokens of the training context.
-        beta_fast: pairs that turn more often than this over that context keep their frequency.
-        beta_slow: pairs that turn less often are slowed by the whole factor.
-        mscale: weight of the temperature on the rotary dimensions.
-        mscale_all_dim: weight of the temperature on all dimensions.
-        attention_factor: multiplies cos and sin, instead of what the two weights give.
-        truncate: round the blend's two ends to whole pairs.
-
     Source: Peng et al. (arXiv 2309.00071), sections 3.1 to 3.4; DeepSeek-V2 report (arXiv 2405.04434), section 3.1.4.
     """
 
-    factor: float
-    original_max_position_embeddings: int
-    beta_fast: float = 32
-    beta_slow: float = 1
-    mscale: float | None = None
-    mscale_all_dim: float | None = None
-    attention_factor: float | None = None
-    truncate: bool = True
+    factor: float  # the new context length divided by the old
+    original_max_position_embeddings: int  # tokens of the training context
+    beta_fast: float = 32  # pairs that turn more often than this over that context keep their frequency
+    beta_slow: float = 1  # pairs that turn less often are slowed by the whole factor
+    mscale: float | None = None  # weight of the temperature on the rotary dimensions
+    mscale_all_dim: float | None = None  # weight of the temperature on all dimensions
+    attention_factor: float | None = None  # multiplies cos and sin, instead of what the two weights give
+    truncate: bool = True  # round the blend's two ends to whole pairs
 
     def __post_init__(self) -> None:
         """Validate the numbers that frequencies are computed from."""
-        for name in ("factor", "original_max_position_embeddings"):
-            check_number(name, getattr(self, name), above=0)
-        for name in ("beta_fast", "beta_slow"):
-            check_number(name, getattr(self, name), least=LEAST_TURNS)
+        check_number("factor", self.factor, above=0)
+        check_number("original_max_position_embeddings", self.original_max_position_embeddings, above=0)
+        check_number("beta_fast", self.beta_fast, least=LEAST_TURNS)
+        check_number("beta_slow", self.beta_slow, least=LEAST_TURNS)
 
     def temperature(self, weight: float) -> float:
         """Return 0.1 · weight · ln(factor) + 1, or 1 if nothing is stretched."""
@@ -70,19 +60,14 @@ class Yarn:
 
 @dataclass(frozen=True)
 class Rope:
-    """Rotary embedding.
-
-    Attributes:
-        theta: base of the frequencies.
-        interleaved: pairs are neighbours (0, 1), (2, 3), … as in DeepSeek's weights; else (0, d/2), (1, d/2 + 1), …
-        yarn: how the context was stretched, if it was.
+    """Rotary embedding of pairs of dimensions, (0, 1), (2, 3), … if interleaved, else (0, d/2), (1, d/2 + 1) and so on.
 
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
 
-    theta: float = 10_000.0
-    interleaved: bool = True
-    yarn: Yarn | None = None
+    theta: float = 10_000.0  # base of the frequencies
+    interleaved: bool = True  # pairs are neighbours, as in DeepSeek's weights
+    yarn: Yarn | None = None  # how the context was stretched, if it was
 
     def __post_init__(self) -> None:
         """Validate the base: at 1 or below there are no frequencies."""
@@ -120,10 +105,7 @@ def cos_sin_tables(rope: Rope, qk_rope_head_dim: int, start: int, length: int, d
 
 
 def apply_rope(x: Array, cos: Array, sin: Array, *, interleaved: bool) -> Array:
-    """Rotate each pair (a, b) to (a cos - b sin, a sin + b cos): [..., T, qk_rope_head_dim], in the same layout.
-
-    Source: Su et al. (arXiv 2104.09864), equation 15.
-    """
+    """Rotate each pair (a, b) to (a cos - b sin, a sin + b cos): [..., T, qk_rope_head_dim], in the same layout."""
     y = np.empty_like(x)  # [..., T, qk_rope_head_dim]
     half = x.shape[-1] // 2
     first, second = (np.s_[..., ::2], np.s_[..., 1::2]) if interleaved else (np.s_[..., :half], np.s_[..., half:])

@@ -30,24 +30,17 @@ def _read(fields: Fields, *, correction_bias: bool) -> Architecture:
     else:
         check_at_most("first_k_dense_replace", first, "num_hidden_layers", n_layers)
     return Architecture(
-        d_model=fields.count("hidden_size"),
-        vocab_size=fields.count("vocab_size"),
-        n_dense_layers=n_layers - n_moe_layers,
-        n_moe_layers=n_moe_layers,
-        attention=_attention(fields),
-        dense=GatedFeedForward(fields.count("intermediate_size")),
-        experts=experts,
-        n_mtp_modules=n_mtp_modules,
-        tied_embeddings=fields.flag("tie_word_embeddings"),
-    )
+        d_model=fields.count("hidden_size"), vocab_size=fields.count("vocab_size"),
+        n_dense_layers=n_layers - n_moe_layers, n_moe_layers=n_moe_layers,
+        attention=_attention(fields), dense=GatedFeedForward(fields.count("intermediate_size")), experts=experts,
+        n_mtp_modules=n_mtp_modules, tied_embeddings=fields.flag("tie_word_embeddings"),
+    )  # fmt: skip
 
 
 def _attention(fields: Fields) -> MultiHeadLatentAttention:
     n_heads = fields.count("num_attention_heads")
-    # Of no use to MLA, but it must not contradict.
-    check_divides(
-        "num_key_value_heads", fields.count_if_given("num_key_value_heads", 1), "num_attention_heads", n_heads
-    )
+    n_kv_heads = fields.count_if_given("num_key_value_heads", 1)  # of no use to MLA, but it must not contradict
+    check_divides("num_key_value_heads", n_kv_heads, "num_attention_heads", n_heads)
     sizes = ("kv_lora_rank", "qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
     latent, nope, rope, value = map(fields.count, sizes)
     q_lora_rank, bias = fields.count_or_null("q_lora_rank"), fields.flag("attention_bias")

@@ -30,11 +30,8 @@ def read_dense_model(fields: Fields, attention: GroupedQueryAttention, *, mlp_bi
     for experts in ("num_local_experts", "num_experts", "n_routed_experts"):
         fields.refuse(experts)
     return Architecture(
-        d_model=fields.count("hidden_size"),
-        vocab_size=fields.count("vocab_size"),
-        n_dense_layers=fields.count("num_hidden_layers"),
-        n_moe_layers=0,
-        attention=attention,
-        dense=GatedFeedForward(fields.count("intermediate_size"), mlp_bias),
+        d_model=fields.count("hidden_size"), vocab_size=fields.count("vocab_size"),
+        n_dense_layers=fields.count("num_hidden_layers"), n_moe_layers=0,
+        attention=attention, dense=GatedFeedForward(fields.count("intermediate_size"), mlp_bias),
         tied_embeddings=fields.flag("tie_word_embeddings"),
-    )
+    )  # fmt: skip

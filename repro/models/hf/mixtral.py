@@ -14,13 +14,9 @@ def read_mixtral(fields: Fields) -> Architecture:
     check_at_most("num_experts_per_tok", top_k, "num_local_experts", n_routed_experts)
     d_expert = fields.count("intermediate_size")
     return Architecture(
-        d_model=fields.count("hidden_size"),
-        vocab_size=fields.count("vocab_size"),
-        n_dense_layers=0,
-        n_moe_layers=fields.count("num_hidden_layers"),
-        attention=read_attention(fields),
-        dense=GatedFeedForward(d_expert),
+        d_model=fields.count("hidden_size"), vocab_size=fields.count("vocab_size"),
+        n_dense_layers=0, n_moe_layers=fields.count("num_hidden_layers"),
+        attention=read_attention(fields), dense=GatedFeedForward(d_expert),
         experts=MixtureOfExperts(n_routed_experts, 0, top_k, d_expert),
-        tied_embeddings=fields.flag("tie_word_embeddings"),
-        renamed=RENAMED,
-    )
+        tied_embeddings=fields.flag("tie_word_embeddings"), renamed=RENAMED,
+    )  # fmt: skip
