@@ -16,10 +16,9 @@ from repro.errors import InputError
 from repro.experiments.record import Study
 from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
-from repro.nano import Config, Model, Recipe, balance, init_model, small_config, train
+from repro.nano import Config, Model, Recipe, balance, evaluate, init_model, small_config, train
 from repro.nano.balance import Balance, max_violation
 from repro.nano.gate import Routing
-from repro.nano.ops import cross_entropy
 from repro.nano.training.toy_data import DOMAINS
 
 N_GROUPS, TOPK_GROUP = 4, 2  # devices of four experts each, of which a token reaches at most two
@@ -59,8 +58,7 @@ def build_model(run: BalancingRun) -> Model:
 
 def train_run(run: BalancingRun, trace: Trace) -> Model:
     """Return the model after training, its trace filled."""
-    model = build_model(run)
-    recipe = Recipe(run.steps, balance=METHODS[run.method](run.strength))
+    model, recipe = build_model(run), Recipe(run.steps, balance=METHODS[run.method](run.strength))
     follow(train(model, training_texts(run.seed), recipe), trace)
     return model
 
@@ -91,9 +89,8 @@ def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
     texts = held_out_texts(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(model, None), with_capacity(model, CAPACITY)
     routed = [free.routings(text[:, :-1]) for text in texts]  # [batches][gates]
-    loads = np.array(
-        [[_by_sequence(routing) for routing in gate] for gate in zip(*routed, strict=True)]
-    )  # [gates, batches, B, E]
+    by_gate = zip(*routed, strict=True)
+    loads = np.array([[_by_sequence(routing) for routing in gate] for gate in by_gate])  # [gates, batches, B, E]
     by_domain = loads.reshape(len(loads), -1, len(DOMAINS), loads.shape[-1]).sum(axis=1)  # [gates, domains, E]
     load = by_domain.sum(axis=1)  # [gates, E]
     kept = [routing.kept for text in texts for routing in limited.routings(text[:, :-1])]
@@ -114,7 +111,7 @@ def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
 
 def mean_loss(model: Model, texts: list[IntArray]) -> float:
     """Return the mean cross-entropy in nats over batches, each on its own since dropping depends on the batch."""
-    return float(np.mean([cross_entropy(model.forward(text[:, :-1]), text[:, 1:])[0] for text in texts]))
+    return float(np.mean([evaluate(model, text) for text in texts]))
 
 
 def _by_sequence(routing: Routing) -> IntArray:

@@ -16,7 +16,7 @@ from repro.experiments.record import Study
 from repro.experiments.texts import SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
 from repro.models.architecture import Architecture
-from repro.nano import Model, Recipe, init_model, small_config, train
+from repro.nano import Model, Recipe, evaluate, init_model, small_config, train
 from repro.nano.balance import loss_free
 from repro.nano.ops import cross_entropy
 from repro.nano.serving.speculative import SpeculativeResult, speculative_decode
@@ -49,11 +49,10 @@ def measure(run: PredictionRun, trace: Trace) -> dict[str, Any]:
     """Train, then measure the loss on held-out texts and, with a module, its loss and what becomes of its drafts."""
     model = train_run(run, trace)
     texts = np.concatenate(held_out_texts(HELD_OUT_SEED))  # [B, T + 1]
-    inputs, targets = texts[:, :-1], texts[:, 1:]  # [B, T]
-    results: dict[str, Any] = {"loss": cross_entropy(model.forward(inputs), targets)[0]}
+    results: dict[str, Any] = {"loss": evaluate(model, texts)}
     if run.mtp_weight:
-        (logits,) = model.mtp_logits(inputs)  # [B, T - 1, V]
-        results["module_loss"] = cross_entropy(logits, targets[:, 1:])[0]
+        (logits,) = model.mtp_logits(texts[:, :-1])  # [B, T - 1, V]
+        results["module_loss"] = cross_entropy(logits, texts[:, 2:])[0]
         results["acceptance"] = {name: acceptances(drafts(model, t)) for name, t in TEMPERATURES.items()}
     return results
 

@@ -5,7 +5,7 @@ counted. Inputs are uncertain: sampling all ranges together gives the spread of 
 shows its effect (a tornado chart), and Sobol' indices say which share of the variance each input explains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,12 +47,9 @@ def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:
     all_gpu_hours = gpu_hours * (1 + inputs["failed_runs"]) * inputs["development"]
     owner_usd_per_gpu_hour = ownership_usd_per_gpu_hour(
         inputs["capital"] * run.network_overhead,
-        lifetime_years=inputs["lifetime"],
-        power_w_per_gpu=run.power_w_per_gpu,
-        pue=run.pue,
-        electricity_usd_per_kwh=run.electricity_usd_per_kwh,
-        in_use=inputs["in_use"],
-    )
+        lifetime_years=inputs["lifetime"], power_w_per_gpu=run.power_w_per_gpu, pue=run.pue,
+        electricity_usd_per_kwh=run.electricity_usd_per_kwh, in_use=inputs["in_use"],
+    )  # fmt: skip
     return {
         "rent of the final run": gpu_hours * inputs["rent"],
         "with failed runs": gpu_hours * (1 + inputs["failed_runs"]) * inputs["rent"],
@@ -73,13 +70,15 @@ def sample(ranges: Mapping[str, Range], *, power_of_two: int, seed: int) -> dict
 
 def tornado(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> dict[str, tuple[float, float]]:
     """Return the cost in USD at the low and the high end of each range, other inputs at their medians, widest first."""
-    medians = {name: range_.median for name, range_ in ranges.items()}
-
-    def cost(name: str, value: float) -> float:
-        return float(costs(run, medians | {name: value})[scope])
-
+    cost = _cost_by_input(run, ranges, scope)
     ends = {name: (cost(name, range_.low), cost(name, range_.high)) for name, range_ in ranges.items()}
     return dict(sorted(ends.items(), key=lambda item: -abs(item[1][1] - item[1][0])))
+
+
+def _cost_by_input(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> Callable[[str, float], float]:
+    """Return the cost as a function of one input's name and value, all others at their medians."""
+    medians = {name: range_.median for name, range_ in ranges.items()}
+    return lambda name, value: float(costs(run, medians | {name: value})[scope])
 
 
 def first_order_indices(
@@ -103,11 +102,11 @@ def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_u
     Values are sought from a millionth of the low end (of the high end, if the low end is 0) to a million times the high
     end, and below the input's limit. None means that no value there gives the cost, or that the input has no effect.
     """
-    medians = {name: range_.median for name, range_ in ranges.items()}
+    cost = _cost_by_input(run, ranges, scope)
 
     def solve(name: str, range_: Range) -> float | None:
         def excess(value: float) -> float:
-            return float(costs(run, medians | {name: value})[scope]) - target_usd
+            return cost(name, value) - target_usd
 
         low, high = (range_.low or range_.high) / 1e6, min(range_.high * 1e6, range_.limit * (1 - 1e-9))
         if excess(low) == excess(high) or excess(low) * excess(high) > 0:
