@@ -8,7 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from math import prod
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
@@ -40,18 +40,13 @@ BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
-    """Load the model that a folder holds: config.json and safetensors files, one or in shards.
+    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds: config.json and safetensors files.
 
     Matrices in 16 or 8 bits stay as they are stored and are decoded where they are used, so that the model takes the
-    memory of its files; everything else is float32. Modules for multi-token prediction may be left out altogether, as
-    transformers does; buffers, and the modules' copies of embedding and head, are not read.
-
-    Args:
-        folder: of model type deepseek_v2 or deepseek_v3.
-        packed: False decodes every weight at once, as training needs.
-
-    Raises:
-        InputError: naming the file, tensor or field that is missing, superfluous, damaged, or not finite.
+    memory of its files; everything else is float32. With packed=False every weight is decoded at once, as training
+    needs. Modules for multi-token prediction may be left out altogether, as transformers does; buffers, and the
+    modules' copies of embedding and head, are not read. An InputError names the file, tensor or field that is missing,
+    superfluous, damaged, or not finite.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -83,13 +78,11 @@ def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, Ten
 
 def _check_count(config: Config, entries: Mapping[str, TensorEntry]) -> None:
     """Validate, before names are listed, that a configuration asks for no more tensors than there are."""
-    arch = config.arch
+    arch, layers = config.arch, config.arch.n_layers + config.arch.n_mtp_modules
     experts = arch.n_moe_layers * (arch.experts.n_routed_experts if arch.experts else 0)
-    if arch.n_layers + arch.n_mtp_modules + experts > len(entries):
-        raise InputError(
-            f"config.json: asks for {arch.n_layers + arch.n_mtp_modules} layers and {experts} experts in all, "
-            f"the files have {len(entries)} tensors"
-        )
+    if layers + experts > len(entries):
+        asked = f"asks for {layers} layers and {experts} experts in all"
+        raise InputError(f"config.json: {asked}, the files have {len(entries)} tensors")
 
 
 def _fp8_block(fields: Mapping[str, Any]) -> int:
@@ -178,16 +171,11 @@ def _read_scales(entry: TensorEntry) -> Array:
     return scales
 
 
-def save_checkpoint(
-    model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = float("inf")
-) -> None:
-    """Write a model in the published form, which transformers loads too.
+def save_checkpoint(model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = inf) -> None:
+    """Write a model with MLA and experts, gated as V2 or V3, in the published form, which transformers loads too.
 
-    Args:
-        model: with MLA and experts, gated as V2 or V3.
-        folder: to be made; it must not exist, or be empty.
-        stored: "float32" or "bfloat16"; selection biases stay float32.
-        shard_bytes: above which a new file begins.
+    The folder must not exist, or be empty. Weights are stored in "float32" or "bfloat16", selection biases always in
+    float32; a new file begins above shard_bytes.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:
@@ -240,12 +228,11 @@ def _write_shards(folder: Path, tensors: Iterable[tuple[str, Any, np.dtype[Any]]
     shards: list[dict[str, tuple[Any, np.dtype[Any]]]] = [{}]
     size = 0
     for name, part, dtype in tensors:
-        stored_bytes = prod(part.shape) * dtype.itemsize
-        if shards[-1] and size + stored_bytes > shard_bytes:
+        size += prod(part.shape) * dtype.itemsize
+        if shards[-1] and size > shard_bytes:
             shards.append({})
-            size = 0
+            size = prod(part.shape) * dtype.itemsize
         shards[-1][name] = part, dtype
-        size += stored_bytes
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"

@@ -61,9 +61,8 @@ def distribution(logits: Array, temperature: float) -> Array:
     """Return probabilities, [..., V] in float64, of logits over a temperature; 0 puts all on the likeliest token."""
     logits = np.asarray(logits, np.float64)
     largest = logits.max(axis=-1, keepdims=True)  # [..., 1]
-    if not np.isfinite(largest).all():
-        wrong = largest[~np.isfinite(largest)][0]
-        raise InputError(f"logits of up to {wrong}: must be finite, look at the model's weights")
+    if len(wrong := largest[~np.isfinite(largest)]):
+        raise InputError(f"logits of up to {wrong[0]}: must be finite, look at the model's weights")
     if temperature == 0:
         p = np.zeros_like(logits)
         np.put_along_axis(p, logits.argmax(axis=-1, keepdims=True), 1, axis=-1)
@@ -94,9 +93,7 @@ def verify(p: Array, q: Array, draft: int, uniform: float) -> bool:
 
 
 def residual_distribution(p: Array, q: Array) -> Array:
-    """Return the distribution that replaces a rejected draft: what p has over q, normalized.
-
-    Where p equals q no draft is rejected, and p itself is returned.
+    """Return the distribution that replaces a rejected draft: what p has over q, normalized; p where p equals q.
 
     Source: Leviathan et al. (arXiv 2211.17192), algorithm 1.
     """
@@ -140,14 +137,11 @@ def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
 
 @dataclass
 class SpeculativeDecoder:
-    """Main model and first module over one sequence of up to `capacity` tokens, each with caches of what it has read.
-
-    `absorbed` is MLA's form after the prompt, which is read in the expanded one.
-    """
+    """Main model and first module over one sequence of up to `capacity` tokens, with caches of what each has read."""
 
     model: Model
     capacity: int
-    absorbed: bool = False
+    absorbed: bool = False  # MLA's form after the prompt, which is read in the expanded one
     caches: list[KVCache] = field(init=False)
     module_cache: KVCache = field(init=False)
     steps: int = field(init=False, default=0)  # passes of the main model
@@ -172,8 +166,7 @@ class SpeculativeDecoder:
     def draft(self, hidden: Array, following: ArrayLike) -> Array:
         """Return the module's logits of the token after the next, [T, V].
 
-        hidden, [T, d_model], is the main model's at the positions after those of earlier calls; following, [T], the
-        token after each.
+        hidden, [T, d_model], is the main model's at the next positions; following, [T], the token after each.
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 to 23, for k = 1.
         """
@@ -181,16 +174,9 @@ class SpeculativeDecoder:
         embedded = np.asarray(model.params["embed_tokens"][np.asarray(following)])
         cos_sin = cos_sin_tables(config.rope, config.rotary_dim, cache.length, len(embedded), embedded.dtype)
         y, _ = mtp_module(
-            hidden[None],
-            embedded[None],
-            model.params["mtp"][0],
-            config,
-            cos_sin,
-            cache,
-            absorbed=self.absorbed and cache.length > 0,
-            workers=model.workers,
-            save=False,
-        )
+            hidden[None], embedded[None], model.params["mtp"][0], config, cos_sin, cache,
+            absorbed=self.absorbed and cache.length > 0, workers=model.workers, save=False,
+        )  # fmt: skip
         return linear(y[0], model.head)
 
 
@@ -198,16 +184,10 @@ class SpeculativeDecoder:
 def speculative_decode(
     model: Model, prompt: ArrayLike, count: int, *, temperature: float = 0.0, seed: int = 0, absorbed: bool = False
 ) -> SpeculativeResult:
-    """Decode `count` tokens as the main model alone would, in fewer passes of it.
+    """Add `count` tokens to a prompt, integers [T], as the main model alone would, in fewer passes of it.
 
-    Args:
-        model: with at least one module, of which the first drafts.
-        prompt: integers, [T].
-        count: tokens to add.
-        temperature: that logits are divided by; 0 takes the likeliest token, as `Model.generate` does, but for logits
-            equal up to rounding.
-        seed: of all that is drawn.
-        absorbed: MLA's form after the prompt.
+    The model's first module drafts. Logits are divided by the temperature; 0 takes the likeliest token, as
+    `Model.generate` does, but for logits equal up to rounding. `absorbed` is MLA's form after the prompt.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 2.2 and 5.4.3; Leviathan et al. (arXiv 2211.17192),
         algorithm 1.

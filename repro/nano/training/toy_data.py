@@ -5,7 +5,7 @@ regularities that a small model learns in a few hundred steps, and parts that ca
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -51,9 +51,7 @@ def copies(rng: np.random.Generator) -> str:
     return f"{word}:{word}\n"
 
 
-DOMAINS: dict[str, Callable[[np.random.Generator], str]] = {
-    make.__name__: make for make in (sums, brackets, sentences, copies)
-}
+DOMAINS = {make.__name__: make for make in (sums, brackets, sentences, copies)}
 
 
 def sample_text(domain: str, length: int, rng: np.random.Generator) -> IntArray:
