@@ -88,9 +88,7 @@ def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
     """
     texts = held_out_texts(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(model, None), with_capacity(model, CAPACITY)
-    routed = [free.routings(text[:, :-1]) for text in texts]  # [batches][gates]
-    by_gate = zip(*routed, strict=True)
-    loads = np.array([[_by_sequence(routing) for routing in gate] for gate in by_gate])  # [gates, batches, B, E]
+    loads = np.stack([_by_sequence(free.routings(text[:, :-1])) for text in texts], axis=1)  # [gates, batches, B, E]
     by_domain = loads.reshape(len(loads), -1, len(DOMAINS), loads.shape[-1]).sum(axis=1)  # [gates, domains, E]
     load = by_domain.sum(axis=1)  # [gates, E]
     kept = [routing.kept for text in texts for routing in limited.routings(text[:, :-1])]
@@ -114,9 +112,9 @@ def mean_loss(model: Model, texts: list[IntArray]) -> float:
     return float(np.mean([evaluate(model, text) for text in texts]))
 
 
-def _by_sequence(routing: Routing) -> IntArray:
-    """Return the tokens that chose each expert, by sequence: [BATCH, E]."""
-    return balance.count_choices(routing.experts, routing.scores.shape[1], BATCH)
+def _by_sequence(gates: list[Routing]) -> IntArray:
+    """Return the tokens that chose each expert, by gate and sequence: [gates, BATCH, E]."""
+    return np.array([balance.count_choices(gate.experts, gate.scores.shape[1], BATCH) for gate in gates])
 
 
 STRENGTHS = {

@@ -7,6 +7,7 @@ Measured: loss of model and module on held-out texts, the share of drafts accept
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -59,23 +60,18 @@ def measure(run: PredictionRun, trace: Trace) -> dict[str, Any]:
 
 def drafts(model: Model, temperature: float, *, prompts: int = PROMPTS) -> dict[str, list[SpeculativeResult]]:
     """Decode speculatively after prompts of each domain, the same for every model; return the results by domain."""
-    rng = np.random.default_rng(HELD_OUT_SEED)
+    rng, decode = np.random.default_rng(HELD_OUT_SEED), partial(speculative_decode, model, temperature=temperature)
     return {
-        domain: [
-            speculative_decode(model, sample_text(domain, PROMPT, rng), COUNT, temperature=temperature, seed=number)
-            for number in range(prompts)
-        ]
+        domain: [decode(sample_text(domain, PROMPT, rng), COUNT, seed=number) for number in range(prompts)]
         for domain in DOMAINS
     }
 
 
 def acceptances(by_domain: Mapping[str, list[SpeculativeResult]]) -> dict[str, float]:
-    """Return the share of drafts accepted by domain and in "all", "tokens_per_step" of the main model, and "expected".
-
-    The last is the mean probability, before each draft was judged, that it would be accepted.
-    """
+    """Return the share of drafts accepted by domain and in "all", the main model's "tokens_per_step", and "expected"."""
     results = [result for listed in by_domain.values() for result in listed]
     tokens, steps = sum(len(result.tokens) for result in results), sum(result.steps for result in results)
+    # What was to be accepted on average, before each draft was judged.
     expected = float(np.concatenate([result.acceptance_probs for result in results]).mean())
     shares = {domain: _accepted_share(listed) for domain, listed in by_domain.items()}
     return {**shares, "all": _accepted_share(results), "tokens_per_step": tokens / steps, "expected": expected}

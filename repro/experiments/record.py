@@ -89,10 +89,7 @@ def perform(study: Study, run: Any, every: int = 10) -> Row:
 
 
 def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> list[Row]:
-    """Perform the runs that a file does not hold yet, adding each to it as it ends; return one row per run.
-
-    An interruption is raised once what was reached is written; interrupted runs are done again.
-    """
+    """Perform the runs that a file does not hold as DONE, adding each to it as it ends; return one row per run."""
     version = code_version()
     rows = {run_key(row["run"]): row for row in load_rows(path, version) if row["status"] in DONE}
     left = [run for run in study.runs if run_key(asdict(run)) not in rows]

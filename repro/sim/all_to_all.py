@@ -200,10 +200,7 @@ def link_loads(deployment: Deployment, experts: IntArray) -> dict[str, IntArray]
 def busiest_link(
     deployment: Deployment, tokens_per_gpu: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0
 ) -> dict[str, Interval]:
-    """Return the busiest link's load over the mean load, by kind as in link_loads, for one micro-batch in one layer.
-
-    Takes at least two seeds, for the standard error; skew and noise as route_tokens does.
-    """
+    """Return the busiest link's load over the mean by kind (see link_loads), for one micro-batch and two or more seeds."""
     check_integer("tokens_per_gpu", tokens_per_gpu)
     ratios: dict[str, list[float]] = {}
     for seed in seeds:

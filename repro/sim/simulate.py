@@ -8,7 +8,7 @@ If all ranks that have work left are waiting, the schedule is a deadlock.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product, starmap
+from itertools import product
 from typing import NamedTuple
 
 from repro.errors import InputError, preview
@@ -137,9 +137,9 @@ def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, lis
         clauses += [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
         raise InputError(f"schedule {name!r}: deadlock: {'; '.join(clauses)}")
     parts: tuple[Kind, ...] = (FORWARD, INPUT, WEIGHT)
-    for part in starmap(Pass, product(parts, range(micro_batches), range(stages))):
+    for part in product(parts, range(micro_batches), range(stages)):
         if part not in ended:
-            raise InputError(f"schedule {name!r}: no rank runs the {part}")
+            raise InputError(f"schedule {name!r}: no rank runs the {Pass(*part)}")
     if len(ended) > len(parts) * micro_batches * stages:
         extra = next(part for part in ended if part[1] not in range(micro_batches) or part[2] not in range(stages))
         sizes = f"{micro_batches} micro-batches and {stages} stages, counted from 0"
@@ -147,7 +147,6 @@ def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, lis
 
 
 def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
-    """Return the passes that must have ended before this one starts."""
     kind, micro_batch, stage = pass_
     if kind == FORWARD:
         return [Pass(FORWARD, micro_batch, stage - 1)] if stage else []
@@ -161,6 +160,6 @@ def _parts(task: Task) -> Iterator[Pass]:
     """Yield the passes of a task, a full backward as its two parts."""
     for pass_ in task:
         if pass_.kind == BACKWARD:
-            yield from (pass_._replace(kind=INPUT), pass_._replace(kind=WEIGHT))
+            yield from (Pass(INPUT, *pass_[1:]), Pass(WEIGHT, *pass_[1:]))
         else:
             yield pass_

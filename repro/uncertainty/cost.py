@@ -105,12 +105,10 @@ def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_u
     cost = _cost_by_input(run, ranges, scope)
 
     def solve(name: str, range_: Range) -> float | None:
-        def excess(value: float) -> float:
-            return cost(name, value) - target_usd
-
         low, high = (range_.low or range_.high) / 1e6, min(range_.high * 1e6, range_.limit * (1 - 1e-9))
-        if excess(low) == excess(high) or excess(low) * excess(high) > 0:
+        at_low, at_high = cost(name, low) - target_usd, cost(name, high) - target_usd
+        if at_low == at_high or at_low * at_high > 0:
             return None
-        return float(brentq(excess, low, high, xtol=low * 1e-6))
+        return float(brentq(lambda value: cost(name, value) - target_usd, low, high, xtol=low * 1e-6))
 
     return {name: solve(name, range_) for name, range_ in ranges.items()}

@@ -2,8 +2,9 @@
 
 Decoding reads all weights for each token, so one pass over two tokens costs little more than over one. Every pass of
 the main model reads the last token and the draft of the one after it. An accepted draft is kept with probability
-min(1, p / q) and the pass yields two tokens; a rejected one is replaced by a draw from what p has over q. Either way
-each token is distributed exactly as the main model alone would have it.
+min(1, p / q), of the main model's distribution p and the draft's q, both [..., V], and the pass yields two tokens; a
+rejected one is replaced by a draw from what p has over q. Either way each token is distributed exactly as the main
+model alone would have it.
 """
 
 import math
@@ -54,9 +55,6 @@ class SpeculativeResult:
         return len(self.tokens) / self.steps if self.steps else math.nan
 
 
-# Probabilities: p is the main model's distribution, q the draft's, both [..., V].
-
-
 def distribution(logits: Array, temperature: float) -> Array:
     """Return probabilities, [..., V] in float64, of logits over a temperature; 0 puts all on the likeliest token."""
     logits = np.asarray(logits, np.float64)
@@ -80,8 +78,7 @@ def draw_token(p: Array, uniform: float) -> int:
 def acceptance_probability(p: Array, q: Array) -> Array:
     """Return the probability that each token is accepted, once drafted: min(1, p / q), and 0 where q never drafts it.
 
-    Source: Leviathan et al. (arXiv 2211.17192), section 2.3; Chen et al. (arXiv 2302.01318), algorithm 2, where q is
-        the main model's and p the draft's.
+    Source: Leviathan et al. (arXiv 2211.17192), section 2.3; Chen et al. (arXiv 2302.01318), algorithm 2 (q over p).
     """
     # Of the smaller of the two, so that the quotient never overflows.
     return np.divide(np.minimum(p, q), q, out=np.zeros(np.shape(q)), where=q > 0)
@@ -122,17 +119,13 @@ def emitted_distribution(p: Array, q: Array) -> Array:
 def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
     """Return the tokens that one pass yields: the draft and one more, or one in the draft's place.
 
-    p, [2, V], is for the draft's place and the one after, q, [V], what the draft was drawn from; `uniforms` are two
-    independent numbers in [0, 1).
+    p, [2, V], is for the draft's place and the next, q, [V], what it was drawn from; uniforms are two draws in [0, 1).
 
     Source: Leviathan et al. (arXiv 2211.17192), algorithm 1.
     """
     if verify(p[0], q, draft, uniforms[0]):
         return [draft, draw_token(p[1], uniforms[1])]
     return [draw_token(residual_distribution(p[0], q), uniforms[1])]
-
-
-# The two models at work
 
 
 @dataclass

@@ -35,8 +35,7 @@ class TrainStep:
 def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator[TrainStep]:
     """Train a model in place, one step whenever the caller asks for the next report.
 
-    Batches are tokens, [B, T + 1]; raises InputError where they end before recipe.steps, and TrainingDiverged where a
-    loss or gradient is infinite or NaN.
+    Raises InputError where batches, [B, T + 1], end early, TrainingDiverged where a loss or gradient is not finite.
     """
     optimizer, rest = AdamW(recipe), iter(batches)
     for number in range(recipe.steps):

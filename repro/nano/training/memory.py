@@ -24,8 +24,7 @@ KINDS = (INPUTS, OUTPUT, SWIGLU, QKV, WEIGHTS, NORMS, GATE)
 def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> dict[str, float]:
     """Return the bytes that a parameter of a linear layer takes, by part, after one step of the optimizer.
 
-    The step changes the model, which is in float32; a batch is tokens, [B, T + 1]. Operands of matrix products with
-    their scales are the "weights".
+    The step changes the model, in float32; a batch is [B, T + 1]. "weights" are operands of products, with scales.
     """
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
@@ -48,10 +47,7 @@ def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> di
 
 
 def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
-    """Return the bytes per token that each layer keeps for its backward pass, by kind; tokens are [B, T].
-
-    A model cast to a precision recipe keeps what it reads in the recipe's numbers.
-    """
+    """Return the bytes per token, of [B, T], that each layer of a model, cast or not, keeps for its backward, by kind."""
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []

@@ -69,10 +69,7 @@ def _check_domain(domain: str) -> None:
 
 
 def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[IntArray]:
-    """Return an endless iterator over batches of tokens, [batch, length], one token more than a model reads.
-
-    Sequence i is of domain i modulo their number.
-    """
+    """Return endless batches, [batch, length], one token more than a model reads; sequences take domains in turn."""
     check_integer("batch", batch)
     check_integer("length", length)
     check_integer("seed", seed, least=0)
