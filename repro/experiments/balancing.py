@@ -79,13 +79,7 @@ def _with_gate(config: Config, **changes: Any) -> Config:
 
 
 def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
-    """Return what a trained model does on held-out texts, in plain numbers.
-
-    Returns:
-        "loss" in nats, and "loss_dropping" if groups drop at capacity 1; "dropped", the share of pairs dropped then;
-        MaxVio, means over gates: "global", of a "batch", of a "sequence", of a "device", and on each domain alone,
-        "max_violation_of"; "idle" experts as a share; "specialisation_bits"; "loads" [gates, domains, E].
-    """
+    """Return what a trained model does on held-out texts, in plain numbers, those of experts as means over gates."""
     texts = held_out_texts(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(model, None), with_capacity(model, CAPACITY)
     loads = np.stack([_by_sequence(free.routings(text[:, :-1])) for text in texts], axis=1)  # [gates, batches, B, E]
@@ -94,16 +88,16 @@ def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
     kept = [routing.kept for text in texts for routing in limited.routings(text[:, :-1])]
     return {
         "loss": mean_loss(free, texts),
-        "loss_dropping": mean_loss(limited, texts),
+        "loss_dropping": mean_loss(limited, texts),  # if groups drop at capacity 1, and the share of pairs dropped then
         "dropped": float(1 - np.mean([1.0 if mask is None else np.mean(mask) for mask in kept])),
-        "global": float(max_violation(load).mean()),
+        "global": float(max_violation(load).mean()),  # MaxVio over all texts; then of a batch, a sequence, a device
         "batch": float(max_violation(loads.sum(axis=2)).mean()),
         "sequence": float(max_violation(loads).mean()),
         "device": float(max_violation(balance.group_load(load, N_GROUPS)).mean()),
         "max_violation_of": dict(zip(DOMAINS, max_violation(by_domain).mean(axis=0).tolist(), strict=True)),
-        "idle": float(balance.idle_fraction(load).mean()),
+        "idle": float(balance.idle_fraction(load).mean()),  # share of experts
         "specialisation_bits": float(np.mean([balance.specialisation_bits(gate) for gate in by_domain])),
-        "loads": by_domain.tolist(),
+        "loads": by_domain.tolist(),  # [gates, domains, E]
     }
 
 

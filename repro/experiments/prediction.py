@@ -68,7 +68,7 @@ def drafts(model: Model, temperature: float, *, prompts: int = PROMPTS) -> dict[
 
 
 def acceptances(by_domain: Mapping[str, list[SpeculativeResult]]) -> dict[str, float]:
-    """Return the share of drafts accepted by domain and in "all", the main model's "tokens_per_step", and "expected"."""
+    """Return the share of drafts accepted, by domain and of "all", "expected", and "tokens_per_step" of the model."""
     results = [result for listed in by_domain.values() for result in listed]
     tokens, steps = sum(len(result.tokens) for result in results), sum(result.steps for result in results)
     # What was to be accepted on average, before each draft was judged.
@@ -83,8 +83,7 @@ def _accepted_share(results: list[SpeculativeResult]) -> float:
 
 def draft_cost(arch: Architecture) -> float:
     """Return the parameters that a draft multiplies over those that a token of the main model does."""
-    main = flops.matmul_parameters(arch, mtp_counted=False)
-    return flops.matmul_parameters(arch, mtp_counted=True) / main - 1
+    return flops.matmul_parameters(arch, mtp_counted=True) / flops.matmul_parameters(arch, mtp_counted=False) - 1
 
 
 RUNS = tuple(PredictionRun(weight, seed) for seed in SEEDS for weight in (0.0, 0.1, 0.3, 1.0))

@@ -58,8 +58,7 @@ class Deployment:
 def route_tokens(deployment: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> IntArray:
     """Return the experts that the gate selects for random tokens, [n_tokens, top_k].
 
-    Logits are drawn for each token and expert with standard deviation `noise`. Each expert's popularity, drawn with
-    standard deviation `skew`, is added to its logits for all tokens alike.
+    Logits are normal: of deviation `noise` for each token, plus a popularity of deviation `skew`, alike for all tokens.
     """
     check_integer("n_tokens", n_tokens)
     check_number("skew", skew, below=LARGEST)
@@ -148,15 +147,14 @@ def copies_sent(
 ) -> dict[str, float]:
     """Return how many copies of a token cross "infiniband" and "nvlink" on the way to its experts.
 
-    Its experts are on `nodes` nodes and `gpus` GPUs on average, and tokens start evenly. The copy to the token's own
-    node crosses no InfiniBand, and that to the GPU where it arrives no NVLink: either may be counted all the same.
-    Copies times bytes over a link's bytes/s are the seconds that a GPU spends on each of its tokens in one layer.
+    Tokens start evenly, and have their experts on `nodes` nodes and `gpus` GPUs on average. Copies times bytes over a
+    link's bytes/s are the seconds that a GPU spends on each of its tokens in one layer.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
     return {
-        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),
-        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),
+        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),  # which it need not cross
+        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),  # nor this to where it lands
     }
 
 
@@ -200,7 +198,7 @@ def link_loads(deployment: Deployment, experts: IntArray) -> dict[str, IntArray]
 def busiest_link(
     deployment: Deployment, tokens_per_gpu: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0
 ) -> dict[str, Interval]:
-    """Return the busiest link's load over the mean by kind (see link_loads), for one micro-batch and two or more seeds."""
+    """Return the busiest link's load over the mean in a micro-batch, by kind as in link_loads, from two seeds up."""
     check_integer("tokens_per_gpu", tokens_per_gpu)
     ratios: dict[str, list[float]] = {}
     for seed in seeds:

@@ -60,8 +60,7 @@ def _check_fills(micro_batches: int, ranks: int, name: str) -> None:
 def dualpipe_rank_order(depth: int, rank: int, micro_batches: int, place: Place) -> tuple[Task, ...]:
     """Return the order of one rank, counted from 0 at an end, in the eight steps of the published code.
 
-    Up to the middle there are `depth` ranks. Stream 0 comes from the end, stream 1 from the middle, each of at least
-    2 * depth micro-batches.
+    Stream 0 comes from the end, 1 from the middle, `depth` ranks away, each of at least 2 * depth micro-batches.
 
     Source: deepseek-ai/DualPipe, dualpipe.py and dualpipev.py, step.
     """

@@ -37,11 +37,7 @@ class TrainingRun:
 
 
 def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:
-    """Return the cost of a run in USD by scope, elementwise over the inputs.
-
-    The scopes are: rent of the final run; with runs that failed; with all compute of development; with staff; the same
-    with the owner's cost in place of rent; the cluster bought outright.
-    """
+    """Return the cost of a run in USD by scope, elementwise over the inputs."""
     pre_training = gpu_hours_at(run.flop, run.peak_flop_per_s, utilisation=inputs["utilisation"])
     gpu_hours = pre_training * (1 + inputs["overhead"])
     all_gpu_hours = gpu_hours * (1 + inputs["failed_runs"]) * inputs["development"]
@@ -53,10 +49,10 @@ def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:
     return {
         "rent of the final run": gpu_hours * inputs["rent"],
         "with failed runs": gpu_hours * (1 + inputs["failed_runs"]) * inputs["rent"],
-        "with development": all_gpu_hours * inputs["rent"],
+        "with development": all_gpu_hours * inputs["rent"],  # all of its compute
         "with staff": all_gpu_hours * inputs["rent"] / (1 - inputs["staff"]),
-        "with staff, machines owned": all_gpu_hours * owner_usd_per_gpu_hour / (1 - inputs["staff"]),
-        "the cluster bought": run.gpus * inputs["capital"] * run.network_overhead,
+        "with staff, machines owned": all_gpu_hours * owner_usd_per_gpu_hour / (1 - inputs["staff"]),  # no rent
+        "the cluster bought": run.gpus * inputs["capital"] * run.network_overhead,  # outright
     }
 
 

@@ -67,10 +67,9 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
 
 def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, TensorEntry]) -> Config:
     config = config_from_hf(fields)
-    numbers = (re.match(r"model\.layers\.(\d{1,9})\.", name) for name in entries)
-    if not any(number and int(number[1]) >= config.arch.n_layers for number in numbers):
-        return config_from_hf({**fields, "num_nextn_predict_layers": 0})
-    return config
+    numbers = (int(match[1]) for name in entries if (match := re.match(r"model\.layers\.(\d{1,9})\.", name)))
+    has_modules = any(number >= config.arch.n_layers for number in numbers)
+    return config if has_modules else config_from_hf({**fields, "num_nextn_predict_layers": 0})
 
 
 def _check_count(config: Config, entries: Mapping[str, TensorEntry]) -> None:

@@ -126,8 +126,7 @@ def _cut_to_integers(x: Array, accumulation: Accumulation) -> Array:
 def block_scaled_matmul(a: Quantized, b: Quantized, accumulation: Accumulation) -> Array:
     """Return A Bᵀ, [M, N] in float32, each stretch of K with scales of its own summed apart and added in FP32.
 
-    a is [M, K], b [N, K]. Where there are several tiles along K, those of a and b are alike, and `accumulation`
-    promotes after a divisor of their columns.
+    Several tiles along K must be alike in a, [M, K], and b, [N, K], and promotion must divide their columns.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2 and figure 7.
     """

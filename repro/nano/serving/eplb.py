@@ -75,11 +75,10 @@ def rebalance_experts(
 
 
 def balanced_packing(weight: Array, num_packs: int) -> IntArray:
-    """Pack equally many items into each pack: heaviest first, each to the lightest pack that still has room.
+    """Pack equally many items, of weights [X, n], into each pack: heaviest first, each to the lightest pack with room.
 
-    Of equal items and equal packs the first goes first. Where each pack takes one item, items stay as they are. From
-    the items' weights, [X, n], where num_packs divides n, returns [X, n], items by pack in the order they were put
-    there, the inverse of upstream's pack_index and rank_in_pack.
+    Of equal items and equal packs the first goes first. Where each pack takes one item, items stay as they are. Returns
+    items by pack in the order they were put there, [X, n]: the inverse of upstream's pack_index and rank_in_pack.
 
     Source: deepseek-ai/EPLB, eplb.py, balanced_packing.
     """

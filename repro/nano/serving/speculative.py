@@ -1,21 +1,19 @@
 """Speculative decoding: the first prediction module drafts a token, the main model verifies it on its next pass.
 
 Decoding reads all weights for each token, so one pass over two tokens costs little more than over one. Every pass of
-the main model reads the last token and the draft of the one after it. An accepted draft is kept with probability
-min(1, p / q), of the main model's distribution p and the draft's q, both [..., V], and the pass yields two tokens; a
-rejected one is replaced by a draw from what p has over q. Either way each token is distributed exactly as the main
-model alone would have it.
+the main model reads the last token and the draft of the next. With p the main model's distribution and q the draft's,
+both [..., V], a draft is accepted with probability min(1, p / q), and the pass yields two tokens; else a draw from what
+p has over q replaces it. Either way each token is distributed exactly as the main model alone would have it.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from repro.arrays import Array, BoolArray, IntArray
 from repro.errors import InputError
-from repro.nano.attention import KVCache
 from repro.nano.block import layer_cache
 from repro.nano.model import Model
 from repro.nano.mtp import mtp_module
@@ -128,21 +126,15 @@ def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
     return [draw_token(residual_distribution(p[0], q), uniforms[1])]
 
 
-@dataclass
 class SpeculativeDecoder:
     """Main model and first module over one sequence of up to `capacity` tokens, with caches of what each has read."""
 
-    model: Model
-    capacity: int
-    absorbed: bool = False  # MLA's form after the prompt, which is read in the expanded one
-    caches: list[KVCache] = field(init=False)
-    module_cache: KVCache = field(init=False)
-    steps: int = field(init=False, default=0)  # passes of the main model
-
-    def __post_init__(self) -> None:
-        """Make empty caches."""
-        self.caches = self.model.new_caches(1, self.capacity)
-        self.module_cache = layer_cache(self.model.config, 1, self.capacity, self.model.dtype)
+    def __init__(self, model: Model, capacity: int, absorbed: bool = False) -> None:
+        """Make empty caches; `absorbed` is MLA's form after the prompt, which is read in the expanded one."""
+        self.model, self.absorbed = model, absorbed
+        self.caches = model.new_caches(1, capacity)
+        self.module_cache = layer_cache(model.config, 1, capacity, model.dtype)
+        self.steps = 0  # passes of the main model
 
     def forward(self, tokens: ArrayLike) -> tuple[Array, Array]:
         """Run the main model over the next tokens, [T]: normed hidden states, [T, d_model], and logits, [T, V]."""
@@ -186,7 +178,6 @@ def speculative_decode(
         algorithm 1.
     """
     prompt = _checked_prompt(model, prompt, count, temperature, seed)
-    _check_drafting(model)
     rng, decoder = np.random.default_rng(seed), SpeculativeDecoder(model, len(prompt) + count, absorbed)
     tokens: list[int] = []
     drafts: list[tuple[int, bool, float]] = []
@@ -212,7 +203,8 @@ def speculative_decode(
 
 
 def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: float, seed: int) -> IntArray:
-    """Validate the arguments of decoding; return the prompt as an array, [T]."""
+    """Validate that the model can draft, and the arguments of decoding; return the prompt as an array, [T]."""
+    arch, gate = model.config.arch, model.config.gate
     try:
         prompt = np.asarray(prompt)
     except ValueError:
@@ -223,13 +215,8 @@ def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: fl
     check_integer("count", count, least=0)
     check_number("temperature", temperature)
     check_integer("seed", seed, least=0)
-    return prompt.astype(np.int64)  # beside which those drawn stay integers
-
-
-def _check_drafting(model: Model) -> None:
-    """Validate that the model can draft, and that a draft takes no expert's place from the token beside it."""
-    arch, gate = model.config.arch, model.config.gate
     if not arch.n_mtp_modules:
         raise InputError("model of n_mtp_modules = 0: must have a module that drafts, n_mtp_modules of at least 1")
     if gate is not None and gate.capacity_factor is not None:
         raise InputError(f"capacity_factor = {gate.capacity_factor:g}: must be None, or drafts displace other tokens")
+    return prompt.astype(np.int64)  # beside which those drawn stay integers

@@ -47,7 +47,7 @@ def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> di
 
 
 def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
-    """Return the bytes per token, of [B, T], that each layer of a model, cast or not, keeps for its backward, by kind."""
+    """Return the bytes per token, [B, T], that each layer keeps for its backward pass, as it is cast, by kind."""
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []

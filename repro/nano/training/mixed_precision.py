@@ -113,8 +113,6 @@ def _round_to_bf16(x: Array) -> Array:
 def cast_model(model: Model, precision: PrecisionRecipe) -> Model:
     """Return a model that computes in a recipe's numbers; gradients of its loss belong to the precise parameters.
 
-    The head and the projection of a module for multi-token prediction multiply in BF16.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; the projection: DeepSeek-V3 repository, weights.
     """
     return Model(model.config, _cast(model.params, precision), model.workers)
@@ -128,6 +126,6 @@ def _cast(tree: Any, precision: PrecisionRecipe, name: str = "") -> Any:
         return {key: part if key in PRECISE else _cast(part, precision, key) for key, part in tree.items()}
     if tree.ndim < 2:
         return tree
-    if name in ("lm_head", "eh_proj"):
+    if name in ("lm_head", "eh_proj"):  # the latter projects in a module for multi-token prediction
         return QuantizedWeight.cast(tree, bf16_recipe())
     return QuantizedWeight.cast(tree, precision, ROLES.get((name, tree.ndim), Role.LINEAR))
