@@ -11,7 +11,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from repro.arrays import IntArray
-from repro.calc import flops, param_count
+from repro.calc import param_count
+from repro.calc.flops import counted_flop_per_token
 from repro.errors import InputError
 from repro.experiments.record import Study
 from repro.experiments.texts import LENGTH, SEEDS, held_out_texts, training_texts
@@ -61,9 +62,7 @@ class AblationRun:
 
 def flop_per_token(arch: Architecture) -> float:
     """Return the FLOP of a token's forward pass: matrix products with parameters, and causal attention over 64."""
-    return flops.counted_flop_per_token(
-        arch, LENGTH - 1, causal=True, mtp_counted=False, flop_per_parameter_per_token=2
-    )
+    return counted_flop_per_token(arch, LENGTH - 1, causal=True, mtp_counted=False, flop_per_parameter_per_token=2)
 
 
 def config(variant: str) -> Config:
@@ -77,8 +76,7 @@ def config(variant: str) -> Config:
 
 
 def _widened(config: Config, units: int) -> Config:
-    dense = GatedFeedForward(config.arch.dense.d_ff + units)
-    return replace(config, arch=replace(config.arch, dense=dense))
+    return replace(config, arch=replace(config.arch, dense=GatedFeedForward(config.arch.dense.d_ff + units)))
 
 
 def train_run(run: AblationRun, trace: Trace) -> Model:
@@ -110,8 +108,7 @@ def sizes(model: Model) -> dict[str, float]:
 def losses(model: Model, texts: IntArray) -> dict[str, Any]:
     """Return the loss on texts [B, T + 1], in all and by domain, in nats, and the imbalance of experts."""
     inputs, targets = texts[:, :-1], texts[:, 1:]  # [B, T]
-    routings = model.routings(inputs)
-    logits = model.forward(inputs)  # [B, T, V]
+    routings, logits = model.routings(inputs), model.forward(inputs)  # logits [B, T, V]
     domain = np.arange(len(texts)) % len(DOMAINS)  # [B]
     return {
         "loss": cross_entropy(logits, targets)[0],

@@ -16,10 +16,9 @@ from repro.errors import InputError
 from repro.experiments.record import Study
 from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
-from repro.nano import Config, Model, Recipe, balance, init_model, small_config, train
+from repro.nano import Config, Model, Recipe, balance, evaluate, init_model, small_config, train
 from repro.nano.balance import Balance, max_violation
 from repro.nano.gate import Routing
-from repro.nano.ops import cross_entropy
 from repro.nano.training.toy_data import DOMAINS
 
 N_GROUPS, TOPK_GROUP = 4, 2  # devices of four experts each, of which a token reaches at most two
@@ -59,8 +58,7 @@ def build_model(run: BalancingRun) -> Model:
 
 def train_run(run: BalancingRun, trace: Trace) -> Model:
     """Return the model after training, its trace filled."""
-    model = build_model(run)
-    recipe = Recipe(run.steps, balance=METHODS[run.method](run.strength))
+    model, recipe = build_model(run), Recipe(run.steps, balance=METHODS[run.method](run.strength))
     follow(train(model, training_texts(run.seed), recipe), trace)
     return model
 
@@ -81,45 +79,36 @@ def _with_gate(config: Config, **changes: Any) -> Config:
 
 
 def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
-    """Return what a trained model does on held-out texts, in plain numbers.
-
-    Returns:
-        "loss" in nats, and "loss_dropping" if groups drop at capacity 1; "dropped", the share of pairs dropped then;
-        MaxVio, means over gates: "global", of a "batch", of a "sequence", of a "device", and on each domain alone,
-        "max_violation_of"; "idle" experts as a share; "specialisation_bits"; "loads" [gates, domains, E].
-    """
+    """Return what a trained model does on held-out texts, in plain numbers, those of experts as means over gates."""
     texts = held_out_texts(HELD_OUT_SEED, n_batches)
     free, limited = with_capacity(model, None), with_capacity(model, CAPACITY)
-    routed = [free.routings(text[:, :-1]) for text in texts]  # [batches][gates]
-    loads = np.array(
-        [[_by_sequence(routing) for routing in gate] for gate in zip(*routed, strict=True)]
-    )  # [gates, batches, B, E]
+    loads = np.stack([_by_sequence(free.routings(text[:, :-1])) for text in texts], axis=1)  # [gates, batches, B, E]
     by_domain = loads.reshape(len(loads), -1, len(DOMAINS), loads.shape[-1]).sum(axis=1)  # [gates, domains, E]
     load = by_domain.sum(axis=1)  # [gates, E]
     kept = [routing.kept for text in texts for routing in limited.routings(text[:, :-1])]
     return {
         "loss": mean_loss(free, texts),
-        "loss_dropping": mean_loss(limited, texts),
+        "loss_dropping": mean_loss(limited, texts),  # if groups drop at capacity 1, and the share of pairs dropped then
         "dropped": float(1 - np.mean([1.0 if mask is None else np.mean(mask) for mask in kept])),
-        "global": float(max_violation(load).mean()),
+        "global": float(max_violation(load).mean()),  # MaxVio over all texts; then of a batch, a sequence, a device
         "batch": float(max_violation(loads.sum(axis=2)).mean()),
         "sequence": float(max_violation(loads).mean()),
         "device": float(max_violation(balance.group_load(load, N_GROUPS)).mean()),
         "max_violation_of": dict(zip(DOMAINS, max_violation(by_domain).mean(axis=0).tolist(), strict=True)),
-        "idle": float(balance.idle_fraction(load).mean()),
+        "idle": float(balance.idle_fraction(load).mean()),  # share of experts
         "specialisation_bits": float(np.mean([balance.specialisation_bits(gate) for gate in by_domain])),
-        "loads": by_domain.tolist(),
+        "loads": by_domain.tolist(),  # [gates, domains, E]
     }
 
 
 def mean_loss(model: Model, texts: list[IntArray]) -> float:
     """Return the mean cross-entropy in nats over batches, each on its own since dropping depends on the batch."""
-    return float(np.mean([cross_entropy(model.forward(text[:, :-1]), text[:, 1:])[0] for text in texts]))
+    return float(np.mean([evaluate(model, text) for text in texts]))
 
 
-def _by_sequence(routing: Routing) -> IntArray:
-    """Return the tokens that chose each expert, by sequence: [BATCH, E]."""
-    return balance.count_choices(routing.experts, routing.scores.shape[1], BATCH)
+def _by_sequence(gates: list[Routing]) -> IntArray:
+    """Return the tokens that chose each expert, by gate and sequence: [gates, BATCH, E]."""
+    return np.array([balance.count_choices(gate.experts, gate.scores.shape[1], BATCH) for gate in gates])
 
 
 STRENGTHS = {

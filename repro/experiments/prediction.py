@@ -7,6 +7,7 @@ Measured: loss of model and module on held-out texts, the share of drafts accept
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from repro.experiments.record import Study
 from repro.experiments.texts import SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
 from repro.models.architecture import Architecture
-from repro.nano import Model, Recipe, init_model, small_config, train
+from repro.nano import Model, Recipe, evaluate, init_model, small_config, train
 from repro.nano.balance import loss_free
 from repro.nano.ops import cross_entropy
 from repro.nano.serving.speculative import SpeculativeResult, speculative_decode
@@ -49,34 +50,28 @@ def measure(run: PredictionRun, trace: Trace) -> dict[str, Any]:
     """Train, then measure the loss on held-out texts and, with a module, its loss and what becomes of its drafts."""
     model = train_run(run, trace)
     texts = np.concatenate(held_out_texts(HELD_OUT_SEED))  # [B, T + 1]
-    inputs, targets = texts[:, :-1], texts[:, 1:]  # [B, T]
-    results: dict[str, Any] = {"loss": cross_entropy(model.forward(inputs), targets)[0]}
+    results: dict[str, Any] = {"loss": evaluate(model, texts)}
     if run.mtp_weight:
-        (logits,) = model.mtp_logits(inputs)  # [B, T - 1, V]
-        results["module_loss"] = cross_entropy(logits, targets[:, 1:])[0]
+        (logits,) = model.mtp_logits(texts[:, :-1])  # [B, T - 1, V]
+        results["module_loss"] = cross_entropy(logits, texts[:, 2:])[0]
         results["acceptance"] = {name: acceptances(drafts(model, t)) for name, t in TEMPERATURES.items()}
     return results
 
 
 def drafts(model: Model, temperature: float, *, prompts: int = PROMPTS) -> dict[str, list[SpeculativeResult]]:
     """Decode speculatively after prompts of each domain, the same for every model; return the results by domain."""
-    rng = np.random.default_rng(HELD_OUT_SEED)
+    rng, decode = np.random.default_rng(HELD_OUT_SEED), partial(speculative_decode, model, temperature=temperature)
     return {
-        domain: [
-            speculative_decode(model, sample_text(domain, PROMPT, rng), COUNT, temperature=temperature, seed=number)
-            for number in range(prompts)
-        ]
+        domain: [decode(sample_text(domain, PROMPT, rng), COUNT, seed=number) for number in range(prompts)]
         for domain in DOMAINS
     }
 
 
 def acceptances(by_domain: Mapping[str, list[SpeculativeResult]]) -> dict[str, float]:
-    """Return the share of drafts accepted by domain and in "all", "tokens_per_step" of the main model, and "expected".
-
-    The last is the mean probability, before each draft was judged, that it would be accepted.
-    """
+    """Return the share of drafts accepted, by domain and of "all", "expected", and "tokens_per_step" of the model."""
     results = [result for listed in by_domain.values() for result in listed]
     tokens, steps = sum(len(result.tokens) for result in results), sum(result.steps for result in results)
+    # What was to be accepted on average, before each draft was judged.
     expected = float(np.concatenate([result.acceptance_probs for result in results]).mean())
     shares = {domain: _accepted_share(listed) for domain, listed in by_domain.items()}
     return {**shares, "all": _accepted_share(results), "tokens_per_step": tokens / steps, "expected": expected}
@@ -88,8 +83,7 @@ def _accepted_share(results: list[SpeculativeResult]) -> float:
 
 def draft_cost(arch: Architecture) -> float:
     """Return the parameters that a draft multiplies over those that a token of the main model does."""
-    main = flops.matmul_parameters(arch, mtp_counted=False)
-    return flops.matmul_parameters(arch, mtp_counted=True) / main - 1
+    return flops.matmul_parameters(arch, mtp_counted=True) / flops.matmul_parameters(arch, mtp_counted=False) - 1
 
 
 RUNS = tuple(PredictionRun(weight, seed) for seed in SEEDS for weight in (0.0, 0.1, 0.3, 1.0))

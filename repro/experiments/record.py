@@ -83,21 +83,13 @@ def perform(study: Study, run: Any, every: int = 10) -> Row:
     except KeyboardInterrupt:
         status, reason = "interrupted", f"step {trace.steps_done}: interrupted by hand"
     return {
-        "run": asdict(run),
-        "status": status,
-        "reason": reason,
-        "steps_done": trace.steps_done,
-        "collapsed_at": trace.collapsed_at,
-        "results": results,
-        "trace": trace.rows,
-    }
+        "run": asdict(run), "status": status, "reason": reason, "steps_done": trace.steps_done,
+        "collapsed_at": trace.collapsed_at, "results": results, "trace": trace.rows,
+    }  # fmt: skip
 
 
 def perform_all(study: Study, path: Path, workers: int, *, bar: bool = True) -> list[Row]:
-    """Perform the runs that a file does not hold yet, adding each to it as it ends; return one row per run.
-
-    An interruption is raised once what was reached is written; interrupted runs are done again.
-    """
+    """Perform the runs that a file does not hold as DONE, adding each to it as it ends; return one row per run."""
     version = code_version()
     rows = {run_key(row["run"]): row for row in load_rows(path, version) if row["status"] in DONE}
     left = [run for run in study.runs if run_key(asdict(run)) not in rows]
@@ -172,8 +164,7 @@ def iter_numbers(results: Any, name: str = "") -> Iterator[tuple[str, float]]:
 def differences(rows: Sequence[Row], record: Path) -> dict[str, Difference]:
     """Return how far a repeat is from the record that write_record wrote, by result, over all its parts and runs.
 
-    Raises:
-        InputError: If the record lacks a run or a result, or a run ended otherwise than it did there.
+    InputError tells of a run or a result that the record lacks, or of a run that ended otherwise than it did there.
     """
     recorded_rows = {run_key(row["run"]): row for row in read_json(record)["rows"]}
     pairs: dict[str, list[tuple[float, float]]] = {}

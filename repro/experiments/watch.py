@@ -10,8 +10,8 @@ from typing import NotRequired, TypedDict
 
 import numpy as np
 
-from repro.arrays import Array
 from repro.nano.balance import idle_fraction, max_violation
+from repro.nano.model import Loss
 from repro.nano.training.loop import TrainingDiverged, TrainStep
 from repro.validate import check_integer
 
@@ -38,8 +38,7 @@ class Trace:
     steps_done: int = 0
     collapsed_at: int | None = None  # the last step of the first window with a collapsed router
     rows: list[Window] = field(default_factory=list)
-    _losses: list[float] = field(default_factory=list)
-    _loads: list[Array] = field(default_factory=list)
+    _window: list[Loss] = field(default_factory=list)  # of the steps since the last row
 
     def __post_init__(self) -> None:
         """Check the window."""
@@ -48,14 +47,13 @@ class Trace:
     def add(self, step: TrainStep) -> None:
         """Take in one step's report; raise TrainingDiverged if it ends a window whose loss has risen by a nat."""
         self.steps_done = step.number + 1
-        self._losses.append(step.loss.main)
-        self._loads.append(np.array(step.loss.loads))  # [gates, E]
+        self._window.append(step.loss)
         if self.steps_done % self.every == 0:
             self._close_window()
 
     def _close_window(self) -> None:
-        window: Window = {"step": self.steps_done, "loss": float(np.mean(self._losses))}
-        load = np.sum(self._loads, axis=0)  # [gates, E]
+        window: Window = {"step": self.steps_done, "loss": float(np.mean([loss.main for loss in self._window]))}
+        load = np.sum([loss.loads for loss in self._window], axis=0)  # [gates, E]
         if load.size:
             idle = idle_fraction(load)  # [gates]
             window |= {"max_violation": max_violation(load).tolist(), "idle": idle.tolist()}
@@ -64,7 +62,7 @@ class Trace:
             if self.collapsed_at is None and idle.max() > COLLAPSED:
                 self.collapsed_at = self.steps_done
         self.rows.append(window)
-        self._losses, self._loads = [], []
+        self._window.clear()
         first = self.rows[0]["loss"]
         if window["loss"] > first + RISE:
             raise TrainingDiverged(self.steps_done - 1, f"loss {window['loss']:.3f}, began at {first:.3f}")

@@ -9,20 +9,6 @@ from repro.sim.simulate import Bar, Timeline, simulate
 from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Pass, Schedule, Task
 
 __all__ = [
-    "BACKWARD",
-    "FORWARD",
-    "INPUT",
-    "SCHEDULES",
-    "WEIGHT",
-    "Bar",
-    "Durations",
-    "Pass",
-    "PublishedFormula",
-    "Schedule",
-    "Task",
-    "Timeline",
-    "exact_bubble",
-    "published_formula",
-    "schedule",
-    "simulate",
-]
+    "BACKWARD", "FORWARD", "INPUT", "SCHEDULES", "WEIGHT", "Bar", "Durations", "Pass", "PublishedFormula", "Schedule",
+    "Task", "Timeline", "exact_bubble", "published_formula", "schedule", "simulate",
+]  # fmt: skip

@@ -40,11 +40,9 @@ class Deployment:
         """Check the sizes."""
         for name in ("n_routed_experts", "top_k", "n_nodes", "gpus_per_node"):
             check_integer(name, getattr(self, name))
-        if self.n_routed_experts % self.n_gpus:
-            raise InputError(
-                f"n_routed_experts = {self.n_routed_experts}: must be a multiple of the {self.n_gpus} GPUs"
-            )
-        self.gate.check(self.n_routed_experts, self.top_k)
+        if (experts := self.n_routed_experts) % self.n_gpus:
+            raise InputError(f"n_routed_experts = {experts}: must be a multiple of the {self.n_gpus} GPUs")
+        self.gate.check(experts, self.top_k)
 
     @property
     def n_gpus(self) -> int:
@@ -60,8 +58,7 @@ class Deployment:
 def route_tokens(deployment: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> IntArray:
     """Return the experts that the gate selects for random tokens, [n_tokens, top_k].
 
-    Logits are drawn for each token and expert with standard deviation `noise`. Each expert's popularity, drawn with
-    standard deviation `skew`, is added to its logits for all tokens alike.
+    Logits are normal: of deviation `noise` for each token, plus a popularity of deviation `skew`, alike for all tokens.
     """
     check_integer("n_tokens", n_tokens)
     check_number("skew", skew, below=LARGEST)
@@ -111,8 +108,7 @@ def measure_reach(
 
 def expected_reach(deployment: Deployment) -> tuple[float, float]:
     """Return the mean numbers of nodes and of GPUs that a token reaches if any top_k experts are equally likely."""
-    n, k = deployment.n_routed_experts, deployment.top_k
-    units = deployment.n_nodes, deployment.n_gpus
+    n, k, units = deployment.n_routed_experts, deployment.top_k, (deployment.n_nodes, deployment.n_gpus)
     nodes, gpus = (n_units * (1 - comb(n - n // n_units, k) / comb(n, k)) for n_units in units)
     return nodes, gpus
 
@@ -139,10 +135,7 @@ def reach_law(deployment: Deployment) -> list[float]:
 def copy_bytes(d_model: int, *, group: int, scale_bytes: int) -> dict[str, int]:
     """Return the bytes of one copy of a token, "dispatch" in FP8 with a scale per group, "combine" in BF16.
 
-    Args:
-        d_model: Elements of a token's vector.
-        group: Elements that share a scale, 128 in V3.
-        scale_bytes: Bytes of a scale: 4 in FP32, 1 for a power of two kept as its exponent.
+    A group is 128 elements in V3; a scale takes 4 bytes in FP32, 1 as a power of two of which the exponent is kept.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """
@@ -154,20 +147,14 @@ def copies_sent(
 ) -> dict[str, float]:
     """Return how many copies of a token cross "infiniband" and "nvlink" on the way to its experts.
 
-    Copies times bytes over a link's bytes/s are the seconds that a GPU spends on each of its tokens in one layer.
-
-    Args:
-        deployment: Nodes and GPUs; tokens start on them evenly.
-        nodes: Nodes that hold a token's experts, on average.
-        gpus: GPUs that hold a token's experts, on average.
-        own_node_counted: Whether the copy to the token's own node counts, which crosses no InfiniBand.
-        landing_counted: Whether the copy to the GPU where the token arrives counts, which crosses no NVLink.
+    Tokens start evenly, and have their experts on `nodes` nodes and `gpus` GPUs on average. Copies times bytes over a
+    link's bytes/s are the seconds that a GPU spends on each of its tokens in one layer.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
     return {
-        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),
-        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),
+        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),  # which it need not cross
+        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),  # nor this to where it lands
     }
 
 
@@ -211,10 +198,7 @@ def link_loads(deployment: Deployment, experts: IntArray) -> dict[str, IntArray]
 def busiest_link(
     deployment: Deployment, tokens_per_gpu: int, *, seeds: Sequence[int], skew: float, noise: float = 1.0
 ) -> dict[str, Interval]:
-    """Return the busiest link's load over the mean load, by kind as in link_loads, for one micro-batch in one layer.
-
-    Takes at least two seeds, for the standard error; skew and noise as route_tokens does.
-    """
+    """Return the busiest link's load over the mean in a micro-batch, by kind as in link_loads, from two seeds up."""
     check_integer("tokens_per_gpu", tokens_per_gpu)
     ratios: dict[str, list[float]] = {}
     for seed in seeds:

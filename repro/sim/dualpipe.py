@@ -58,13 +58,9 @@ def _check_fills(micro_batches: int, ranks: int, name: str) -> None:
 
 
 def dualpipe_rank_order(depth: int, rank: int, micro_batches: int, place: Place) -> tuple[Task, ...]:
-    """Return the order of one rank, in the eight steps of the published code.
+    """Return the order of one rank, counted from 0 at an end, in the eight steps of the published code.
 
-    Args:
-        depth: Ranks from an end to the middle.
-        rank: From 0 at the end.
-        micro_batches: Micro-batches of each stream, at least 2 * depth. Stream 0 comes from the end, 1 from the middle.
-        place: Micro-batch and stage of a pass.
+    Stream 0 comes from the end, 1 from the middle, `depth` ranks away, each of at least 2 * depth micro-batches.
 
     Source: deepseek-ai/DualPipe, dualpipe.py and dualpipev.py, step.
     """

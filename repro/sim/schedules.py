@@ -6,7 +6,7 @@ Interleaving gives each rank several short stages, so that the pipeline fills so
 weight gradients into the gaps. DualPipe feeds the pipeline from both ends.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from repro.errors import InputError, unknown_name
 from repro.sim.dualpipe import dualpipe, dualpipev
@@ -17,17 +17,10 @@ LARGEST = 1_000_000  # stages times micro-batches, which take half a minute and 
 
 
 def schedule(name: str, *, ranks: int, micro_batches: int, chunks: int | None = None) -> Schedule:
-    """Return a published schedule.
+    """Return one of SCHEDULES, or raise InputError for an unknown name, or sizes that it is not defined for.
 
-    Args:
-        name: One of SCHEDULES.
-        ranks: Ranks of the pipeline.
-        micro_batches: Micro-batches of a step, from both ends together.
-        chunks: Stages per rank of the interleaved schedule, 2 by default. A stage then has 1 / chunks of a rank's
-            layers, and takes 1 / chunks of the time.
-
-    Raises:
-        InputError: If the name is unknown, or the schedule is not defined for these sizes.
+    Micro-batches are those of a step, from both ends together; chunks are the stages per rank of the interleaved
+    schedule, 2 by default, each of 1 / chunks of a rank's layers and of the time.
     """
     if not isinstance(name, str) or name not in SCHEDULES:
         raise unknown_name("schedule", str(name), SCHEDULES)
@@ -51,11 +44,8 @@ def gpipe(ranks: int, micro_batches: int) -> Schedule:
     Source: Huang et al. (arXiv 1811.06965), figure 2, here without recomputation.
     """
     indices = range(micro_batches)
-    orders = (
-        [_task(FORWARD, i, rank) for i in indices] + [_task(BACKWARD, i, rank) for i in reversed(indices)]
-        for rank in range(ranks)
-    )
-    return _schedule("GPipe", micro_batches, ranks, orders)
+    orders = tuple(_tasks(FORWARD, indices, rank) + _tasks(BACKWARD, indices[::-1], rank) for rank in range(ranks))
+    return Schedule("GPipe", micro_batches, ranks, orders)
 
 
 def one_f_one_b(ranks: int, micro_batches: int) -> Schedule:
@@ -63,15 +53,13 @@ def one_f_one_b(ranks: int, micro_batches: int) -> Schedule:
 
     Source: Narayanan et al. (arXiv 2104.04473), section 2.2.1.
     """
-    orders = (
-        _alternate(
-            [_task(FORWARD, i, rank) for i in range(micro_batches)],
-            [[_task(BACKWARD, i, rank)] for i in range(micro_batches)],
-            warmup=ranks - 1 - rank,
-        )
-        for rank in range(ranks)
-    )
-    return _schedule("1F1B", micro_batches, ranks, orders)
+    indices = range(micro_batches)
+
+    def order(rank: int) -> tuple[Task, ...]:
+        backwards = [_tasks(BACKWARD, [i], rank) for i in indices]
+        return _alternate(_tasks(FORWARD, indices, rank), backwards, warmup=ranks - 1 - rank)
+
+    return Schedule("1F1B", micro_batches, ranks, tuple(map(order, range(ranks))))
 
 
 def interleaved_1f1b(ranks: int, micro_batches: int, chunks: int) -> Schedule:
@@ -85,60 +73,46 @@ def interleaved_1f1b(ranks: int, micro_batches: int, chunks: int) -> Schedule:
     visits = [  # of a rank: each group of micro-batches passes its stages one after another
         (chunk, group + i) for group in range(0, micro_batches, ranks) for chunk in range(chunks) for i in range(ranks)
     ]
-    orders = (
-        _alternate(
-            [_task(FORWARD, i, chunk * ranks + rank) for chunk, i in visits],
-            [[_task(BACKWARD, i, (chunks - 1 - chunk) * ranks + rank)] for chunk, i in visits],
-            warmup=2 * (ranks - 1 - rank) + (chunks - 1) * ranks,
-        )
-        for rank in range(ranks)
-    )
-    return _schedule("interleaved", micro_batches, ranks * chunks, orders)
+
+    def order(rank: int) -> tuple[Task, ...]:
+        forwards = [(Pass(FORWARD, i, chunk * ranks + rank),) for chunk, i in visits]
+        backwards = [_tasks(BACKWARD, [i], (chunks - 1 - chunk) * ranks + rank) for chunk, i in visits]
+        return _alternate(forwards, backwards, warmup=2 * (ranks - 1 - rank) + (chunks - 1) * ranks)
+
+    return Schedule("interleaved", micro_batches, ranks * chunks, tuple(map(order, range(ranks))))
 
 
 def zb_h1(ranks: int, micro_batches: int) -> Schedule:
     """Return ZB-H1: 1F1B with a split backward; input gradients run at once, rank r defers r weight gradients.
 
     The deferral lets every rank hold the activations of equally many micro-batches.
+
     Source: Qi et al. (arXiv 2401.10241), section 2.1; the V3 report calls it ZB1P.
     """
+    indices = range(micro_batches)
 
-    def backward(i: int, rank: int) -> list[Task]:
-        return [_task(INPUT, i, rank)] + ([_task(WEIGHT, i - rank, rank)] if i >= rank else [])
+    def order(rank: int) -> tuple[Task, ...]:
+        inputs, weights = _tasks(INPUT, indices, rank), _tasks(WEIGHT, indices, rank)
+        backwards = [[task] for task in inputs[:rank]] + [[*pair] for pair in zip(inputs[rank:], weights, strict=False)]
+        tasks = _alternate(_tasks(FORWARD, indices, rank), backwards, warmup=ranks - 1 - rank)
+        return tasks + weights[max(micro_batches - rank, 0) :]
 
-    orders = (
-        _alternate(
-            [_task(FORWARD, i, rank) for i in range(micro_batches)],
-            [backward(i, rank) for i in range(micro_batches)],
-            warmup=ranks - 1 - rank,
-        )
-        + [_task(WEIGHT, i, rank) for i in range(max(micro_batches - rank, 0), micro_batches)]
-        for rank in range(ranks)
-    )
-    return _schedule("ZB1P", micro_batches, ranks, orders)
+    return Schedule("ZB1P", micro_batches, ranks, tuple(map(order, range(ranks))))
 
 
-def _alternate(forwards: list[Task], backwards: list[list[Task]], *, warmup: int) -> list[Task]:
+def _alternate(forwards: Sequence[Task], backwards: Iterable[Iterable[Task]], *, warmup: int) -> tuple[Task, ...]:
     """Return `warmup` forwards, then forwards and backwards in turn, then the backwards that are left."""
-    order = forwards[:warmup]
+    order = [*forwards[:warmup]]
     for i, backward in enumerate(backwards, start=warmup):
-        order += forwards[i : i + 1] + backward
-    return order
+        order += [*forwards[i : i + 1], *backward]
+    return tuple(order)
 
 
-def _task(kind: Kind, micro_batch: int, stage: int) -> Task:
-    return (Pass(kind, micro_batch, stage),)
-
-
-def _schedule(name: str, micro_batches: int, stages: int, orders: Iterable[list[Task]]) -> Schedule:
-    return Schedule(name, micro_batches, stages, tuple(map(tuple, orders)))
+def _tasks(kind: Kind, micro_batches: Iterable[int], stage: int) -> tuple[Task, ...]:
+    return tuple((Pass(kind, i, stage),) for i in micro_batches)
 
 
 SCHEDULES: dict[str, Callable[..., Schedule]] = {
-    "GPipe": gpipe,
-    "1F1B": one_f_one_b,
-    "interleaved": interleaved_1f1b,
-    "ZB1P": zb_h1,
-    "DualPipe": dualpipe,
+    "GPipe": gpipe, "1F1B": one_f_one_b, "interleaved": interleaved_1f1b, "ZB1P": zb_h1, "DualPipe": dualpipe,
     "DualPipeV": dualpipev,
-}
+}  # fmt: skip

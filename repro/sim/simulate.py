@@ -29,21 +29,14 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class Timeline:
-    """When each task of a schedule runs, in the unit of the durations.
-
-    Attributes:
-        makespan: Time from the first start to the last end over all ranks.
-        starts: Start of each task, [ranks][tasks], as in `schedule.orders`; `ends` likewise.
-        busy: Time that each rank works, [ranks].
-        activations: Most micro-batches whose activations a rank holds at once, counted once for every stage, [ranks].
-    """
+    """When each task of a schedule runs, in the unit of the durations."""
 
     schedule: Schedule
-    makespan: float
-    starts: list[list[float]]
+    makespan: float  # from the first start to the last end over all ranks
+    starts: list[list[float]]  # of each task, [ranks][tasks], as in `schedule.orders`
     ends: list[list[float]]
-    busy: list[float]
-    activations: list[int]
+    busy: list[float]  # time that each rank works, [ranks]
+    activations: list[int]  # [ranks], most micro-batches that a rank holds at once, counted once for every stage
 
     @property
     def bubble(self) -> list[float]:
@@ -61,15 +54,9 @@ def simulate(schedule: Schedule, durations: Durations, *, freed_by: Kind = WEIGH
     """Run a schedule, published or your own, in time linear in the number of its tasks.
 
     A forward waits for the stage before, a backward for the stage after and its own forward, a weight part for its
-    input part. A result is sent when its whole task ends, and reaches another rank a transfer later.
-
-    Args:
-        schedule: Order of the tasks.
-        durations: How long they take.
-        freed_by: The part of a split backward that frees activations, INPUT or WEIGHT; a full backward always does.
-
-    Raises:
-        InputError: If the order is a deadlock, leaves out a pass or repeats one.
+    input part. A result is sent when its whole task ends, and reaches another rank a transfer later. freed_by is the
+    part of a split backward that frees activations; a full backward always does. An order that is a deadlock, leaves
+    out a pass or repeats one raises InputError.
     """
     if freed_by not in (INPUT, WEIGHT):
         raise InputError(f"freed_by = {freed_by!r}: must be {INPUT!r} or {WEIGHT!r}")
@@ -108,10 +95,9 @@ def _check_tasks(schedule: Schedule, duration_of: Mapping[tuple[Kind, ...], floa
 
 def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], list[list[float]]]:
     """Return when each task starts and when it ends, [ranks][tasks]."""
-    duration_of = durations.by_kinds
+    duration_of, ended = durations.by_kinds, Ended()
     starts: list[list[float]] = [[] for _ in schedule.orders]
     ends: list[list[float]] = [[] for _ in schedule.orders]
-    ended: Ended = {}
     waiting: dict[Pass, list[int]] = {}  # ranks that wait for a pass
     ready = list(range(schedule.ranks))
     while ready:
@@ -146,16 +132,14 @@ def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, lis
     if waiting:
         run = {part for order in schedule.orders for task in order for part in _parts(task)}
         waits = sorted((rank, needed) for needed, ranks in waiting.items() for rank in ranks)
-        clauses = [
-            f"rank {rank} waits for {needed}" + ("" if needed in run else ", which no rank runs")
-            for rank, needed in waits[:SHOWN]
-        ]
+        unknown = {needed: "" if needed in run else ", which no rank runs" for needed in waiting}
+        clauses = [f"rank {rank} waits for {needed}{unknown[needed]}" for rank, needed in waits[:SHOWN]]
         clauses += [f"{len(waits) - SHOWN} more ranks wait"] if len(waits) > SHOWN else []
         raise InputError(f"schedule {name!r}: deadlock: {'; '.join(clauses)}")
     parts: tuple[Kind, ...] = (FORWARD, INPUT, WEIGHT)
-    for kind, micro_batch, stage in product(parts, range(micro_batches), range(stages)):
-        if (kind, micro_batch, stage) not in ended:
-            raise InputError(f"schedule {name!r}: no rank runs the {Pass(kind, micro_batch, stage)}")
+    for part in product(parts, range(micro_batches), range(stages)):
+        if part not in ended:
+            raise InputError(f"schedule {name!r}: no rank runs the {Pass(*part)}")
     if len(ended) > len(parts) * micro_batches * stages:
         extra = next(part for part in ended if part[1] not in range(micro_batches) or part[2] not in range(stages))
         sizes = f"{micro_batches} micro-batches and {stages} stages, counted from 0"
@@ -163,7 +147,6 @@ def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, lis
 
 
 def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
-    """Return the passes that must have ended before this one starts."""
     kind, micro_batch, stage = pass_
     if kind == FORWARD:
         return [Pass(FORWARD, micro_batch, stage - 1)] if stage else []
@@ -176,8 +159,7 @@ def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
 def _parts(task: Task) -> Iterator[Pass]:
     """Yield the passes of a task, a full backward as its two parts."""
     for pass_ in task:
-        kind, micro_batch, stage = pass_
-        if kind == BACKWARD:
-            yield from (Pass(INPUT, micro_batch, stage), Pass(WEIGHT, micro_batch, stage))
+        if pass_.kind == BACKWARD:
+            yield from (Pass(INPUT, *pass_[1:]), Pass(WEIGHT, *pass_[1:]))
         else:
             yield pass_

@@ -17,7 +17,6 @@ FORWARD: Final = "forward"
 BACKWARD: Final = "backward"
 INPUT: Final = "backward_for_input"
 WEIGHT: Final = "backward_for_weight"
-
 LONGEST = 1e290  # durations stay below it, so that their sums stay finite
 
 
@@ -38,19 +37,13 @@ Task = tuple[Pass, ...]  # one pass, or a forward and a full backward that run o
 
 @dataclass(frozen=True)
 class Schedule:
-    """The order in which each rank works, whatever the durations.
+    """The order in which each rank works, whatever the durations."""
 
-    Attributes:
-        name: A published name, or any other for an order of your own.
-        orders: Tasks of each rank, [ranks][tasks].
-        bidirectional: Whether the second half of the micro-batches enters at the last rank, which then has stage 0 too.
-    """
-
-    name: str
+    name: str  # a published name, or any other for an order of your own
     micro_batches: int
     stages: int
-    orders: tuple[tuple[Task, ...], ...]
-    bidirectional: bool = False
+    orders: tuple[tuple[Task, ...], ...]  # tasks of each rank, [ranks][tasks]
+    bidirectional: bool = False  # whether half of the micro-batches enter at the last rank, which then has stage 0 too
 
     def __post_init__(self) -> None:
         """Check the sizes."""
@@ -81,21 +74,14 @@ class Schedule:
 class Durations:
     """How long one micro-batch takes on one stage, in any unit; integers and fractions are computed exactly.
 
-    Attributes:
-        forward: F.
-        backward: B, the full backward pass.
-        weight: W, its part for the weights; its part for the input takes B - W, which must be above 0.
-        overlapped: F&B, a forward and a full backward together; F + B if overlapping saves nothing.
-        transfer: From one rank to another; the sender goes on meanwhile.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), table 2.
     """
 
-    forward: float
-    backward: float
-    weight: float
-    overlapped: float
-    transfer: float = 0
+    forward: float  # F
+    backward: float  # B, the full backward pass
+    weight: float  # W, its part for the weights; its part for the input takes B - W, which must be above 0
+    overlapped: float  # F&B, a forward and a full backward together; F + B if overlapping saves nothing
+    transfer: float = 0  # from one rank to another; the sender goes on meanwhile
 
     def __post_init__(self) -> None:
         """Check that weight is a part of backward, and that a pair takes as long as either of its passes."""

@@ -5,7 +5,7 @@ counted. Inputs are uncertain: sampling all ranges together gives the spread of 
 shows its effect (a tornado chart), and Sobol' indices say which share of the variance each input explains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,29 +37,22 @@ class TrainingRun:
 
 
 def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:
-    """Return the cost of a run in USD by scope, elementwise over the inputs.
-
-    The scopes are: rent of the final run; with runs that failed; with all compute of development; with staff; the same
-    with the owner's cost in place of rent; the cluster bought outright.
-    """
+    """Return the cost of a run in USD by scope, elementwise over the inputs."""
     pre_training = gpu_hours_at(run.flop, run.peak_flop_per_s, utilisation=inputs["utilisation"])
     gpu_hours = pre_training * (1 + inputs["overhead"])
     all_gpu_hours = gpu_hours * (1 + inputs["failed_runs"]) * inputs["development"]
     owner_usd_per_gpu_hour = ownership_usd_per_gpu_hour(
         inputs["capital"] * run.network_overhead,
-        lifetime_years=inputs["lifetime"],
-        power_w_per_gpu=run.power_w_per_gpu,
-        pue=run.pue,
-        electricity_usd_per_kwh=run.electricity_usd_per_kwh,
-        in_use=inputs["in_use"],
-    )
+        lifetime_years=inputs["lifetime"], power_w_per_gpu=run.power_w_per_gpu, pue=run.pue,
+        electricity_usd_per_kwh=run.electricity_usd_per_kwh, in_use=inputs["in_use"],
+    )  # fmt: skip
     return {
         "rent of the final run": gpu_hours * inputs["rent"],
         "with failed runs": gpu_hours * (1 + inputs["failed_runs"]) * inputs["rent"],
-        "with development": all_gpu_hours * inputs["rent"],
+        "with development": all_gpu_hours * inputs["rent"],  # all of its compute
         "with staff": all_gpu_hours * inputs["rent"] / (1 - inputs["staff"]),
-        "with staff, machines owned": all_gpu_hours * owner_usd_per_gpu_hour / (1 - inputs["staff"]),
-        "the cluster bought": run.gpus * inputs["capital"] * run.network_overhead,
+        "with staff, machines owned": all_gpu_hours * owner_usd_per_gpu_hour / (1 - inputs["staff"]),  # no rent
+        "the cluster bought": run.gpus * inputs["capital"] * run.network_overhead,  # outright
     }
 
 
@@ -73,13 +66,15 @@ def sample(ranges: Mapping[str, Range], *, power_of_two: int, seed: int) -> dict
 
 def tornado(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> dict[str, tuple[float, float]]:
     """Return the cost in USD at the low and the high end of each range, other inputs at their medians, widest first."""
-    medians = {name: range_.median for name, range_ in ranges.items()}
-
-    def cost(name: str, value: float) -> float:
-        return float(costs(run, medians | {name: value})[scope])
-
+    cost = _cost_by_input(run, ranges, scope)
     ends = {name: (cost(name, range_.low), cost(name, range_.high)) for name, range_ in ranges.items()}
     return dict(sorted(ends.items(), key=lambda item: -abs(item[1][1] - item[1][0])))
+
+
+def _cost_by_input(run: TrainingRun, ranges: Mapping[str, Range], scope: str) -> Callable[[str, float], float]:
+    """Return the cost as a function of one input's name and value, all others at their medians."""
+    medians = {name: range_.median for name, range_ in ranges.items()}
+    return lambda name, value: float(costs(run, medians | {name: value})[scope])
 
 
 def first_order_indices(
@@ -103,15 +98,13 @@ def required(run: TrainingRun, ranges: Mapping[str, Range], scope: str, target_u
     Values are sought from a millionth of the low end (of the high end, if the low end is 0) to a million times the high
     end, and below the input's limit. None means that no value there gives the cost, or that the input has no effect.
     """
-    medians = {name: range_.median for name, range_ in ranges.items()}
+    cost = _cost_by_input(run, ranges, scope)
 
     def solve(name: str, range_: Range) -> float | None:
-        def excess(value: float) -> float:
-            return float(costs(run, medians | {name: value})[scope]) - target_usd
-
         low, high = (range_.low or range_.high) / 1e6, min(range_.high * 1e6, range_.limit * (1 - 1e-9))
-        if excess(low) == excess(high) or excess(low) * excess(high) > 0:
+        at_low, at_high = cost(name, low) - target_usd, cost(name, high) - target_usd
+        if at_low == at_high or at_low * at_high > 0:
             return None
-        return float(brentq(excess, low, high, xtol=low * 1e-6))
+        return float(brentq(lambda value: cost(name, value) - target_usd, low, high, xtol=low * 1e-6))
 
     return {name: solve(name, range_) for name, range_ in ranges.items()}

@@ -31,9 +31,8 @@ class Range:
 
     def __post_init__(self) -> None:
         """Check that the ends are finite, in order, and on a logarithmic scale positive."""
-        least = 0 if self.shape == "even" else math.ulp(0)
+        least, lowest = (0.0, "0 or more") if self.shape == "even" else (math.ulp(0), "above 0")
         if not (math.isfinite(self.high) and least <= self.low < self.high):
-            lowest = "0 or more" if self.shape == "even" else "above 0"
             must = f"must run from {lowest} to a higher finite value"
             raise InputError(f"{self.name} = {self.low:g} to {self.high:g} {self.unit}: {must}")
 

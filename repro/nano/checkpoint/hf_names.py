@@ -12,18 +12,12 @@ from repro.nano.param_shapes import iter_parameters
 
 @dataclass(frozen=True)
 class Place:
-    """One parameter and the published tensors in it.
+    """One parameter and the published tensors in it."""
 
-    Attributes:
-        holder, key: the dictionary that holds it, a shape until it is read.
-        names: of the tensors, one after the other along the rows; expert by expert where stacked.
-        tensor: the first one's row in the inventory.
-    """
-
-    holder: Any
+    holder: Any  # the dictionary that holds it under its key, a shape until it is read
     key: Any
-    names: list[tuple[str, ...]]
-    tensor: Tensor
+    names: list[tuple[str, ...]]  # of the tensors, one after the other along the rows; expert by expert where stacked
+    tensor: Tensor  # the first one's row in the inventory
     stacked: bool = False
 
     def pieces(self, whole: Array) -> Iterator[tuple[str, Array]]:

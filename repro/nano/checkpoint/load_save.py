@@ -7,13 +7,12 @@ rows of the parameter that it belongs to: gate and up projection lie in one arra
 import json
 import re
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from math import prod
+from collections.abc import Mapping
+from math import inf, prod
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from repro.arrays import Array
 from repro.errors import InputError, preview, printable
@@ -24,10 +23,9 @@ from repro.nano.checkpoint.hf_names import Place, places
 from repro.nano.checkpoint.safetensors import DTYPES, INDEX, SINGLE, TensorEntry, read_entries, write_safetensors
 from repro.nano.config import Config, config_from_hf, config_to_hf
 from repro.nano.model import Model
-from repro.nano.numerics.formats import E4M3
+from repro.nano.numerics import E4M3, Quantized
 from repro.nano.numerics.packed_weights import PackedWeight
 from repro.nano.numerics.recipes import BF16, FP32
-from repro.nano.numerics.scaling import Quantized
 from repro.nano.param_shapes import iter_leaves, param_shapes
 
 FP8, SCALES = "F8_E4M3", "_scale_inv"
@@ -40,18 +38,12 @@ BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
-    """Load the model that a folder holds: config.json and safetensors files, one or in shards.
+    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds: config.json and safetensors files.
 
-    Matrices in 16 or 8 bits stay as they are stored and are decoded where they are used, so that the model takes the
-    memory of its files; everything else is float32. Modules for multi-token prediction may be left out altogether, as
-    transformers does; buffers, and the modules' copies of embedding and head, are not read.
-
-    Args:
-        folder: of model type deepseek_v2 or deepseek_v3.
-        packed: False decodes every weight at once, as training needs.
-
-    Raises:
-        InputError: naming the file, tensor or field that is missing, superfluous, damaged, or not finite.
+    Matrices in 16 or 8 bits stay as stored and are decoded where used, so that the model takes the memory of its files;
+    packed=False decodes them at once, as training needs. Everything else is float32. Modules for multi-token prediction
+    may be left out altogether, as transformers does; buffers, and the modules' copies of embedding and head, are not
+    read. An InputError names the file, tensor or field that is missing, superfluous, damaged, or not finite.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -75,21 +67,18 @@ def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
 
 def _without_absent_modules(fields: Mapping[str, Any], entries: Mapping[str, TensorEntry]) -> Config:
     config = config_from_hf(fields)
-    numbers = (re.match(r"model\.layers\.(\d{1,9})\.", name) for name in entries)
-    if not any(number and int(number[1]) >= config.arch.n_layers for number in numbers):
-        return config_from_hf({**fields, "num_nextn_predict_layers": 0})
-    return config
+    numbers = (int(match[1]) for name in entries if (match := re.match(r"model\.layers\.(\d{1,9})\.", name)))
+    has_modules = any(number >= config.arch.n_layers for number in numbers)
+    return config if has_modules else config_from_hf({**fields, "num_nextn_predict_layers": 0})
 
 
 def _check_count(config: Config, entries: Mapping[str, TensorEntry]) -> None:
     """Validate, before names are listed, that a configuration asks for no more tensors than there are."""
-    arch = config.arch
+    arch, layers = config.arch, config.arch.n_layers + config.arch.n_mtp_modules
     experts = arch.n_moe_layers * (arch.experts.n_routed_experts if arch.experts else 0)
-    if arch.n_layers + arch.n_mtp_modules + experts > len(entries):
-        raise InputError(
-            f"config.json: asks for {arch.n_layers + arch.n_mtp_modules} layers and {experts} experts in all, "
-            f"the files have {len(entries)} tensors"
-        )
+    if layers + experts > len(entries):
+        asked = f"asks for {layers} layers and {experts} experts in all"
+        raise InputError(f"config.json: {asked}, the files have {len(entries)} tensors")
 
 
 def _fp8_block(fields: Mapping[str, Any]) -> int:
@@ -178,16 +167,11 @@ def _read_scales(entry: TensorEntry) -> Array:
     return scales
 
 
-def save_checkpoint(
-    model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = float("inf")
-) -> None:
-    """Write a model in the published form, which transformers loads too.
+def save_checkpoint(model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = inf) -> None:
+    """Write a model with MLA and experts, gated as V2 or V3, in the published form, which transformers loads too.
 
-    Args:
-        model: with MLA and experts, gated as V2 or V3.
-        folder: to be made; it must not exist, or be empty.
-        stored: "float32" or "bfloat16"; selection biases stay float32.
-        shard_bytes: above which a new file begins.
+    The folder must not exist, or be empty. Weights are stored in "float32" or "bfloat16", selection biases always in
+    float32; a new file begins above shard_bytes.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:
@@ -204,7 +188,7 @@ def save_checkpoint(
             whole = Path(temporary) / "whole"
             whole.mkdir()
             (whole / "config.json").write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-            _write_shards(whole, _tensors(model, STORED[stored]), shard_bytes)
+            _write_shards(model, whole, STORED[stored], shard_bytes)
             if not folder.exists():
                 whole.rename(folder)
                 return
@@ -225,27 +209,21 @@ def _check_parameters(model: Model) -> None:
         if path not in parameters or path not in shapes:
             raise InputError(f"parameter {path}: is {'missing' if path in shapes else 'no part of the model'}")
         if parameters[path].shape != shapes[path]:
-            shape = list(parameters[path].shape)
-            raise InputError(f"parameter {path}: has shape {shape}, must be {list(shapes[path])}")
+            raise InputError(f"parameter {path}: has shape {[*parameters[path].shape]}, must be {[*shapes[path]]}")
 
 
-def _tensors(model: Model, dtype: np.dtype[Any]) -> Iterator[tuple[str, NDArray[Any] | PackedWeight, np.dtype[Any]]]:
-    """Yield each published tensor of a model, not yet decoded, with the type to store it in."""
-    for place in places(model.config, model.params):
-        for name, part in place.pieces(place.holder[place.key]):
-            yield name, part, FP32 if place.tensor.stored == "fp32" else dtype
-
-
-def _write_shards(folder: Path, tensors: Iterable[tuple[str, Any, np.dtype[Any]]], shard_bytes: float) -> None:
+def _write_shards(model: Model, folder: Path, stored: np.dtype[Any], shard_bytes: float) -> None:
+    """Write the published tensors of a model, decoded one by one as they are written."""
     shards: list[dict[str, tuple[Any, np.dtype[Any]]]] = [{}]
     size = 0
-    for name, part, dtype in tensors:
-        stored_bytes = prod(part.shape) * dtype.itemsize
-        if shards[-1] and size + stored_bytes > shard_bytes:
-            shards.append({})
-            size = 0
-        shards[-1][name] = part, dtype
-        size += stored_bytes
+    for place in places(model.config, model.params):
+        dtype = FP32 if place.tensor.stored == "fp32" else stored
+        for name, part in place.pieces(place.holder[place.key]):
+            size += prod(part.shape) * dtype.itemsize
+            if shards[-1] and size > shard_bytes:
+                shards.append({})
+                size = prod(part.shape) * dtype.itemsize
+            shards[-1][name] = part, dtype
     weight_map: dict[str, str] = {}
     for number, shard in enumerate(shards, start=1):
         file = SINGLE if len(shards) == 1 else f"model-{number:05}-of-{len(shards):05}.safetensors"

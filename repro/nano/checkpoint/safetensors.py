@@ -22,10 +22,9 @@ from repro.nano.numerics.recipes import BF16
 
 # Types of parameters, and the bytes that an element of any other type takes, such as those of buffers.
 DTYPES = {"F32": np.dtype("f4"), "BF16": BF16, "F16": np.dtype("f2"), "F64": np.dtype("f8"), "F8_E4M3": np.dtype("u1")}
-OTHERS = {
+SIZES = {kind: dtype.itemsize for kind, dtype in DTYPES.items()} | {
     "BOOL": 1, "I8": 1, "U8": 1, "F8_E5M2": 1, "F8_E8M0": 1, "I16": 2, "U16": 2, "I32": 4, "U32": 4, "I64": 8, "U64": 8,
 }  # fmt: skip
-SIZES = {kind: dtype.itemsize for kind, dtype in DTYPES.items()} | OTHERS
 MAX_AXES = 8
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 

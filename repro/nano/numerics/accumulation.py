@@ -23,8 +23,7 @@ ROWS_AT_ONCE = 128  # so that partial results stay in a core's cache
 class Accumulation:
     """How sums of products are taken; the defaults are those of a Hopper GPU without promotion.
 
-    Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.5.2: 14 bits, truncated, in groups of 32,
-        promoted every 128.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 (promotion every 128) and 3.5.2 (the defaults).
     """
 
     bits: int = 14  # kept of each addend, below the largest one's exponent, and of the sum
@@ -41,11 +40,10 @@ class Accumulation:
             raise InputError(f"bits = {self.bits}: must be from 2 to {MAX_BITS}")
         if self.rounding not in ("truncate", "nearest"):
             raise InputError(f"rounding = {self.rounding!r}: must be truncate or nearest")
-        if self.promote_every is not None:
-            check_integer("promote_every", self.promote_every)
-            if self.promote_every % self.group:
-                size = self.group
-                raise InputError(f"promote_every = {self.promote_every}: must be a multiple of an instruction's {size}")
+        if (every := self.promote_every) is not None:
+            check_integer("promote_every", every)
+            if every % self.group:
+                raise InputError(f"promote_every = {every}: must be a multiple of an instruction's {self.group}")
 
 
 def matmul_limited_accumulation(a: Array, b: Array, accumulation: Accumulation) -> Array:
@@ -128,18 +126,15 @@ def _cut_to_integers(x: Array, accumulation: Accumulation) -> Array:
 def block_scaled_matmul(a: Quantized, b: Quantized, accumulation: Accumulation) -> Array:
     """Return A Bᵀ, [M, N] in float32, each stretch of K with scales of its own summed apart and added in FP32.
 
-    a is [M, K], b [N, K]. Where there are several tiles along K, those of a and b are alike, and `accumulation`
-    promotes after a divisor of their columns.
+    Several tiles along K must be alike in a, [M, K], and b, [N, K], and promotion must divide their columns.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2 and figure 7.
     """
     left, right = a.grid, b.grid  # [M, K], [N, K]
     _check_shapes(left, right)
-    widths, promote_every = {q.tile[1] for q in (a, b) if q.tile[1] is not None}, accumulation.promote_every
-    if len(widths) > 1 or any(promote_every is None or width % promote_every for width in widths):
-        raise InputError(
-            f"tiles of {sorted(widths)} columns: must be alike and a multiple of promote_every = {promote_every}"
-        )
+    widths, every = {q.tile[1] for q in (a, b) if q.tile[1] is not None}, accumulation.promote_every
+    if len(widths) > 1 or any(every is None or width % every for width in widths):
+        raise InputError(f"tiles of {sorted(widths)} columns: must be alike and a multiple of promote_every = {every}")
     width = widths.pop() if widths else max(a.columns, 1)
     total = np.zeros((a.shape[0], b.shape[0]), np.float32)  # [M, N]
     for tile, start in enumerate(range(0, a.columns, width)):

@@ -12,9 +12,8 @@ import ml_dtypes
 import numpy as np
 
 from repro.errors import InputError
-from repro.nano.numerics.accumulation import Accumulation
-from repro.nano.numerics.formats import E4M3, E5M2, E5M6, Format
-from repro.nano.numerics.scaling import WHOLE_TENSOR, Tile
+from repro.nano.numerics import E4M3, E5M2, E5M6, WHOLE_TENSOR, Accumulation, Format
+from repro.nano.numerics.scaling import Tile
 from repro.validate import check_integer
 
 BF16 = np.dtype(ml_dtypes.bfloat16)

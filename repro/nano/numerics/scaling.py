@@ -75,14 +75,10 @@ class Quantized:
 def quantize(x: ArrayLike, form: Format = E4M3, tile: Tile = (1, 128), *, power_of_two: bool = False) -> Quantized:
     """Round matrices to a format, each tile scaled so that its largest magnitude is the format's largest number.
 
-    A tile of zeros has the scale 1. If a tile contains an infinity or NaN, its scale is NaN and the whole tile decodes
-    to NaN, so that an overflow cannot go unnoticed. Tiles at the edges may be smaller.
-
-    Args:
-        x: [..., rows, columns], taken to float32 first.
-        form: to round to.
-        tile: (None, None) is per tensor, (1, 128) DeepSeek's for activations, (128, 128) for weights.
-        power_of_two: whether scales are rounded up to the next power of two.
+    x, [..., rows, columns], is first taken to float32. The tile (None, None) is per tensor, (1, 128) DeepSeek's for
+    activations, (128, 128) for weights; tiles at the edges may be smaller. A tile of zeros has the scale 1. If a tile
+    contains an infinity or NaN, its scale is NaN and the whole tile decodes to NaN, so that an overflow cannot go
+    unnoticed. `power_of_two` rounds scales up to the next power of two.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """

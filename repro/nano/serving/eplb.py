@@ -33,14 +33,9 @@ def rebalance_experts(
 ) -> Placement:
     """Place replicas so that load spreads evenly: group by group where nodes share the groups evenly, else freely.
 
-    Of equal loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
-
-    Args:
-        weight: [layers, experts], the load of each expert in any unit.
-        num_replicas: per layer, a multiple of num_gpus.
-        num_groups: of experts, to which routing is limited.
-        num_nodes: that hold the GPUs.
-        num_gpus: of all nodes, a multiple of num_nodes.
+    weight, [layers, experts], is each expert's load in any unit. num_replicas, per layer, is a multiple of num_gpus,
+    the GPUs of all nodes, and that of num_nodes; routing is limited to some of num_groups groups of experts. Of equal
+    loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
 
     Source: deepseek-ai/EPLB on GitHub, README and eplb.py; DeepSeek-V3 report (arXiv 2412.19437), section 3.4.
     """
@@ -80,16 +75,10 @@ def rebalance_experts(
 
 
 def balanced_packing(weight: Array, num_packs: int) -> IntArray:
-    """Pack equally many items into each pack: heaviest first, each to the lightest pack that still has room.
+    """Pack equally many items, of weights [X, n], into each pack: heaviest first, each to the lightest pack with room.
 
-    Of equal items and equal packs the first goes first. Where each pack takes one item, items stay as they are.
-
-    Args:
-        weight: [X, n], the weight of each item.
-        num_packs: a divisor of n.
-
-    Returns:
-        [X, n], items by pack in the order they were put there, the inverse of upstream's pack_index and rank_in_pack.
+    Of equal items and equal packs the first goes first. Where each pack takes one item, items stay as they are. Returns
+    items by pack in the order they were put there, [X, n]: the inverse of upstream's pack_index and rank_in_pack.
 
     Source: deepseek-ai/EPLB, eplb.py, balanced_packing.
     """
@@ -111,14 +100,8 @@ def balanced_packing(weight: Array, num_packs: int) -> IntArray:
 def replicate_experts(weight: Array, num_phy: int) -> tuple[IntArray, IntArray, IntArray]:
     """Give each further replica to the expert with the highest load per replica, which minimizes the maximum.
 
-    Args:
-        weight: [X, num_log], the load of each expert.
-        num_phy: replicas, at least num_log.
-
-    Returns:
-        phy2log: [X, num_phy], the expert of each replica.
-        rank: [X, num_phy], how many replicas that expert had before.
-        logcnt: [X, num_log], replicas of each expert.
+    From each expert's load, [X, num_log], returns phy2log, the expert of each replica, and rank, how many replicas that
+    expert had before, [X, num_phy] both; and logcnt, [X, num_log], the replicas of each expert.
 
     Source: deepseek-ai/EPLB, eplb.py, replicate_experts.
     """
@@ -135,13 +118,9 @@ def replicate_experts(weight: Array, num_phy: int) -> tuple[IntArray, IntArray, 
 
 
 def load_per_gpu(weight: ArrayLike, placement: Placement, num_gpus: int) -> Array:
-    """Return the load of each GPU, [layers, num_gpus], an expert's load, [layers, experts], shared by its replicas.
-
-    The load need not be the one that was balanced.
-    """
-    weight = _checked_loads(weight)
-    if weight.shape != placement.logcnt.shape:
-        shape = placement.logcnt.shape
+    """Return the load of each GPU, [layers, num_gpus]: any load, [layers, experts], shared by an expert's replicas."""
+    weight, shape = _checked_loads(weight), placement.logcnt.shape
+    if weight.shape != shape:
         raise InputError(f"weight of shape {weight.shape}: must be {shape}, [layers, experts] of the placement")
     check_integer("num_gpus", num_gpus)
     num_layers, num_replicas = placement.phy2log.shape

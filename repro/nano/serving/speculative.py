@@ -1,20 +1,19 @@
 """Speculative decoding: the first prediction module drafts a token, the main model verifies it on its next pass.
 
 Decoding reads all weights for each token, so one pass over two tokens costs little more than over one. Every pass of
-the main model reads the last token and the draft of the one after it. An accepted draft is kept with probability
-min(1, p / q) and the pass yields two tokens; a rejected one is replaced by a draw from what p has over q. Either way
-each token is distributed exactly as the main model alone would have it.
+the main model reads the last token and the draft of the next. With p the main model's distribution and q the draft's,
+both [..., V], a draft is accepted with probability min(1, p / q), and the pass yields two tokens; else a draw from what
+p has over q replaces it. Either way each token is distributed exactly as the main model alone would have it.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from repro.arrays import Array, BoolArray, IntArray
 from repro.errors import InputError
-from repro.nano.attention import KVCache
 from repro.nano.block import layer_cache
 from repro.nano.model import Model
 from repro.nano.mtp import mtp_module
@@ -54,16 +53,12 @@ class SpeculativeResult:
         return len(self.tokens) / self.steps if self.steps else math.nan
 
 
-# Probabilities: p is the main model's distribution, q the draft's, both [..., V].
-
-
 def distribution(logits: Array, temperature: float) -> Array:
     """Return probabilities, [..., V] in float64, of logits over a temperature; 0 puts all on the likeliest token."""
     logits = np.asarray(logits, np.float64)
     largest = logits.max(axis=-1, keepdims=True)  # [..., 1]
-    if not np.isfinite(largest).all():
-        wrong = largest[~np.isfinite(largest)][0]
-        raise InputError(f"logits of up to {wrong}: must be finite, look at the model's weights")
+    if len(wrong := largest[~np.isfinite(largest)]):
+        raise InputError(f"logits of up to {wrong[0]}: must be finite, look at the model's weights")
     if temperature == 0:
         p = np.zeros_like(logits)
         np.put_along_axis(p, logits.argmax(axis=-1, keepdims=True), 1, axis=-1)
@@ -81,8 +76,7 @@ def draw_token(p: Array, uniform: float) -> int:
 def acceptance_probability(p: Array, q: Array) -> Array:
     """Return the probability that each token is accepted, once drafted: min(1, p / q), and 0 where q never drafts it.
 
-    Source: Leviathan et al. (arXiv 2211.17192), section 2.3; Chen et al. (arXiv 2302.01318), algorithm 2, where q is
-        the main model's and p the draft's.
+    Source: Leviathan et al. (arXiv 2211.17192), section 2.3; Chen et al. (arXiv 2302.01318), algorithm 2 (q over p).
     """
     # Of the smaller of the two, so that the quotient never overflows.
     return np.divide(np.minimum(p, q), q, out=np.zeros(np.shape(q)), where=q > 0)
@@ -94,9 +88,7 @@ def verify(p: Array, q: Array, draft: int, uniform: float) -> bool:
 
 
 def residual_distribution(p: Array, q: Array) -> Array:
-    """Return the distribution that replaces a rejected draft: what p has over q, normalized.
-
-    Where p equals q no draft is rejected, and p itself is returned.
+    """Return the distribution that replaces a rejected draft: what p has over q, normalized; p where p equals q.
 
     Source: Leviathan et al. (arXiv 2211.17192), algorithm 1.
     """
@@ -125,8 +117,7 @@ def emitted_distribution(p: Array, q: Array) -> Array:
 def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
     """Return the tokens that one pass yields: the draft and one more, or one in the draft's place.
 
-    p, [2, V], is for the draft's place and the one after, q, [V], what the draft was drawn from; `uniforms` are two
-    independent numbers in [0, 1).
+    p, [2, V], is for the draft's place and the next, q, [V], what it was drawn from; uniforms are two draws in [0, 1).
 
     Source: Leviathan et al. (arXiv 2211.17192), algorithm 1.
     """
@@ -135,27 +126,15 @@ def emit_token(p: Array, q: Array, draft: int, uniforms: Array) -> list[int]:
     return [draw_token(residual_distribution(p[0], q), uniforms[1])]
 
 
-# The two models at work
-
-
-@dataclass
 class SpeculativeDecoder:
-    """Main model and first module over one sequence of up to `capacity` tokens, each with caches of what it has read.
+    """Main model and first module over one sequence of up to `capacity` tokens, with caches of what each has read."""
 
-    `absorbed` is MLA's form after the prompt, which is read in the expanded one.
-    """
-
-    model: Model
-    capacity: int
-    absorbed: bool = False
-    caches: list[KVCache] = field(init=False)
-    module_cache: KVCache = field(init=False)
-    steps: int = field(init=False, default=0)  # passes of the main model
-
-    def __post_init__(self) -> None:
-        """Make empty caches."""
-        self.caches = self.model.new_caches(1, self.capacity)
-        self.module_cache = layer_cache(self.model.config, 1, self.capacity, self.model.dtype)
+    def __init__(self, model: Model, capacity: int, absorbed: bool = False) -> None:
+        """Make empty caches; `absorbed` is MLA's form after the prompt, which is read in the expanded one."""
+        self.model, self.absorbed = model, absorbed
+        self.caches = model.new_caches(1, capacity)
+        self.module_cache = layer_cache(model.config, 1, capacity, model.dtype)
+        self.steps = 0  # passes of the main model
 
     def forward(self, tokens: ArrayLike) -> tuple[Array, Array]:
         """Run the main model over the next tokens, [T]: normed hidden states, [T, d_model], and logits, [T, V]."""
@@ -172,8 +151,7 @@ class SpeculativeDecoder:
     def draft(self, hidden: Array, following: ArrayLike) -> Array:
         """Return the module's logits of the token after the next, [T, V].
 
-        hidden, [T, d_model], is the main model's at the positions after those of earlier calls; following, [T], the
-        token after each.
+        hidden, [T, d_model], is the main model's at the next positions; following, [T], the token after each.
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 21 to 23, for k = 1.
         """
@@ -181,16 +159,9 @@ class SpeculativeDecoder:
         embedded = np.asarray(model.params["embed_tokens"][np.asarray(following)])
         cos_sin = cos_sin_tables(config.rope, config.rotary_dim, cache.length, len(embedded), embedded.dtype)
         y, _ = mtp_module(
-            hidden[None],
-            embedded[None],
-            model.params["mtp"][0],
-            config,
-            cos_sin,
-            cache,
-            absorbed=self.absorbed and cache.length > 0,
-            workers=model.workers,
-            save=False,
-        )
+            hidden[None], embedded[None], model.params["mtp"][0], config, cos_sin, cache,
+            absorbed=self.absorbed and cache.length > 0, workers=model.workers, save=False,
+        )  # fmt: skip
         return linear(y[0], model.head)
 
 
@@ -198,22 +169,15 @@ class SpeculativeDecoder:
 def speculative_decode(
     model: Model, prompt: ArrayLike, count: int, *, temperature: float = 0.0, seed: int = 0, absorbed: bool = False
 ) -> SpeculativeResult:
-    """Decode `count` tokens as the main model alone would, in fewer passes of it.
+    """Add `count` tokens to a prompt, integers [T], as the main model alone would, in fewer passes of it.
 
-    Args:
-        model: with at least one module, of which the first drafts.
-        prompt: integers, [T].
-        count: tokens to add.
-        temperature: that logits are divided by; 0 takes the likeliest token, as `Model.generate` does, but for logits
-            equal up to rounding.
-        seed: of all that is drawn.
-        absorbed: MLA's form after the prompt.
+    The model's first module drafts. Logits are divided by the temperature; 0 takes the likeliest token, as
+    `Model.generate` does, but for logits equal up to rounding. `absorbed` is MLA's form after the prompt.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 2.2 and 5.4.3; Leviathan et al. (arXiv 2211.17192),
         algorithm 1.
     """
     prompt = _checked_prompt(model, prompt, count, temperature, seed)
-    _check_drafting(model)
     rng, decoder = np.random.default_rng(seed), SpeculativeDecoder(model, len(prompt) + count, absorbed)
     tokens: list[int] = []
     drafts: list[tuple[int, bool, float]] = []
@@ -239,7 +203,8 @@ def speculative_decode(
 
 
 def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: float, seed: int) -> IntArray:
-    """Validate the arguments of decoding; return the prompt as an array, [T]."""
+    """Validate that the model can draft, and the arguments of decoding; return the prompt as an array, [T]."""
+    arch, gate = model.config.arch, model.config.gate
     try:
         prompt = np.asarray(prompt)
     except ValueError:
@@ -250,13 +215,8 @@ def _checked_prompt(model: Model, prompt: ArrayLike, count: int, temperature: fl
     check_integer("count", count, least=0)
     check_number("temperature", temperature)
     check_integer("seed", seed, least=0)
-    return prompt.astype(np.int64)  # beside which those drawn stay integers
-
-
-def _check_drafting(model: Model) -> None:
-    """Validate that the model can draft, and that a draft takes no expert's place from the token beside it."""
-    arch, gate = model.config.arch, model.config.gate
     if not arch.n_mtp_modules:
         raise InputError("model of n_mtp_modules = 0: must have a module that drafts, n_mtp_modules of at least 1")
     if gate is not None and gate.capacity_factor is not None:
         raise InputError(f"capacity_factor = {gate.capacity_factor:g}: must be None, or drafts displace other tokens")
+    return prompt.astype(np.int64)  # beside which those drawn stay integers

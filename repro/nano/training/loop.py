@@ -35,14 +35,9 @@ class TrainStep:
 def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator[TrainStep]:
     """Train a model in place, one step whenever the caller asks for the next report.
 
-    batches must yield at least recipe.steps arrays of tokens, [B, T + 1].
-
-    Raises:
-        InputError: where batches end early.
-        TrainingDiverged: where a loss or gradient is infinite or NaN.
+    Raises InputError where batches, [B, T + 1], end early, TrainingDiverged where a loss or gradient is not finite.
     """
-    optimizer = AdamW(recipe)
-    rest = iter(batches)
+    optimizer, rest = AdamW(recipe), iter(batches)
     for number in range(recipe.steps):
         batch = next(rest, None)
         if batch is None:

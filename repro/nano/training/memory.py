@@ -24,35 +24,30 @@ KINDS = (INPUTS, OUTPUT, SWIGLU, QKV, WEIGHTS, NORMS, GATE)
 def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> dict[str, float]:
     """Return the bytes that a parameter of a linear layer takes, by part, after one step of the optimizer.
 
-    The step changes the model, which is in float32; a batch is tokens, [B, T + 1]. Operands of matrix products with
-    their scales are the "weights".
+    The step changes the model, in float32; a batch is [B, T + 1]. "weights" are operands of products, with scales.
     """
     if model.dtype != np.float32:
         raise InputError(f"model in {model.dtype}: must be float32, as master weights are")
     cast = cast_model(model, precision)
-    operands: dict[str, Any] = {
-        path: leaf
-        for path, leaf in iter_leaves(cast.params)
-        if isinstance(leaf, QuantizedWeight) and leaf.precision is precision
-    }
-    count = sum(np.prod(weight.shape) for weight in operands.values())
+    leaves: dict[str, Any] = dict(iter_leaves(cast.params))
+    weights = {path: leaf for path, leaf in leaves.items() if isinstance(leaf, QuantizedWeight)}
+    operands = {path: weight.stored for path, weight in weights.items() if weight.precision is precision}
     _, gradients = cast.loss_and_gradients(batch)
     optimizer = AdamW(Recipe(steps=1, warmup_steps=0, precision=precision))
     optimizer.step(model.params, gradients)
     masters, gradient_by_path = dict(iter_leaves(model.params)), dict(iter_leaves(gradients))
-    return {
-        "weights": sum(weight.stored.nbytes for weight in operands.values()) / count,
-        "master_weights": sum(masters[path].nbytes for path in operands) / count,
-        "gradients": sum(gradient_by_path[path].nbytes for path in operands) / count,
-        "moments": sum(moment.nbytes for path in operands for moment in optimizer.moments[path]) / count,
+    parts: dict[str, list[Any]] = {
+        "weights": list(operands.values()),
+        "master_weights": [masters[path] for path in operands],
+        "gradients": [gradient_by_path[path] for path in operands],
+        "moments": [moment for path in operands for moment in optimizer.moments[path]],
     }
+    count = sum(np.prod(operand.shape) for operand in operands.values())
+    return {part: sum(array.nbytes for array in arrays) / count for part, arrays in parts.items()}
 
 
 def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
-    """Return the bytes per token that each layer keeps for its backward pass, by kind; tokens are [B, T].
-
-    A model cast to a precision recipe keeps what it reads in the recipe's numbers.
-    """
+    """Return the bytes per token, [B, T], that each layer keeps for its backward pass, as it is cast, by kind."""
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
@@ -77,9 +72,8 @@ def _arrays(saved: BlockSaved) -> Iterator[tuple[str, Any]]:
         QKV: [attention.q, attention.k, attention.v],
         WEIGHTS: [attention.weights],
         NORMS: [array for norm in norms if norm for array in norm],
-        SWIGLU: [],
-        GATE: [],
-    }
+        SWIGLU: [], GATE: [],
+    }  # fmt: skip
     feed_forward = mlp.shared if isinstance(mlp, MoeSaved) else mlp
     if isinstance(mlp, MoeSaved):
         routing, sent = mlp.routing, mlp.dispatch

@@ -13,10 +13,9 @@ from numpy.typing import DTypeLike
 
 from repro.arrays import Array
 from repro.nano.model import Model
-from repro.nano.numerics.accumulation import block_scaled_matmul
-from repro.nano.numerics.formats import Format
+from repro.nano.numerics import Format, Quantized, block_scaled_matmul, quantize
 from repro.nano.numerics.recipes import BF16, PrecisionRecipe, bf16_recipe
-from repro.nano.numerics.scaling import Quantized, Tile, quantize
+from repro.nano.numerics.scaling import Tile
 from repro.nano.ops import WeightBackend
 
 Operand: TypeAlias = Quantized | Array  # the latter in BF16
@@ -31,19 +30,20 @@ class Role(StrEnum):
     EXPERT_DOWN = "down projection of routed experts"
 
 
+PRECISE = ("gate", "embed_tokens")  # keys of parameters that are not cast
+ROLES = {("o_proj", 2): Role.AFTER_ATTENTION, ("gate_up_proj", 3): Role.EXPERT_UP, ("down_proj", 3): Role.EXPERT_DOWN}
+
+
 def quantize_operand(x: Array, form: Format | None, tile: Tile, *, power_of_two: bool = False) -> Operand:
     """Cast a matrix to what a product reads, BF16 where no format is given."""
     return x.astype(BF16) if form is None else quantize(x, form, tile, power_of_two=power_of_two)
 
 
 class QuantizedWeight(WeightBackend):
-    """A weight, or a stack of weights, [..., d_out, d_in], that multiplies in the numbers of a recipe.
-
-    `stored` is the operand; `values` are the same numbers, decoded once for all products, as a GPU does not.
-    """
+    """A weight, or a stack of weights, [..., d_out, d_in], that multiplies in the numbers of a recipe."""
 
     def __init__(self, stored: Operand, values: Array, precision: PrecisionRecipe, role: Role = Role.LINEAR) -> None:
-        """Take a weight that is cast already; `cast` casts one."""
+        """Take what `cast` casts, and its values, decoded once for all products, as a GPU does not."""
         self.stored, self.values, self.precision, self.role = stored, values, precision, role
         self.shape = stored.shape
 
@@ -113,8 +113,6 @@ def _round_to_bf16(x: Array) -> Array:
 def cast_model(model: Model, precision: PrecisionRecipe) -> Model:
     """Return a model that computes in a recipe's numbers; gradients of its loss belong to the precise parameters.
 
-    The head and the projection of a module for multi-token prediction multiply in BF16.
-
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; the projection: DeepSeek-V3 repository, weights.
     """
     return Model(model.config, _cast(model.params, precision), model.workers)
@@ -125,17 +123,9 @@ def _cast(tree: Any, precision: PrecisionRecipe, name: str = "") -> Any:
     if isinstance(tree, list):
         return [_cast(part, precision) for part in tree]
     if isinstance(tree, dict):
-        return {
-            key: part if key in ("gate", "embed_tokens") else _cast(part, precision, key) for key, part in tree.items()
-        }
+        return {key: part if key in PRECISE else _cast(part, precision, key) for key, part in tree.items()}
     if tree.ndim < 2:
         return tree
-    if name in ("lm_head", "eh_proj"):
+    if name in ("lm_head", "eh_proj"):  # the latter projects in a module for multi-token prediction
         return QuantizedWeight.cast(tree, bf16_recipe())
-    return QuantizedWeight.cast(tree, precision, _role(name, routed=tree.ndim == 3))
-
-
-def _role(name: str, *, routed: bool) -> Role:
-    if name == "o_proj":
-        return Role.AFTER_ATTENTION
-    return {"gate_up_proj": Role.EXPERT_UP, "down_proj": Role.EXPERT_DOWN}[name] if routed else Role.LINEAR
+    return QuantizedWeight.cast(tree, precision, ROLES.get((name, tree.ndim), Role.LINEAR))

@@ -98,11 +98,7 @@ class AdamW:
             parameter = parameter_by_path[path]
             if parameter.ndim > 1:
                 parameter *= 1 - learning_rate * recipe.weight_decay
-            change = np.sqrt(second)
-            change += eps
-            np.divide(first, change, out=change)
-            change *= step_size
-            parameter -= change
+            parameter -= first / (np.sqrt(second) + eps) * step_size
 
 
 def clip_grad_norm(gradients: dict[str, Any], max_norm: float) -> float:

@@ -5,7 +5,7 @@ regularities that a small model learns in a few hundred steps, and parts that ca
 """
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -51,9 +51,7 @@ def copies(rng: np.random.Generator) -> str:
     return f"{word}:{word}\n"
 
 
-DOMAINS: dict[str, Callable[[np.random.Generator], str]] = {
-    make.__name__: make for make in (sums, brackets, sentences, copies)
-}
+DOMAINS = {make.__name__: make for make in (sums, brackets, sentences, copies)}
 
 
 def sample_text(domain: str, length: int, rng: np.random.Generator) -> IntArray:
@@ -71,10 +69,7 @@ def _check_domain(domain: str) -> None:
 
 
 def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[IntArray]:
-    """Return an endless iterator over batches of tokens, [batch, length], one token more than a model reads.
-
-    Sequence i is of domain i modulo their number.
-    """
+    """Return endless batches, [batch, length], one token more than a model reads; sequences take domains in turn."""
     check_integer("batch", batch)
     check_integer("length", length)
     check_integer("seed", seed, least=0)
