@@ -271,7 +271,9 @@ def test_what_is_dropped_adds_nothing_and_learns_nothing(config, workers):
     y, saved = moe(x, p, config.arch.experts, gate, workers=workers)
     routing, sent = saved.routing, saved.dispatch
     assert 0 < routing.kept.sum() < routing.kept.size
-    assert len(sent.tokens) == len(sent.slots) == sent.ends[-1] == routing.kept.sum()  # what is dropped is not computed
+    assert (
+        len(sent.tokens) == len(sent.slots) == sent.offsets[-1] == routing.kept.sum()
+    )  # what is dropped is not computed
     slow = [
         sum(w * one_expert(u, p, e) for e, w in zip(chosen, weights, strict=True) if w) + shared(u, p)
         for u, chosen, weights in zip(x.reshape(-1, 8), routing.experts, routing.weights, strict=True)

@@ -229,15 +229,15 @@ def test_each_pair_is_sent_exactly_once(seed, count, top_k):
     assert [(e, int(n)) for e in range(9) for n in sent.tokens[sent.pairs_of(e)]] == expected
     assert [experts[divmod(slot, top_k)] for slot in sent.slots] == [e for e, _ in expected]
     assert sorted(sent.slots) == list(range(count * top_k))
-    assert len(sent.ends) == 10
-    assert (sent.ends[0], sent.ends[1], sent.ends[8], sent.ends[9]) == (0, 0, count * top_k, count * top_k)
+    assert len(sent.offsets) == 10
+    assert (sent.offsets[0], sent.offsets[1], sent.offsets[8], sent.offsets[9]) == (0, 0, count * top_k, count * top_k)
 
 
 def test_dispatch_by_hand():
     sent = dispatch(np.array([[2, 0], [0, 3], [3, 2]]), 5)
     assert sent.tokens.tolist() == [0, 1, 0, 2, 1, 2]
     assert sent.slots.tolist() == [1, 2, 0, 5, 3, 4]
-    assert sent.ends.tolist() == [0, 2, 2, 4, 6, 6]
+    assert sent.offsets.tolist() == [0, 2, 2, 4, 6, 6]
 
 
 @pytest.mark.parametrize("n_routed_experts", [300, 2**16 + 5])

@@ -369,8 +369,8 @@ class Watched(SpeculativeDecoder):
 
     seen: list = []  # noqa: RUF012
 
-    def __post_init__(self):
-        super().__post_init__()
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
         self.seen.append(self)
 
 

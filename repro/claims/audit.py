@@ -92,7 +92,7 @@ class AuditResult:
 
     @property
     def readings_by_outcome(self) -> tuple[list[str], list[str], list[str]]:
-        """What the cases assume: those that hold, those that do not, and those without a public figure."""
+        """The readings that hold, those that do not, and those without a public figure."""
         cases = self.finding.cases if self.finding else ()
         graded = [(case.reading, grade(self.claim.printed, case)) for case in cases]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]

@@ -1,8 +1,8 @@
 """The rule that turns a claim and its recomputed readings into a verdict; nobody types one.
 
 A claim can often be read in several ways, each a `Case`. A case holds if every recomputed figure rounds to the printed
-one, the comparison that the claim makes is true, and its word for the thing is right. If a figure is off by at most a
-tenth, or only the word is wrong, the case is imprecise; otherwise it is wrong. Then the claim
+one, the comparison that the claim makes is true, and the claim calls the quantity by its right name. If a figure is
+off by at most a tenth, or only the word is wrong, the case is imprecise; otherwise it is wrong. Then the claim
 - holds, if every case holds;
 - holds if (and says under what), when some cases hold and others do not, or have no public figure;
 - is imprecise, if no case holds but one is imprecise;

@@ -15,11 +15,11 @@ from repro.cli.options import check_installed
 from repro.cli.printing import clean, discard_output
 from repro.errors import InputError, unknown_name
 
-# Each is a module beside this one: add_arguments(parser), run(args), and in NEEDS the packages beyond pydantic that it
-# cannot do without. Only the chosen one is imported.
+# Each command is a module here with add_arguments, run, and in some NEEDS: packages beyond pydantic. Only the chosen
+# one is imported.
 COMMANDS = {
     "claims": "list all claims with their verdicts, and count them",
-    "audit": "audit one claim, under other assumptions if you give any, and show where everything about it is",
+    "audit": "audit one claim, list its code, tests, cells and sources; --set changes an assumption",
     "facts": "print facts with unit, source, locator and standing; for one fact also what uses it",
     "model": "count any model from its published configuration",
     "pipeline": "simulate a pipeline schedule: step time, idle time and memory of each rank",

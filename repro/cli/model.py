@@ -37,8 +37,14 @@ def inputs(facts: Facts) -> dict[str, UserInput]:
     utilisation = like("utilisation")[0], "share of --peak", "in (0, 1]"
     options = (
         UserInput("tokens", *like("tokens"), own_tokens),
-        UserInput("gpu", "h100_sxm", "GPU", " | ".join(GPUS), "GPU whose peak rate is taken"),
-        UserInput("peak", "bf16_dense", "rate", " | ".join(PEAKS), "peak rate that utilisation is a share of"),
+        UserInput("gpu", "h100_sxm", "GPU", " | ".join(GPUS), f"whose peak rate is taken: {', '.join(GPUS)}"),
+        UserInput(
+            "peak",
+            "bf16_dense",
+            "rate",
+            " | ".join(PEAKS),
+            f"which peak rate --utilisation refers to: {', '.join(PEAKS)}",
+        ),
         UserInput("utilisation", *utilisation, "share of that peak, as Llama 3.1 405B reports"),
         UserInput("price", *like("price_usd_per_gpu_hour"), "USD per GPU hour, as the V3 report assumes"),
         UserInput("sequence-length", *like("sequence_length"), "tokens of a training sequence, for attention"),

@@ -29,11 +29,17 @@ SIZES = by_option(
 )
 TIMES = by_option(
     (
-        UserInput("forward", 1.0, TIME, SOME, "of one micro-batch on one stage, in any one unit of time"),
-        UserInput("backward", 2.0, TIME, SOME, "the full backward, for the input and for the weights"),
-        UserInput("weight", 1.0, TIME, SOME, "its part for the weights; its part for the input takes B - W"),
+        UserInput("forward", 1.0, TIME, SOME, "time of one micro-batch's forward pass on one stage, in any unit"),
+        UserInput("backward", 2.0, TIME, SOME, "time of the whole backward pass, for the input and for the weights"),
+        UserInput("weight", 1.0, TIME, SOME, "time of its part for the weights; its part for the input takes B - W"),
         UserInput("overlapped", 0.0, TIME, SOME, OVERLAPPED),
-        UserInput("transfer", 0.0, TIME, "in [0, 1e12]", "from one rank to another, beside which both can compute"),
+        UserInput(
+            "transfer",
+            0.0,
+            TIME,
+            "in [0, 1e12]",
+            "time to send a tensor to the next rank; both ranks can compute meanwhile",
+        ),
     )
 )
 METAVARS = {"forward": "F", "backward": "B", "weight": "W", "overlapped": "FB", "transfer": "T", "chunks": "N"}

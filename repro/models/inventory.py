@@ -1,8 +1,8 @@
 """Every tensor of a model in one list, from which all else is summed.
 
 A model's structure is told here and nowhere else: parameter counts, FLOP, bytes of checkpoints and of GPUs, the numpy
-model's parameters and the names in published files all walk this list. A row stands for tensors that are alike, over
-all layers and all routed experts that have one: DeepSeek-V3's 46,183 tensors are 55 rows.
+model's parameters and the names in published files all walk this list. A row describes a tensor that
+repeats over layers and routed experts: DeepSeek-V3's 46,183 tensors are 55 rows.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,9 @@ class Tensor:
     layers: range = range(1)  # indices of the layers; range(1) outside the layers
     experts: int = 1  # routed experts with such a tensor each
     top_k: int = 1  # how many of these one token passes
-    shared: bool = False  # whether the weights are another tensor's: a tied head's, or copies in the modules
+    shared: bool = (
+        False  # the same weights as another row's: a tied head, or the embedding and head that MTP modules repeat
+    )
 
     @property
     def elements(self) -> int:
@@ -135,7 +137,7 @@ def _layer(arch: Architecture, block: BlockName, layers: range) -> Iterator[Tens
     for role, shape in _mlp_shapes(moe.d_expert, d).items():
         role = f"mlp.experts.{{expert}}.{role}"
         yield row(role, shape, "routed experts", experts=moe.n_routed_experts, top_k=moe.top_k)
-    if moe.n_shared_experts:  # stored as one, as wide as all of them
+    if moe.n_shared_experts:  # checkpoints store all shared experts as one, as wide as all of them
         for role, shape in _mlp_shapes(moe.n_shared_experts * moe.d_expert, d).items():
             yield row(f"mlp.shared_experts.{role}", shape, "shared experts")
 

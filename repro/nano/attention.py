@@ -123,7 +123,7 @@ class GqaSaved(NamedTuple):
     q: Array  # [B, G, R, T, head_dim]
     k: Array  # [B, G, S, head_dim]
     v: Array  # [B, G, S, head_dim]
-    weights: Array  # [B, G, R, T, S]
+    attn_probs: Array  # [B, G, R, T, S]
     cos_sin: CosSin
 
 

@@ -3,7 +3,7 @@
 Each expert scores the token: V2 takes a softmax over all experts, V3 a sigmoid for each. The top_k best are chosen, and
 their scores, in V3 divided by their sum, weigh the experts' outputs. V3 adds a bias per expert to the scores for the
 selection alone, so that load can be balanced without touching the weights. Experts lie in groups, one per device (V2)
-or node (V3), and a token may reach only the topk_group best groups: that limits how far it has to be sent.
+or node (V3), and a token may reach only the topk_group best groups: so it is sent to few devices or nodes.
 
 Shapes: N tokens, E = n_routed_experts.
 """
@@ -148,7 +148,7 @@ def route_backward(
     np.put_along_axis(d_s, routing.experts, d_chosen, axis=1)
     if d_scores is not None:
         d_s += d_scores
-    d_logits = d_s * s  # [N, E]: then times 1 - s for a sigmoid, minus s times the row's sum for a softmax
+    d_logits = d_s * s  # [N, E]; sigmoid: d_s s (1 - s), softmax: s (d_s - sum of d_s s)
     if gate.scoring_func == "sigmoid":
         d_logits = d_logits * (1 - s)
     else:

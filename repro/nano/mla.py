@@ -1,10 +1,12 @@
 """Multi-head latent attention (MLA): all heads' keys and values come from one small cached latent.
 
 Each token is compressed to a latent of kv_lora_rank elements, and to one rotary key that all heads share. Only these
-two are cached; keys and values of all heads are linear in the latent and can be expanded from it when needed. Position
-needs the key of its own, because a rotation between query and latent would stop the two projections from merging.
-Merging them is the absorbed form: queries are taken to the latents' space and outputs back from it, so that decoding
-is MQA over latents and never expands a cached token. H is n_heads; other shapes are named in `attention`.
+two are cached; keys and values of all heads are linear in the latent and can be expanded from it when needed. Or the
+expansion merges with the query's projection: in this absorbed form queries are taken to the latents' space and outputs
+back from it, so that decoding is MQA over latents and never expands a cached token. A rotation would stand between the
+two projections and stop them from merging; that is why position has a rotary key of its own.
+
+Shapes: H is n_heads, the others are named in `attention`.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +21,7 @@ from repro.nano.attention import KVCache, merge_heads, split_heads
 from repro.nano.ops import NormSaved, Params, Weight
 from repro.nano.rope import CosSin, Rope, apply_rope, apply_rope_backward, softmax_scale
 
-LATENT_EPS = 1e-6  # of both latents' norms, whatever the configuration says of the others, as in DeepSeek's own code
+LATENT_EPS = 1e-6  # of the two latent norms; DeepSeek's code hard-codes it, the configured eps is for other norms
 
 
 class MlaSaved(NamedTuple):
@@ -27,14 +29,14 @@ class MlaSaved(NamedTuple):
 
     x: Any  # [B, T, d_model]
     o: Any  # [B, T, H · v_head_dim]
-    q_latent: Any  # [B, T, q_lora_rank]; None, as the next, where queries are not compressed
+    q_latent: Any  # [B, T, q_lora_rank]; None if queries are not compressed, and so is q_norm
     q_norm: NormSaved | None
     kv_latent: Any  # [B, S, kv_lora_rank]
     kv_norm: NormSaved
     q: Array  # [B, H, T, qk_head_dim]
     k: Array  # [B, H, S, qk_head_dim]
     v: Array  # [B, H, S, v_head_dim]
-    weights: Array  # [B, H, 1, T, S]
+    attn_probs: Array  # [B, H, 1, T, S]
     cos_sin: CosSin
 
 
@@ -144,7 +146,7 @@ def mla_backward(
     d_o, d_o_proj = ops.linear_backward(d_y, saved.o, p["o_proj"])  # [B, T, H · v_head_dim]
     d_o = split_heads(d_o, attn.n_heads)[:, :, None]  # [B, H, 1, T, v_head_dim]
     q = saved.q[:, :, None]  # [B, H, 1, T, qk_head_dim], as d_q; d_k and d_v are [B, H, T, qk_head_dim or v_head_dim]
-    d_q, d_k, d_v = attention.scaled_dot_product_attention_backward(d_o, q, saved.k, saved.v, saved.weights, scale)
+    d_q, d_k, d_v = attention.scaled_dot_product_attention_backward(d_o, q, saved.k, saved.v, saved.attn_probs, scale)
     d_x_q, gradients = _queries_backward(d_q[:, :, 0], p, attn, rope, saved)  # [B, T, d_model]
     d_kv = merge_heads(np.concatenate([d_k[..., :nope], d_v], axis=-1))  # [B, T, H · (qk_nope_head_dim + v_head_dim)]
     d_latent, d_kv_b_proj = ops.linear_backward(d_kv, saved.kv_latent, p["kv_b_proj"])  # [B, T, rank]

@@ -2,7 +2,8 @@
 
 Pairs of token and expert are sorted by expert, so that each expert multiplies all its tokens in one product instead of
 token by token; its outputs are weighted and added back to the tokens' rows. Going back, the same pairs carry gradients.
-Weights multiply an expert's hidden activations rather than its output, which is the same and needs no output kept.
+Weights multiply an expert's hidden activations, not its output: down_proj is linear, so the result is the same, and the
+output need not be stored for the backward pass.
 
 Shapes: N tokens, E = n_routed_experts, P pairs of token and expert, n pairs of one expert.
 """
@@ -24,27 +25,27 @@ from repro.nano.ops import MlpSaved, Params
 
 @dataclass(frozen=True)
 class Dispatch:
-    """Pairs of token and expert, sorted by expert: expert e has those from ends[e] to ends[e + 1]."""
+    """Pairs of token and expert, sorted by expert: expert e has those from offsets[e] to offsets[e + 1]."""
 
     tokens: IntArray  # [P], each pair's row
     slots: IntArray  # [P], each pair's place in the routing's flat [N · top_k]
-    ends: IntArray  # [E + 1]
+    offsets: IntArray  # [E + 1]
 
     def pairs_of(self, expert: int) -> slice:
         """Return where one expert's pairs are."""
-        return slice(self.ends[expert], self.ends[expert + 1])
+        return slice(self.offsets[expert], self.offsets[expert + 1])
 
 
 def dispatch(experts: IntArray, n_routed_experts: int, kept: BoolArray | None = None) -> Dispatch:
-    """Sort the pairs of experts, [N, top_k], by expert and then by token; without those not kept, [N, top_k]."""
+    """Sort the pairs of experts, [N, top_k], by expert, then by token, without those not `kept` ([N, top_k])."""
     flat = experts.reshape(-1)  # [N · top_k]
     narrow = flat.astype(np.uint16) if n_routed_experts < 2**16 else flat  # which numpy sorts by radix
     slots = np.argsort(narrow, kind="stable")
     if kept is not None:
         slots = slots[kept.reshape(-1)[slots]]  # [P]
         flat = flat[slots]
-    ends = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed_experts))])  # [E + 1]
-    return Dispatch(slots // experts.shape[1], slots, ends)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(flat, minlength=n_routed_experts))])  # [E + 1]
+    return Dispatch(slots // experts.shape[1], slots, offsets)
 
 
 class MoeSaved(NamedTuple):
@@ -71,16 +72,16 @@ def moe(
     """
     rows = x.reshape(-1, x.shape[-1])  # [N, d_model]
     routing = route(rows, p["gate"], gate, experts_config.top_k)
-    sent = dispatch(routing.experts, experts_config.n_routed_experts, routing.kept)
-    weights = routing.weights.reshape(-1)[sent.slots, None]  # [P, 1], sorted by expert
+    by_expert = dispatch(routing.experts, experts_config.n_routed_experts, routing.kept)
+    weights = routing.weights.reshape(-1)[by_expert.slots, None]  # [P, 1], sorted by expert
     saved_gate_up: dict[int, Any] = {}
     gate_up_proj, down_proj = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
 
     def run(experts: Iterable[int]) -> Array:
         out = np.zeros_like(rows)  # [N, d_model]
         for expert in experts:
-            pairs = sent.pairs_of(expert)
-            tokens = sent.tokens[pairs]  # [n], all different: a token chooses an expert once
+            pairs = by_expert.pairs_of(expert)
+            tokens = by_expert.tokens[pairs]  # [n], all different: a token chooses an expert once
             gate_up = ops.linear(rows[tokens], gate_up_proj[expert])  # [n, 2 d_expert]
             a = ops.swiglu(gate_up)  # [n, d_expert]
             a *= weights[pairs]
@@ -89,12 +90,12 @@ def moe(
                 saved_gate_up[expert] = ops.save_for_backward(gate_up, down_proj)
         return out
 
-    y, shared = _sum_over_workers(run, sent, workers), None
+    y, shared = _sum_over_workers(run, by_expert, workers), None
     if "shared_experts" in p:
         y_shared, shared = ops.mlp(rows, p["shared_experts"])
         y += y_shared
     saved_x = ops.save_for_backward(rows, gate_up_proj) if save else None
-    return y.reshape(x.shape), MoeSaved(routing, sent, rows, saved_x, saved_gate_up, shared)
+    return y.reshape(x.shape), MoeSaved(routing, by_expert, rows, saved_x, saved_gate_up, shared)
 
 
 def moe_backward(
@@ -104,9 +105,9 @@ def moe_backward(
 
     `d_scores`, [N, E], is the gradient of a balancing loss with respect to the gate's scores, if there is one.
     """
-    routing, sent, rows, x, saved_gate_up, shared = saved
+    routing, by_expert, rows, x, saved_gate_up, shared = saved
     d_rows = d_y.reshape(rows.shape)  # [N, d_model]
-    weights = routing.weights.reshape(-1)[sent.slots, None]  # [P, 1]
+    weights = routing.weights.reshape(-1)[by_expert.slots, None]  # [P, 1]
     d_weights = np.zeros(routing.weights.size, rows.dtype)  # [N · top_k]
     gate_up_proj, down_proj = p["experts"]["gate_up_proj"], p["experts"]["down_proj"]
     d_gate_up_proj = np.zeros(gate_up_proj.shape, rows.dtype)  # [E, 2 d_expert, d_model]
@@ -115,21 +116,21 @@ def moe_backward(
     def run(experts: Iterable[int]) -> Array:
         d_x = np.zeros_like(rows)  # [N, d_model]
         for expert in experts:
-            pairs = sent.pairs_of(expert)
-            tokens, down = sent.tokens[pairs], down_proj[expert]  # [n], [d_model, d_expert]
+            pairs = by_expert.pairs_of(expert)
+            tokens, down = by_expert.tokens[pairs], down_proj[expert]  # [n], [d_model, d_expert]
             gate_up = np.asarray(saved_gate_up[expert], rows.dtype)  # [n, 2 d_expert]
             a, s = ops.swiglu_and_sigmoid(gate_up)  # [n, d_expert]
             saved_a = ops.save_for_backward(a * weights[pairs], down_proj)
             d_a, _ = ops.linear_backward(d_rows[tokens], saved_a, down, out=d_down_proj[expert])  # [n, d_expert]
             # d weight = d_out · (down a) = (downᵀ d_out) · a, so the expert's output need not be kept.
-            d_weights[sent.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
+            d_weights[by_expert.slots[pairs]] = np.einsum("nf,nf->n", d_a, a)
             d_a *= weights[pairs]
             d_gate_up = ops.swiglu_backward(d_a, gate_up, s)  # [n, 2 d_expert]
             up, d_up = gate_up_proj[expert], d_gate_up_proj[expert]  # [2 d_expert, d_model]
             d_x[tokens] += ops.linear_backward(d_gate_up, x[tokens], up, out=d_up)[0]
         return d_x
 
-    d_x = _sum_over_workers(run, sent, workers)  # [N, d_model]
+    d_x = _sum_over_workers(run, by_expert, workers)  # [N, d_model]
     d_routing_weights = d_weights.reshape(routing.weights.shape)  # [N, top_k]
     d_x_gate, d_gate = route_backward(d_routing_weights, rows, p["gate"], gate, routing, d_scores)
     d_x += d_x_gate
@@ -140,9 +141,9 @@ def moe_backward(
     return d_x.reshape(d_y.shape), gradients
 
 
-def _sum_over_workers(run: Callable[[Iterable[int]], Array], sent: Dispatch, workers: int) -> Array:
+def _sum_over_workers(run: Callable[[Iterable[int]], Array], by_expert: Dispatch, workers: int) -> Array:
     """Run the non-empty experts round-robin over `workers` threads and sum their outputs."""
-    busy = np.flatnonzero(np.diff(sent.ends))
+    busy = np.flatnonzero(np.diff(by_expert.offsets))
     if workers == 1:
         return run(busy)
     with ThreadPoolExecutor(workers) as pool:  # each thread in a copy of the caller's context, where np.errstate lives

@@ -66,7 +66,7 @@ def dualpipe_rank_order(depth: int, rank: int, micro_batches: int, place: Place)
     """
     inner, outer = depth - rank - 1, rank + 1
     (f0, f1), (b0, b1), (i0, i1) = _by_stream(FORWARD), _by_stream(BACKWARD), _by_stream(INPUT)
-    w: Step = ((WEIGHT, 0),)  # of the input gradient that has waited longest, whatever its stream
+    w: Step = ((WEIGHT, 0),)  # always the oldest deferred one, so the stream is ignored
     overlapped: list[Step] = [f0 + b1, f1 + b0] * (micro_batches - 2 * depth + outer)
     if inner == 0:  # the middle rank runs its first pair apart, so that its neighbour waits less
         overlapped[:1] = [f0, b1]

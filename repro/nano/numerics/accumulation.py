@@ -1,7 +1,7 @@
 """Matrix products whose sums keep few bits, as FP8 tensor cores on Hopper compute them.
 
 An instruction multiplies a group of 32 pairs exactly, but aligns the products to the largest exponent and keeps about
-14 bits of their sum, so long sums lose what small products add. DeepSeek-V3 promotes: every 128 products the
+14 bits of their sum, so in a long sum small products are cut off. DeepSeek-V3 promotes: every 128 products the
 partial sum moves to an FP32 register and starts anew. A tile of 1 x 128 then also fits one scale per partial sum.
 """
 
@@ -56,7 +56,7 @@ def matmul_limited_accumulation(a: Array, b: Array, accumulation: Accumulation) 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.5.2.
     """
     _check_shapes(a, b)
-    # 33 numbers of up to 18 bits add up exactly in float32; a running sum of another exponent need not.
+    # 33 terms of up to 18 bits, aligned to one exponent, fit float32; a running sum aligned otherwise may not.
     fits_float32 = accumulation.bits + (accumulation.group + 1).bit_length() <= 24 and accumulation.running_sum_aligned
     dtype = np.float32 if fits_float32 else np.float64
     a, b_t = np.asarray(a, dtype), np.ascontiguousarray(np.asarray(b, dtype).T)  # [M, K], [K, N]

@@ -70,16 +70,17 @@ def _arrays(saved: BlockSaved) -> Iterator[tuple[str, Any]]:
         INPUTS: [attention.x, attention.q_latent, attention.kv_latent],
         OUTPUT: [attention.o],
         QKV: [attention.q, attention.k, attention.v],
-        WEIGHTS: [attention.weights],
+        WEIGHTS: [attention.attn_probs],
         NORMS: [array for norm in norms if norm for array in norm],
         SWIGLU: [], GATE: [],
     }  # fmt: skip
     feed_forward = mlp.shared if isinstance(mlp, MoeSaved) else mlp
     if isinstance(mlp, MoeSaved):
-        routing, sent = mlp.routing, mlp.dispatch
+        routing, by_expert = mlp.routing, mlp.dispatch
         kinds[INPUTS].append(mlp.x)
         kinds[SWIGLU] += mlp.gate_up.values()
-        kinds[GATE] += [mlp.rows, routing.scores, routing.experts, routing.weights, sent.tokens, sent.slots, sent.ends]
+        kinds[GATE] += [mlp.rows, routing.scores, routing.experts, routing.weights]
+        kinds[GATE] += [by_expert.tokens, by_expert.slots, by_expert.offsets]
     if feed_forward:
         kinds[INPUTS].append(feed_forward.x)
         kinds[SWIGLU].append(feed_forward.gate_up)
