@@ -369,8 +369,8 @@ class Watched(SpeculativeDecoder):
 
     seen: list = []  # noqa: RUF012
 
-    def __post_init__(self):
-        super().__post_init__()
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.seen.append(self)
 
 
