@@ -164,7 +164,7 @@ def iter_numbers(results: Any, name: str = "") -> Iterator[tuple[str, float]]:
 def differences(rows: Sequence[Row], record: Path) -> dict[str, Difference]:
     """Return how far a repeat is from the record that write_record wrote, by result, over all its parts and runs.
 
-    InputError tells of a run or a result that the record lacks, or of a run that ended otherwise than it did there.
+    Raises InputError for a run or a result that the record lacks, and for a run that ended otherwise than it did there.
     """
     recorded_rows = {run_key(row["run"]): row for row in read_json(record)["rows"]}
     pairs: dict[str, list[tuple[float, float]]] = {}

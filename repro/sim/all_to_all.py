@@ -58,7 +58,7 @@ class Deployment:
 def route_tokens(deployment: Deployment, n_tokens: int, *, seed: int, skew: float, noise: float = 1.0) -> IntArray:
     """Return the experts that the gate selects for random tokens, [n_tokens, top_k].
 
-    Logits are normal: of deviation `noise` for each token, plus a popularity of deviation `skew`, alike for all tokens.
+    Logits are normal: a token's own part of deviation `noise`, plus an expert's popularity of deviation `skew`.
     """
     check_integer("n_tokens", n_tokens)
     check_number("skew", skew, below=LARGEST)
@@ -147,14 +147,15 @@ def copies_sent(
 ) -> dict[str, float]:
     """Return how many copies of a token cross "infiniband" and "nvlink" on the way to its experts.
 
-    Tokens start evenly, and have their experts on `nodes` nodes and `gpus` GPUs on average. Copies times bytes over a
-    link's bytes/s are the seconds that a GPU spends on each of its tokens in one layer.
+    Its experts are on `nodes` nodes and `gpus` GPUs on average; tokens start evenly. own_node_counted includes the copy
+    to the token's own node, which crosses no InfiniBand, landing_counted that to the GPU where it arrives, which takes
+    no NVLink. Copies times bytes over a link's bytes/s are the seconds that a GPU spends on each token in one layer.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
     return {
-        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),  # which it need not cross
-        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),  # nor this to where it lands
+        "infiniband": nodes if own_node_counted else nodes * (1 - 1 / deployment.n_nodes),
+        "nvlink": gpus if landing_counted else gpus * (1 - 1 / deployment.gpus_per_node),
     }
 
 
@@ -166,6 +167,7 @@ def free_experts_per_node(
 
     Rates are of one GPU in one direction. The report's 3.2 counts all copies; leaving out those that cross no link
     changes nothing if there are as many nodes as GPUs per node.
+
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """
     sent = copies_sent(deployment, 1, 1, own_node_counted=own_node_counted, landing_counted=landing_counted)

@@ -43,7 +43,7 @@ class Schedule:
     micro_batches: int
     stages: int
     orders: tuple[tuple[Task, ...], ...]  # tasks of each rank, [ranks][tasks]
-    bidirectional: bool = False  # whether half of the micro-batches enter at the last rank, which then has stage 0 too
+    bidirectional: bool = False  # whether the second half of micro-batches enters at the last rank, then of stage 0 too
 
     def __post_init__(self) -> None:
         """Check the sizes."""

@@ -47,11 +47,11 @@ def state_bytes(model: Model, batch: IntArray, precision: PrecisionRecipe) -> di
 
 
 def activation_bytes(model: Model, tokens: IntArray) -> list[dict[str, float]]:
-    """Return the bytes per token, [B, T], that each layer keeps for its backward pass, as it is cast, by kind."""
+    """Return the bytes per token that each layer keeps for its backward pass, by kind; tokens are [B, T]."""
     if not isinstance(model.config.arch.attention, MultiHeadLatentAttention):
         raise InputError("attention: must be latent, whose saved arrays are told apart here")
     layers = []
-    for saved in model.saved_by_layer(tokens):
+    for saved in model.saved_by_layer(tokens):  # in a recipe's numbers if the model is cast to one
         sizes, seen = dict.fromkeys(KINDS, 0.0), set()
         for kind, array in _arrays(saved):
             if id(array) not in seen:  # an array that two need is kept once

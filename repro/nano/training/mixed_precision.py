@@ -43,7 +43,7 @@ class QuantizedWeight(WeightBackend):
     """A weight, or a stack of weights, [..., d_out, d_in], that multiplies in the numbers of a recipe."""
 
     def __init__(self, stored: Operand, values: Array, precision: PrecisionRecipe, role: Role = Role.LINEAR) -> None:
-        """Take what `cast` casts, and its values, decoded once for all products, as a GPU does not."""
+        """Take an operand, as `cast` makes it, and its values, decoded once for all products, as a GPU does not."""
         self.stored, self.values, self.precision, self.role = stored, values, precision, role
         self.shape = stored.shape
 
@@ -113,7 +113,7 @@ def _round_to_bf16(x: Array) -> Array:
 def cast_model(model: Model, precision: PrecisionRecipe) -> Model:
     """Return a model that computes in a recipe's numbers; gradients of its loss belong to the precise parameters.
 
-    Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; the projection: DeepSeek-V3 repository, weights.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.1; for eh_proj: DeepSeek-V3 repository, weights.
     """
     return Model(model.config, _cast(model.params, precision), model.workers)
 
@@ -126,6 +126,6 @@ def _cast(tree: Any, precision: PrecisionRecipe, name: str = "") -> Any:
         return {key: part if key in PRECISE else _cast(part, precision, key) for key, part in tree.items()}
     if tree.ndim < 2:
         return tree
-    if name in ("lm_head", "eh_proj"):  # the latter projects in a module for multi-token prediction
+    if name in ("lm_head", "eh_proj"):  # in BF16; the latter projects in a module for multi-token prediction
         return QuantizedWeight.cast(tree, bf16_recipe())
     return QuantizedWeight.cast(tree, precision, ROLES.get((name, tree.ndim), Role.LINEAR))

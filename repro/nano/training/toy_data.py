@@ -77,11 +77,8 @@ def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tu
         raise InputError(f"domains = {domains!r}: must name at least one of: {', '.join(DOMAINS)}")
     for domain in domains:
         _check_domain(domain)
-    rng = np.random.default_rng(seed)
-    return (
-        np.stack([sample_text(domains[number % len(domains)], length, rng) for number in range(batch)])
-        for _ in itertools.repeat(None)
-    )
+    rng, in_turn = np.random.default_rng(seed), list(itertools.islice(itertools.cycle(domains), batch))
+    return (np.stack([sample_text(domain, length, rng) for domain in in_turn]) for _ in itertools.repeat(None))
 
 
 def decode_text(tokens: IntArray) -> str:
