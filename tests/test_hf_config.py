@@ -662,3 +662,12 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_what_is_no_regular_file_is_not_read():
     with pytest.raises(InputError, match=r"^/dev/null: must be a regular file of JSON$"):
         read_config(Path("/dev/null"))
+
+
+def test_greedy_selection_knows_no_groups_so_they_may_contradict():
+    # Three groups do not divide the experts, and one of them could not hold the chosen ones: only grouped gates care.
+    groups = {"n_group": 3, "topk_group": 1}
+    assert architecture_from_hf({**DEEPSEEK_V2, **groups}) == architecture_from_hf(DEEPSEEK_V2)
+    for config in ({**DEEPSEEK_V2, "topk_method": "group_limited_greedy"}, {**DEEPSEEK, "model_type": "deepseek_v3"}):
+        with pytest.raises(InputError, match="n_routed_experts = .*: must be a multiple of n_group = 3"):
+            architecture_from_hf({**config, **groups})
