@@ -669,5 +669,5 @@ def test_greedy_selection_knows_no_groups_so_they_may_contradict():
     groups = {"n_group": 3, "topk_group": 1}
     assert architecture_from_hf({**DEEPSEEK_V2, **groups}) == architecture_from_hf(DEEPSEEK_V2)
     for config in ({**DEEPSEEK_V2, "topk_method": "group_limited_greedy"}, {**DEEPSEEK, "model_type": "deepseek_v3"}):
-        with pytest.raises(InputError, match="n_routed_experts = .*: must be a multiple of n_group = 3"):
+        with pytest.raises(InputError, match=r"n_routed_experts = .*: must be a multiple of n_group = 3"):
             architecture_from_hf({**config, **groups})
