@@ -25,7 +25,7 @@ class UserInput:
     name: str
     default: Value
     unit: str = ""
-    domain: str = ""  # as a reader would write it: "> 0", ">= 1", "in (0, 1]" or "a | b | c"; "" admits anything
+    domain: str = ""  #: as a reader would write it: "> 0", ">= 1", "in (0, 1]" or "a | b | c"; "" admits anything
     help: str = ""
 
     @property

@@ -47,9 +47,9 @@ class ParallelLayout:
     """
 
     gpus: int
-    pipeline_ranks: int  # P, 1 or even, each with two stages: its own number from the front and from the back
-    expert_ranks: int  # GPUs that share one layer's experts
-    tokens_per_micro_batch: int  # of one GPU
+    pipeline_ranks: int  #: P, 1 or even, each with two stages: its own number from the front and from the back
+    expert_ranks: int  #: GPUs that share one layer's experts
+    tokens_per_micro_batch: int  #: of one GPU
 
     def __post_init__(self) -> None:
         """Refuse an odd number of ranks, whose middle would face itself."""

@@ -13,9 +13,9 @@ class Part:
     """One part of a model."""
 
     name: str
-    total: int  # all its parameters
-    active: int  # those that one token passes through
-    multiplied: int  # those that a matrix product multiplies with one token; a shared matrix has these alone
+    total: int  #: all its parameters
+    active: int  #: those that one token passes through
+    multiplied: int  #: those that a matrix product multiplies with one token; a shared matrix has these alone
 
 
 def parts(arch: Architecture) -> list[Part]:

@@ -20,11 +20,11 @@ class Overheads:
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.1, 3.2.2 and 3.5.1.
     """
 
-    communication_s: float  # of its transfers between GPUs, for the same work as the FLOP: a step's, or a token's
-    hidden_share: float  # of these seconds that computation runs beside, from 0 to 1
-    bubble_share: float  # of the whole step that it idles, from 0 to below 1
-    multiprocessors: float  # of the GPU
-    multiprocessors_for_communication: float  # of these, those that transfers take, as if the rate fell in proportion
+    communication_s: float  #: of its transfers between GPUs, for the same work as the FLOP: a step's, or a token's
+    hidden_share: float  #: of these seconds that computation runs beside, from 0 to 1
+    bubble_share: float  #: of the whole step that it idles, from 0 to below 1
+    multiprocessors: float  #: of the GPU
+    multiprocessors_for_communication: float  #: of these, those that transfers take, as if the rate fell in proportion
 
     def __post_init__(self) -> None:
         """Refuse a share or a number out of its bounds."""

@@ -32,10 +32,10 @@ class Audit:
     """One audit function, and what its decorator says about it."""
 
     function: AuditFunction
-    notebook: str  # name of the one that argues it
-    assumptions: tuple[str, ...]  # names of those it takes
-    unit: str  # of every case's value
-    digits: int  # significant ones that the claim deserves, wherever a reader sees the value
+    notebook: str  #: name of the one that argues it
+    assumptions: tuple[str, ...]  #: names of those it takes
+    unit: str  #: of every case's value
+    digits: int  #: significant ones that the claim deserves, wherever a reader sees the value
 
     @property
     def location(self) -> tuple[str, int]:
@@ -68,9 +68,9 @@ class AuditResult:
     verdict: Verdict
     audit: Audit | None = None
     finding: Finding | None = None
-    assumptions: Mapping[str, Value] | None = None  # value by name, of all that the audit takes
-    overridden: tuple[str, ...] = ()  # names of those that the caller set
-    sources: tuple[str, ...] = ()  # keys of the facts and published files that were read
+    assumptions: Mapping[str, Value] | None = None  #: value by name, of all that the audit takes
+    overridden: tuple[str, ...] = ()  #: names of those that the caller set
+    sources: tuple[str, ...] = ()  #: keys of the facts and published files that were read
 
     @property
     def notebook(self) -> str | None:

@@ -30,12 +30,12 @@ class Printed(_Entry):
     """One figure as a document prints it."""
 
     name: Text
-    text: Text  # the figure with its sign and unit as printed
-    value: Number  # the same as a number in `unit`; the lower end of a range
+    text: Text  #: the figure with its sign and unit as printed
+    value: Number  #: the same as a number in `unit`; the lower end of a range
     unit: Text
-    place: Annotated[Number, Field(gt=0)]  # what one unit of the last printed digit is worth
-    high: Number | None = None  # the upper end of a range
-    relation: Literal["=", "<", "range"] = "="  # a figure, a bound, or a range from value to high
+    place: Annotated[Number, Field(gt=0)]  #: what one unit of the last printed digit is worth
+    high: Number | None = None  #: the upper end of a range
+    relation: Literal["=", "<", "range"] = "="  #: a figure, a bound, or a range from value to high
 
     @model_validator(mode="after")
     def _range_has_two_ends(self) -> "Printed":
@@ -74,8 +74,8 @@ class About(_Entry):
     """What an audit is about."""
 
     title: Text
-    kinds: tuple[Text, ...]  # what a claim can be about
-    context_kinds: tuple[Text, ...] = ()  # those that no computation settles: news, background, readings of history
+    kinds: tuple[Text, ...]  #: what a claim can be about
+    context_kinds: tuple[Text, ...] = ()  #: those that no computation settles: news, background, readings of history
 
 
 class Register(_Entry):

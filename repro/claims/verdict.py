@@ -37,11 +37,11 @@ class Verdict(StrEnum):
 class Case:
     """One reading of a claim and the value it leads to."""
 
-    reading: str  # what it assumes, as it stands behind "holds if"
-    value: float | None  # the recomputed number in the finding's unit, None if no public data gives it
-    figures: Mapping[str, float] = field(default_factory=dict)  # recomputed, in the printed figure's unit, by its name
-    is_true: bool | None = None  # whether the comparison that the claim makes is true, None if it makes none
-    wording_ok: bool = True  # whether the claim's word for the thing is right
+    reading: str  #: what it assumes, as it stands behind "holds if"
+    value: float | None  #: the recomputed number in the finding's unit, None if no public data gives it
+    figures: Mapping[str, float] = field(default_factory=dict)  #: recomputed, in the printed figure's unit, by its name
+    is_true: bool | None = None  #: whether the comparison that the claim makes is true, None if it makes none
+    wording_ok: bool = True  #: whether the claim's word for the thing is right
 
 
 def readings(figure: str, values: Mapping[str, float]) -> tuple[Case, ...]:

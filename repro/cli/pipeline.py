@@ -50,11 +50,11 @@ Number = int | float
 class Step:
     """A simulated schedule; its times are whole numbers of a unit that divides every duration: exact at any size."""
 
-    durations: dict[str, Fraction]  # in the user's unit
-    ticks: int  # small units in one of the user's
+    durations: dict[str, Fraction]  #: in the user's unit
+    ticks: int  #: small units in one of the user's
     result: Timeline
     published: PublishedFormula
-    exact: list[float] | None  # idle time of each rank in closed form, None if transfers take time
+    exact: list[float] | None  #: idle time of each rank in closed form, None if transfers take time
 
     def in_user_unit(self, ticks: float) -> Number:
         """Return a time in the user's unit, as a whole number if it is one."""

@@ -34,7 +34,7 @@ class Variant(NamedTuple):
     n_shared_experts: int = 1
     top_k: int = 3
     d_expert: int = 32
-    gate: Literal["V3"] | None = "V3"  # without a gate the model is dense
+    gate: Literal["V3"] | None = "V3"  #: without a gate the model is dense
 
 
 VARIANTS = {

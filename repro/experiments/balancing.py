@@ -39,12 +39,12 @@ METHODS: dict[str, Callable[[float], Balance | None]] = {
 class BalancingRun:
     """One training run."""
 
-    method: str  # a key of METHODS
-    strength: float = 0.0  # factor of V2's weights, weight of a loss, or speed of biases
-    seed: int = 0  # of weights and texts
+    method: str  #: a key of METHODS
+    strength: float = 0.0  #: factor of V2's weights, weight of a loss, or speed of biases
+    seed: int = 0  #: of weights and texts
     steps: int = 500
-    dropping: bool = False  # whether groups drop what exceeds their capacity while training
-    keep_loads: bool = False  # whether the trace holds tokens per expert
+    dropping: bool = False  #: whether groups drop what exceeds their capacity while training
+    keep_loads: bool = False  #: whether the trace holds tokens per expert
 
 
 def build_model(run: BalancingRun) -> Model:

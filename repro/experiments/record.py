@@ -30,7 +30,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 class Row(TypedDict):
     """What became of one run."""
 
-    run: dict[str, Any]  # its settings
+    run: dict[str, Any]  #: its settings
     status: Status
     reason: str
     steps_done: int
@@ -43,7 +43,7 @@ class Difference(NamedTuple):
     """How far a repeat is from the record."""
 
     largest: float
-    recorded_range: float  # of the result, over the runs of the record
+    recorded_range: float  #: of the result, over the runs of the record
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Study:
     """Runs of one kind, and how one is measured: training fills an empty trace, and results are plain values."""
 
     name: str
-    runs: Sequence[Any]  # frozen dataclasses of plain values
+    runs: Sequence[Any]  #: frozen dataclasses of plain values
     measure: Callable[[Any, Trace], Mapping[str, Any]]
 
 

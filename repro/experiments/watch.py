@@ -22,23 +22,23 @@ COLLAPSED = 0.5  # share of idle experts in a layer, above which its router coun
 class Window(TypedDict):
     """What a run showed over some steps: mean loss in nats; of each gate MaxVio, idle share and tokens per expert."""
 
-    step: int  # the last of the window, from 1
+    step: int  #: the last of the window, from 1
     loss: float
-    max_violation: NotRequired[list[float]]  # [gates], as `idle`; both absent from a model without experts
+    max_violation: NotRequired[list[float]]  #: [gates], as `idle`; both absent from a model without experts
     idle: NotRequired[list[float]]
-    loads: NotRequired[list[list[int]]]  # [gates, E]
+    loads: NotRequired[list[list[int]]]  #: [gates, E]
 
 
 @dataclass
 class Trace:
     """What a run has shown so far, whatever stops it."""
 
-    every: int = 10  # steps of a window
-    keep_loads: bool = False  # whether windows hold the tokens per expert
+    every: int = 10  #: steps of a window
+    keep_loads: bool = False  #: whether windows hold the tokens per expert
     steps_done: int = 0
-    collapsed_at: int | None = None  # the last step of the first window with a collapsed router
+    collapsed_at: int | None = None  #: the last step of the first window with a collapsed router
     rows: list[Window] = field(default_factory=list)
-    _window: list[Loss] = field(default_factory=list)  # of the steps since the last row
+    _window: list[Loss] = field(default_factory=list)  #: of the steps since the last row
 
     def __post_init__(self) -> None:
         """Check the window."""

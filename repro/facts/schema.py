@@ -40,11 +40,11 @@ class Fact(Sourced):
 class Published(Sourced):
     """One published file kept whole: a model's configuration, or a table of scores."""
 
-    file: Text  # name in the folder
-    title: Text  # as a reader knows it
-    tokens: str = ""  # for a model, key of the fact that says how many tokens it was trained on
-    owner: str = ""  # of the model, before the slash in its full name
-    content: Any = Field(exclude=True, repr=False)  # an object for a configuration, rows by column name for a table
+    file: Text  #: name in the folder
+    title: Text  #: as a reader knows it
+    tokens: str = ""  #: for a model, key of the fact that says how many tokens it was trained on
+    owner: str = ""  #: of the model, before the slash in its full name
+    content: Any = Field(exclude=True, repr=False)  #: an object for a configuration, rows by column name for a table
 
 
 class Reference(BaseModel):
@@ -56,8 +56,8 @@ class Reference(BaseModel):
     title: Text
     by: Text
     date: Text
-    citation: Text = Field(serialization_alias="where")  # where it appeared, in words
-    url: Url  # empty for figures whose place was not kept
+    citation: Text = Field(serialization_alias="where")  #: where it appeared, in words
+    url: Url  #: empty for figures whose place was not kept
     # ISO date on which it, or a stored copy of it, was last opened for this project; empty if that day was not kept.
     accessed: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
 

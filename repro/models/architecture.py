@@ -13,9 +13,9 @@ class GroupedQueryAttention:
     n_heads: int
     n_kv_heads: int
     head_dim: int
-    qkv_bias: bool = False  # whether the projections to queries, keys and values add biases
-    output_bias: bool = False  # whether the output's projection adds one
-    qk_norm: bool = False  # whether each head's query and key pass a norm
+    qkv_bias: bool = False  #: whether the projections to queries, keys and values add biases
+    output_bias: bool = False  #: whether the output's projection adds one
+    qk_norm: bool = False  #: whether each head's query and key pass a norm
 
     @property
     def qk_head_dim(self) -> int:
@@ -41,12 +41,12 @@ class MultiHeadLatentAttention:
     """
 
     n_heads: int
-    q_lora_rank: int | None  # elements of the queries' latent, None where queries are not compressed
+    q_lora_rank: int | None  #: elements of the queries' latent, None where queries are not compressed
     kv_lora_rank: int
-    qk_nope_head_dim: int  # elements of a head's query without position
-    qk_rope_head_dim: int  # elements of it with rotary position
+    qk_nope_head_dim: int  #: elements of a head's query without position
+    qk_rope_head_dim: int  #: elements of it with rotary position
     v_head_dim: int
-    bias: bool = False  # whether both down-projections and the output add biases
+    bias: bool = False  #: whether both down-projections and the output add biases
 
     @property
     def qk_head_dim(self) -> int:
@@ -80,8 +80,8 @@ class MixtureOfExperts:
     n_routed_experts: int
     n_shared_experts: int
     top_k: int
-    d_expert: int  # width of one expert, routed or shared
-    correction_bias: bool = False  # whether the gate keeps one bias per expert for selection
+    d_expert: int  #: width of one expert, routed or shared
+    correction_bias: bool = False  #: whether the gate keeps one bias per expert for selection
 
 
 Attention = GroupedQueryAttention | MultiHeadLatentAttention
@@ -93,14 +93,14 @@ class Architecture:
 
     d_model: int
     vocab_size: int
-    n_dense_layers: int  # layers with a dense feed-forward
-    n_moe_layers: int  # layers with experts, after the dense ones
+    n_dense_layers: int  #: layers with a dense feed-forward
+    n_moe_layers: int  #: layers with experts, after the dense ones
     attention: Attention
     dense: GatedFeedForward
     experts: MixtureOfExperts | None = None
-    n_mtp_modules: int = 0  # modules for multi-token prediction, each with one more layer
-    tied_embeddings: bool = False  # whether the head shares the embedding's weights
-    renamed: tuple[tuple[str, str], ...] = ()  # pieces of tensor names, (Llama's and DeepSeek's, the family's own)
+    n_mtp_modules: int = 0  #: modules for multi-token prediction, each with one more layer
+    tied_embeddings: bool = False  #: whether the head shares the embedding's weights
+    renamed: tuple[tuple[str, str], ...] = ()  #: pieces of tensor names, (Llama's and DeepSeek's, the family's own)
 
     @property
     def n_layers(self) -> int:

@@ -27,14 +27,14 @@ IN_FP8 = ("attention", "dense feed-forward", "shared experts", "routed experts")
 class Tensor:
     """Tensors of one kind: one in each of `layers`, or one for each routed expert there."""
 
-    role: str  # place within the block, the same in every family
-    name: str  # as published, with {layer} and {expert} where there is one for each
-    shape: Shape  # of one of them, [out, in] of a matrix
+    role: str  #: place within the block, the same in every family
+    name: str  #: as published, with {layer} and {expert} where there is one for each
+    shape: Shape  #: of one of them, [out, in] of a matrix
     part: PartName
-    block: BlockName = "model"  # outside the layers, "dense" or "experts" within, "mtp" in modules after them
-    layers: range = range(1)  # indices of the layers; range(1) outside the layers
-    experts: int = 1  # routed experts with such a tensor each
-    top_k: int = 1  # how many of these one token passes
+    block: BlockName = "model"  #: outside the layers, "dense" or "experts" within, "mtp" in modules after them
+    layers: range = range(1)  #: indices of the layers; range(1) outside the layers
+    experts: int = 1  #: routed experts with such a tensor each
+    top_k: int = 1  #: how many of these one token passes
     shared: bool = (
         False  # the same weights as another row's: a tied head, or the embedding and head that MTP modules repeat
     )

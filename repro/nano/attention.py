@@ -118,12 +118,12 @@ def merge_heads(x: Array) -> Array:
 class GqaSaved(NamedTuple):
     """What `gqa` saves; x and o in the number format of the projections that read them."""
 
-    x: Any  # [B, T, d_model]
-    o: Any  # [B, T, n_heads · head_dim]
-    q: Array  # [B, G, R, T, head_dim]
-    k: Array  # [B, G, S, head_dim]
-    v: Array  # [B, G, S, head_dim]
-    attn_probs: Array  # [B, G, R, T, S]
+    x: Any  #: [B, T, d_model]
+    o: Any  #: [B, T, n_heads · head_dim]
+    q: Array  #: [B, G, R, T, head_dim]
+    k: Array  #: [B, G, S, head_dim]
+    v: Array  #: [B, G, S, head_dim]
+    attn_probs: Array  #: [B, G, R, T, S]
     cos_sin: CosSin
 
 

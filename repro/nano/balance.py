@@ -35,12 +35,12 @@ class Balance:
         Wang et al. (arXiv 2408.15664), algorithm 1.
     """
 
-    expert: float = 0.0  # weight α of the auxiliary loss over experts
-    device: float = 0.0  # weight of the loss over groups of experts
-    communication: float = 0.0  # weight of the loss over tokens sent to groups
-    scope: Literal["sequence", "batch"] = "sequence"  # in which load should be even: in each sequence in V2 and V3
+    expert: float = 0.0  #: weight α of the auxiliary loss over experts
+    device: float = 0.0  #: weight of the loss over groups of experts
+    communication: float = 0.0  #: weight of the loss over tokens sent to groups
+    scope: Literal["sequence", "batch"] = "sequence"  #: in which load should be even: in each sequence in V2 and V3
     counted: Literal["selected", "scored"] = "selected"
-    bias_speed: float = 0.0  # γ, the step by which biases move
+    bias_speed: float = 0.0  #: γ, the step by which biases move
 
     def __post_init__(self) -> None:
         """Validate weights, speed and choices."""

@@ -30,13 +30,13 @@ class Gate:
         that are never dropped; DeepSeek-V3 report (arXiv 2412.19437), section 2.1.2.
     """
 
-    scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"  # over all experts (V2), or of each (V3)
-    n_group: int = 1  # groups of experts, each on one device or node
-    topk_group: int = 1  # groups that a token may reach
-    scores_per_group: int = 2  # how many of a group's best scores are summed to rank it: 1 in V2, 2 in V3
-    norm_topk_prob: bool = True  # divide the chosen experts' weights by their sum
-    routed_scaling_factor: float = 1.0  # multiplies the weights
-    capacity_factor: float | None = None  # tokens that a group accepts, in even shares; None drops nothing, as in V3
+    scoring_func: Literal["softmax", "sigmoid"] = "sigmoid"  #: over all experts (V2), or of each (V3)
+    n_group: int = 1  #: groups of experts, each on one device or node
+    topk_group: int = 1  #: groups that a token may reach
+    scores_per_group: int = 2  #: how many of a group's best scores are summed to rank it: 1 in V2, 2 in V3
+    norm_topk_prob: bool = True  #: divide the chosen experts' weights by their sum
+    routed_scaling_factor: float = 1.0  #: multiplies the weights
+    capacity_factor: float | None = None  #: tokens that a group accepts, in even shares; None drops nothing, as in V3
 
     def __post_init__(self) -> None:
         """Validate what does not depend on the experts."""
@@ -62,10 +62,10 @@ class Gate:
 class Routing:
     """What the gate decided for N tokens."""
 
-    scores: Array  # [N, E]
-    experts: IntArray  # [N, top_k], those chosen, in no order
-    weights: Array  # [N, top_k]
-    kept: BoolArray | None = None  # [N, top_k], pairs that are computed; None for all
+    scores: Array  #: [N, E]
+    experts: IntArray  #: [N, top_k], those chosen, in no order
+    weights: Array  #: [N, top_k]
+    kept: BoolArray | None = None  #: [N, top_k], pairs that are computed; None for all
 
     @property
     def load(self) -> IntArray:

@@ -27,16 +27,16 @@ LATENT_EPS = 1e-6  # of the two latent norms; DeepSeek's code hard-codes it, the
 class MlaSaved(NamedTuple):
     """What `mla` saves; inputs of projections in the number format of the weight that reads them."""
 
-    x: Any  # [B, T, d_model]
-    o: Any  # [B, T, H · v_head_dim]
-    q_latent: Any  # [B, T, q_lora_rank]; None if queries are not compressed, and so is q_norm
+    x: Any  #: [B, T, d_model]
+    o: Any  #: [B, T, H · v_head_dim]
+    q_latent: Any  #: [B, T, q_lora_rank]; None if queries are not compressed, and so is q_norm
     q_norm: NormSaved | None
-    kv_latent: Any  # [B, S, kv_lora_rank]
+    kv_latent: Any  #: [B, S, kv_lora_rank]
     kv_norm: NormSaved
-    q: Array  # [B, H, T, qk_head_dim]
-    k: Array  # [B, H, S, qk_head_dim]
-    v: Array  # [B, H, S, v_head_dim]
-    attn_probs: Array  # [B, H, 1, T, S]
+    q: Array  #: [B, H, T, qk_head_dim]
+    k: Array  #: [B, H, S, qk_head_dim]
+    v: Array  #: [B, H, S, v_head_dim]
+    attn_probs: Array  #: [B, H, 1, T, S]
     cos_sin: CosSin
 
 

@@ -34,11 +34,11 @@ class Loss:
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
     """
 
-    main: float  # of the next token
-    mtp: tuple[float, ...] = ()  # of each module, one token further ahead each
-    mtp_weight: float = 0.0  # λ, which multiplies the modules' mean
-    balance: float = 0.0  # auxiliary losses of all gates, weighted
-    loads: tuple[IntArray, ...] = field(default=(), repr=False, compare=False)  # by gate: tokens per expert, [E]
+    main: float  #: of the next token
+    mtp: tuple[float, ...] = ()  #: of each module, one token further ahead each
+    mtp_weight: float = 0.0  #: λ, which multiplies the modules' mean
+    balance: float = 0.0  #: auxiliary losses of all gates, weighted
+    loads: tuple[IntArray, ...] = field(default=(), repr=False, compare=False)  #: by gate: tokens per expert, [E]
 
     @property
     def total(self) -> float:
@@ -52,7 +52,7 @@ class ModelSaved(NamedTuple):
 
     blocks: list[BlockSaved]
     norm: NormSaved
-    cos_sin: CosSin  # of the tokens' positions
+    cos_sin: CosSin  #: of the tokens' positions
 
 
 @dataclass

@@ -27,9 +27,9 @@ from repro.nano.ops import MlpSaved, Params
 class Dispatch:
     """Pairs of token and expert, sorted by expert: expert e has those from offsets[e] to offsets[e + 1]."""
 
-    tokens: IntArray  # [P], each pair's row
-    slots: IntArray  # [P], each pair's place in the routing's flat [N · top_k]
-    offsets: IntArray  # [E + 1]
+    tokens: IntArray  #: [P], each pair's row
+    slots: IntArray  #: [P], each pair's place in the routing's flat [N · top_k]
+    offsets: IntArray  #: [E + 1]
 
     def pairs_of(self, expert: int) -> slice:
         """Return where one expert's pairs are."""
@@ -53,9 +53,9 @@ class MoeSaved(NamedTuple):
 
     routing: Routing
     dispatch: Dispatch
-    rows: Array  # [N, d_model], for the gate
-    x: Any  # [N, d_model], in the number format of the experts' weights
-    gate_up: dict[int, Any]  # by expert: [n, 2 d_expert]
+    rows: Array  #: [N, d_model], for the gate
+    x: Any  #: [N, d_model], in the number format of the experts' weights
+    gate_up: dict[int, Any]  #: by expert: [n, 2 d_expert]
     shared: MlpSaved | None
 
 

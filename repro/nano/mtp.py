@@ -23,7 +23,7 @@ class MtpSaved(NamedTuple):
 
     enorm: NormSaved
     hnorm: NormSaved
-    joined: Any  # [B, T, 2 d_model]
+    joined: Any  #: [B, T, 2 d_model]
     block: BlockSaved
     norm: NormSaved
 

@@ -77,8 +77,8 @@ def bias_backward(d_y: Array) -> Array:
 class NormSaved(NamedTuple):
     """What `rms_norm` saves."""
 
-    normed: Array  # [..., d], before the gain
-    inverse_rms: Array  # [..., 1]
+    normed: Array  #: [..., d], before the gain
+    inverse_rms: Array  #: [..., 1]
 
 
 def rms_norm(x: Array, gain: Array, eps: float) -> tuple[Array, NormSaved]:
@@ -156,8 +156,8 @@ def swiglu_backward(d_y: Array, gate_up: Array, s: Array) -> Array:
 class MlpSaved(NamedTuple):
     """What `mlp` saves: the inputs of its first product and of SwiGLU."""
 
-    x: Any  # [..., d_model]
-    gate_up: Any  # [..., 2 d_ff]
+    x: Any  #: [..., d_model]
+    gate_up: Any  #: [..., 2 d_ff]
 
 
 def mlp(x: Array, p: Params) -> tuple[Array, MlpSaved]:

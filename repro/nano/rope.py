@@ -28,14 +28,14 @@ class Yarn:
     Source: Peng et al. (arXiv 2309.00071), sections 3.1 to 3.4; DeepSeek-V2 report (arXiv 2405.04434), section 3.1.4.
     """
 
-    factor: float  # the new context length divided by the old
-    original_max_position_embeddings: int  # tokens of the training context
-    beta_fast: float = 32  # pairs that turn more often than this over that context keep their frequency
-    beta_slow: float = 1  # pairs that turn less often are slowed by the whole factor
-    mscale: float | None = None  # weight of the temperature on the rotary dimensions
-    mscale_all_dim: float | None = None  # weight of the temperature on all dimensions
-    attention_factor: float | None = None  # multiplies cos and sin, instead of what the two weights give
-    truncate: bool = True  # round the blend's two ends to whole pairs
+    factor: float  #: the new context length divided by the old
+    original_max_position_embeddings: int  #: tokens of the training context
+    beta_fast: float = 32  #: pairs that turn more often than this over that context keep their frequency
+    beta_slow: float = 1  #: pairs that turn less often are slowed by the whole factor
+    mscale: float | None = None  #: weight of the temperature on the rotary dimensions
+    mscale_all_dim: float | None = None  #: weight of the temperature on all dimensions
+    attention_factor: float | None = None  #: multiplies cos and sin, instead of what the two weights give
+    truncate: bool = True  #: round the blend's two ends to whole pairs
 
     def __post_init__(self) -> None:
         """Validate the numbers that frequencies are computed from."""
@@ -65,9 +65,9 @@ class Rope:
     Source: Su et al. (arXiv 2104.09864), equation 15.
     """
 
-    theta: float = 10_000.0  # base of the frequencies
-    interleaved: bool = True  # pairs are neighbours, as in DeepSeek's weights
-    yarn: Yarn | None = None  # how the context was stretched, if it was
+    theta: float = 10_000.0  #: base of the frequencies
+    interleaved: bool = True  #: pairs are neighbours, as in DeepSeek's weights
+    yarn: Yarn | None = None  #: how the context was stretched, if it was
 
     def __post_init__(self) -> None:
         """Validate the base: at 1 or below there are no frequencies."""

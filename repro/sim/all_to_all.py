@@ -88,7 +88,7 @@ class Reach:
     nodes: Interval
     gpus: Interval
     experts_per_node: float
-    by_nodes: tuple[float, ...]  # share of tokens by the number of nodes reached, from 0
+    by_nodes: tuple[float, ...]  #: share of tokens by the number of nodes reached, from 0
 
 
 def measure_reach(

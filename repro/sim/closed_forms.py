@@ -17,9 +17,9 @@ from repro.sim.tasks import Durations, Schedule
 class PublishedFormula:
     """What a published table says of a schedule, for the rank that has most of it."""
 
-    bubble: float  # idle time, in the unit of the durations
-    activations: int  # micro-batches held at once, counted once for every stage
-    parameters: int  # stages held
+    bubble: float  #: idle time, in the unit of the durations
+    activations: int  #: micro-batches held at once, counted once for every stage
+    parameters: int  #: stages held
 
 
 def published_formula(schedule: Schedule, durations: Durations) -> PublishedFormula:

@@ -32,11 +32,11 @@ class Timeline:
     """When each task of a schedule runs, in the unit of the durations."""
 
     schedule: Schedule
-    makespan: float  # from the first start to the last end over all ranks
-    starts: list[list[float]]  # of each task, [ranks][tasks], as in `schedule.orders`
+    makespan: float  #: from the first start to the last end over all ranks
+    starts: list[list[float]]  #: of each task, [ranks][tasks], as in `schedule.orders`
     ends: list[list[float]]
-    busy: list[float]  # time that each rank works, [ranks]
-    activations: list[int]  # [ranks], most micro-batches that a rank holds at once, counted once for every stage
+    busy: list[float]  #: time that each rank works, [ranks]
+    activations: list[int]  #: [ranks], most micro-batches that a rank holds at once, counted once for every stage
 
     @property
     def bubble(self) -> list[float]:

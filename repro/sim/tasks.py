@@ -39,10 +39,10 @@ Task = tuple[Pass, ...]  # one pass, or a forward and a full backward that run o
 class Schedule:
     """The order in which each rank works, whatever the durations."""
 
-    name: str  # a published name, or any other for an order of your own
+    name: str  #: a published name, or any other for an order of your own
     micro_batches: int
     stages: int
-    orders: tuple[tuple[Task, ...], ...]  # tasks of each rank, [ranks][tasks]
+    orders: tuple[tuple[Task, ...], ...]  #: tasks of each rank, [ranks][tasks]
     bidirectional: bool = False  # whether the second half of micro-batches enters at the last rank, then of stage 0 too
 
     def __post_init__(self) -> None:
@@ -77,11 +77,11 @@ class Durations:
     Source: DeepSeek-V3 report (arXiv 2412.19437), table 2.
     """
 
-    forward: float  # F
-    backward: float  # B, the full backward pass
-    weight: float  # W, its part for the weights; its part for the input takes B - W, which must be above 0
-    overlapped: float  # F&B, a forward and a full backward together; F + B if overlapping saves nothing
-    transfer: float = 0  # from one rank to another; the sender goes on meanwhile
+    forward: float  #: F
+    backward: float  #: B, the full backward pass
+    weight: float  #: W, its part for the weights; its part for the input takes B - W, which must be above 0
+    overlapped: float  #: F&B, a forward and a full backward together; F + B if overlapping saves nothing
+    transfer: float = 0  #: from one rank to another; the sender goes on meanwhile
 
     def __post_init__(self) -> None:
         """Check that weight is a part of backward, and that a pair takes as long as either of its passes."""

@@ -27,13 +27,13 @@ Inputs = Mapping[str, Any]  # by the names of cost_ranges, each a number or valu
 class TrainingRun:
     """What is known of a run, and what all GPUs of its kind share."""
 
-    flop: float  # of pre-training
-    peak_flop_per_s: float  # of a GPU; utilisation is a share of it
+    flop: float  #: of pre-training
+    peak_flop_per_s: float  #: of a GPU; utilisation is a share of it
     gpus: int
-    power_w_per_gpu: float  # with the GPU's share of its server
-    pue: float  # power of the building over that of its machines
+    power_w_per_gpu: float  #: with the GPU's share of its server
+    pue: float  #: power of the building over that of its machines
     electricity_usd_per_kwh: float
-    network_overhead: float  # price of a cluster over that of its servers
+    network_overhead: float  #: price of a cluster over that of its servers
 
 
 def costs(run: TrainingRun, inputs: Inputs) -> dict[str, Values]:

@@ -25,9 +25,9 @@ class Range:
     low: float
     high: float
     unit: str
-    shape: Shape  # whether values or their logarithms are equally likely
-    basis: str  # the facts that the ends come from, or "assumed" with the reason
-    limit: float = math.inf  # that the input cannot exceed, even outside its range
+    shape: Shape  #: whether values or their logarithms are equally likely
+    basis: str  #: the facts that the ends come from, or "assumed" with the reason
+    limit: float = math.inf  #: that the input cannot exceed, even outside its range
 
     def __post_init__(self) -> None:
         """Check that the ends are finite, in order, and on a logarithmic scale positive."""

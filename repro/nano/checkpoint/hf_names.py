@@ -14,10 +14,10 @@ from repro.nano.param_shapes import iter_parameters
 class Place:
     """One parameter and the published tensors in it."""
 
-    holder: Any  # the dictionary that holds it under its key, a shape until it is read
+    holder: Any  #: the dictionary that holds it under its key, a shape until it is read
     key: Any
-    names: list[tuple[str, ...]]  # of the tensors, one after the other along the rows; expert by expert where stacked
-    tensor: Tensor  # the first one's row in the inventory
+    names: list[tuple[str, ...]]  #: of the tensors, one after the other along the rows; expert by expert where stacked
+    tensor: Tensor  #: the first one's row in the inventory
     stacked: bool = False
 
     def pieces(self, whole: Array) -> Iterator[tuple[str, Array]]:

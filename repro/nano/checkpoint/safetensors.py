@@ -37,7 +37,7 @@ class TensorEntry:
     name: str
     kind: str
     shape: tuple[int, ...]
-    start: int  # of its bytes in the file
+    start: int  #: of its bytes in the file
     size_bytes: int
 
     def read(self, out: NDArray[Any]) -> None:

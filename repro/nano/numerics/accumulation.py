@@ -26,11 +26,11 @@ class Accumulation:
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 (promotion every 128) and 3.5.2 (the defaults).
     """
 
-    bits: int = 14  # kept of each addend, below the largest one's exponent, and of the sum
-    group: int = 32  # products added by one instruction
-    rounding: Literal["truncate", "nearest"] = "truncate"  # of what is cut off
-    promote_every: int | None = None  # products after which the sum goes to FP32, a multiple of group; None for never
-    running_sum_aligned: bool = True  # False aligns products among themselves, then adds them to the running sum
+    bits: int = 14  #: kept of each addend, below the largest one's exponent, and of the sum
+    group: int = 32  #: products added by one instruction
+    rounding: Literal["truncate", "nearest"] = "truncate"  #: of what is cut off
+    promote_every: int | None = None  #: products after which the sum goes to FP32, a multiple of group; None for never
+    running_sum_aligned: bool = True  #: False aligns products among themselves, then adds them to the running sum
 
     def __post_init__(self) -> None:
         """Validate sizes and rounding."""

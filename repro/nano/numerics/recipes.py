@@ -31,13 +31,13 @@ class PrecisionRecipe:
     activation: Format | None = None
     weight: Format | None = None
     gradient: Format | None = None
-    group: int | None = None  # elements of a row, or side of a weight's block, that share a scale; None: the tensor
+    group: int | None = None  #: elements of a row, or side of a weight's block, that share a scale; None: the tensor
     powers_of_two: bool = False  # scales of what is cast along rows and along tokens, so that the second cast is exact:
     # inputs of attention's output projection and of routed experts, and gradients of experts' outputs
-    square_gradients: bool = False  # whether gradients have square blocks, as weights do
-    attention_output: Format | None = None  # in which attention's output is kept for Wgrad; None as other inputs are
-    accumulation: Accumulation | None = None  # of the products; None is FP32 or better
-    moments: np.dtype[Any] = BF16  # of the optimizer
+    square_gradients: bool = False  #: whether gradients have square blocks, as weights do
+    attention_output: Format | None = None  #: in which attention's output is kept for Wgrad; None as other inputs are
+    accumulation: Accumulation | None = None  #: of the products; None is FP32 or better
+    moments: np.dtype[Any] = BF16  #: of the optimizer
 
     def __post_init__(self) -> None:
         """Validate that accumulation fits formats and group."""

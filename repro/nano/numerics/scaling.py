@@ -24,8 +24,8 @@ WHOLE_TENSOR: Tile = (None, None)
 class Quantized:
     """Matrices in a small format with a scale per tile; numpy takes them for their values."""
 
-    codes: NDArray[np.uint8]  # [..., rows, bytes of a row]
-    scales: Array  # [..., tiles down, tiles across], float32
+    codes: NDArray[np.uint8]  #: [..., rows, bytes of a row]
+    scales: Array  #: [..., tiles down, tiles across], float32
     form: Format
     tile: Tile
     columns: int

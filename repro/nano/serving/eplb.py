@@ -23,9 +23,9 @@ LARGEST_LOAD = 1e300  # loads must be below it, so that their sums stay finite
 class Placement:
     """Where the replicas of each layer's experts lie; GPU g holds the g-th of equal runs of replicas."""
 
-    phy2log: IntArray  # [layers, num_replicas], the expert of each replica
-    log2phy: IntArray  # [layers, experts, most replicas], each expert's replicas, oldest first, padded with -1
-    logcnt: IntArray  # [layers, experts], replicas of each expert
+    phy2log: IntArray  #: [layers, num_replicas], the expert of each replica
+    log2phy: IntArray  #: [layers, experts, most replicas], each expert's replicas, oldest first, padded with -1
+    logcnt: IntArray  #: [layers, experts], replicas of each expert
 
 
 def rebalance_experts(

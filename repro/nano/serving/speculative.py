@@ -26,11 +26,11 @@ from repro.validate import check_integer, check_number
 class SpeculativeResult:
     """The decoded tokens, and what became of each draft; every pass yields one token, and each accepted draft one."""
 
-    tokens: IntArray  # [count]
-    positions: IntArray  # [n_drafts], the index in tokens that each draft was made for
-    is_accepted: BoolArray  # [n_drafts]
-    acceptance_probs: Array  # [n_drafts], probability of acceptance before the token was drawn
-    steps: int  # passes of the main model
+    tokens: IntArray  #: [count]
+    positions: IntArray  #: [n_drafts], the index in tokens that each draft was made for
+    is_accepted: BoolArray  #: [n_drafts]
+    acceptance_probs: Array  #: [n_drafts], probability of acceptance before the token was drawn
+    steps: int  #: passes of the main model
 
     @property
     def n_drafts(self) -> int:

@@ -28,8 +28,8 @@ class TrainStep:
     """What one step reports; `number` counts from 0."""
 
     number: int
-    loss: Loss  # before the step
-    gradient_norm: float  # before clipping
+    loss: Loss  #: before the step
+    gradient_norm: float  #: before clipping
 
 
 def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator[TrainStep]:

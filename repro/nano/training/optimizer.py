@@ -23,15 +23,15 @@ class Recipe:
 
     steps: int
     peak_lr: float = 3e-3
-    warmup_steps: int = 10  # of linear growth to peak_lr
-    final_lr_share: float = 0.1  # of peak_lr at the last step
+    warmup_steps: int = 10  #: of linear growth to peak_lr
+    final_lr_share: float = 0.1  #: of peak_lr at the last step
     beta1: float = 0.9
     beta2: float = 0.95
-    weight_decay: float = 0.1  # of matrices; gains and biases do not decay
-    clip_norm: float = 1.0  # largest norm of all gradients together
-    mtp_weight: float = 0.3  # λ of the modules' losses
-    precision: PrecisionRecipe | None = None  # None computes and keeps everything in the model's own type
-    balance: Balance | None = None  # of the experts' load; None leaves it alone
+    weight_decay: float = 0.1  #: of matrices; gains and biases do not decay
+    clip_norm: float = 1.0  #: largest norm of all gradients together
+    mtp_weight: float = 0.3  #: λ of the modules' losses
+    precision: PrecisionRecipe | None = None  #: None computes and keeps everything in the model's own type
+    balance: Balance | None = None  #: of the experts' load; None leaves it alone
 
     def __post_init__(self) -> None:
         """Validate every field."""
