@@ -33,8 +33,10 @@ ROWS = {  # the version of Python, and what pip is told to install
     "newest": ("3.13", NEWEST),
     "pydantic": ("3.11", [requirement for requirement in LOWEST if requirement.startswith("pydantic")]),
 }
-BASE = ["claims", "claims --json", "audit A46", "facts", "facts price --json", "model deepseek_v3"]
-BASE += ["pipeline 1F1B --ranks 4 --micro-batches 8"]
+BASE = [
+    "claims", "claims --json", "audit A46", "facts", "facts price --json", "model deepseek_v3",
+    "pipeline 1F1B --ranks 4 --micro-batches 8",
+]  # fmt: skip
 NBVAL = ["--nbval", "--nbval-current-env", "--nbval-cell-timeout", "300"]
 CHECKS = [
     ["-n", "2", "-m", "not slow", "tests"],
