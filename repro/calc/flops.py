@@ -15,8 +15,12 @@ def attention_flop_per_token(
 ) -> float:  # fmt: skip
     """Return the FLOP of one token's attention over its context, which a rule per parameter leaves out.
 
-    Causally a token attends to itself and those before it, on average (sequence_length + 1) / 2. An element of a key or
-    value costs what a parameter does: 6 FLOP for forward and backward.
+    Args:
+        arch: of the model.
+        sequence_length: tokens.
+        causal: a token attends to itself and those before it, on average (sequence_length + 1) / 2, and not to all.
+        mtp_counted: with the modules for multi-token prediction.
+        flop_per_parameter_per_token: 6 for forward and backward; an element of a key or value costs as much.
 
     Source: Kaplan et al. (arXiv 2001.08361), equation 2.2, with the context averaged over a causal sequence.
     """
@@ -30,9 +34,14 @@ def counted_flop_per_token(
     arch: Architecture, sequence_length: int, *, causal: bool, mtp_counted: bool,
     flop_per_parameter_per_token: float = 6,
 ) -> float:  # fmt: skip
-    """Return the FLOP of one token: matrix products and attention over the context, as attention_flop_per_token.
+    """Return the FLOP of one token: matrix products and attention, not softmax, norms and activations (far below 1%).
 
-    Softmax, norms and activations, far below a per cent, are left out.
+    Args:
+        arch: of the model, whose embedding is read and not multiplied.
+        sequence_length: tokens.
+        causal: a token attends to itself and those before it, and not to all.
+        mtp_counted: with the modules for multi-token prediction.
+        flop_per_parameter_per_token: 6 for forward and backward.
     """
     attention = attention_flop_per_token(
         arch, sequence_length, causal=causal, mtp_counted=mtp_counted,

@@ -25,7 +25,10 @@ def block_scaled_bytes(rows: int, columns: int, *, block: int) -> int:
 def checkpoint_bytes(arch: Architecture, *, block: int, mtp_counted: bool) -> int:
     """Return the bytes of tensors in a checkpoint as DeepSeek-V3's: linear layers in scaled FP8, the rest in BF16.
 
-    Modules for multi-token prediction, which count on request, are stored with copies of embedding and head.
+    Args:
+        arch: of the model.
+        block: side of the square of elements that share an FP32 scale.
+        mtp_counted: with the modules for multi-token prediction, stored with copies of embedding and head.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -90,9 +93,12 @@ def memory_per_gpu(
 ) -> dict[str, float]:
     """Return the bytes that a GPU holds in training, by part; norms and buffers for communication are left out.
 
-    `scheme` has the bytes per parameter by part; "weights" and "gradients" are whole on each GPU of a stage, the rest
-    is spread over them. The two ranks with the first stage, of which 0 is one, also have embedding, head, logits and
-    multi-token prediction.
+    Args:
+        arch: of the model.
+        layout: how training is spread over GPUs.
+        scheme: bytes per parameter by part; "weights" and "gradients" whole on each GPU of a stage, the rest spread.
+        kept: bytes that one token leaves in a layer.
+        rank: of the pipeline; 0 and the last also have embedding, head, logits and multi-token prediction.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2 and 3.2.3.
     """
@@ -134,9 +140,11 @@ def activation_bytes(
 ) -> ActivationBytes:
     """Return what one token leaves in a layer for the backward pass; the residual stream is kept twice in BF16.
 
-    Inputs to linear layers and to SwiGLU take bytes_per_element, but those to the projection after attention
-    attention_output_bytes. If recomputed, norms, MLA's up-projections and SwiGLU's output are not kept but computed
-    again. Plain attention keeps queries, keys and values, as there is no latent to compute them from.
+    Args:
+        arch: plain attention keeps queries, keys and values, as there is no latent to compute them from.
+        bytes_per_element: of inputs to linear layers and to SwiGLU.
+        attention_output_bytes: per element of the input to the projection after attention.
+        recomputed: norms, MLA's up-projections and SwiGLU's output are not kept but computed again.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.2.3 and 3.3.3.
     """

@@ -60,8 +60,10 @@ def expert_parameters(arch: Architecture) -> int:
 def active_parameters(arch: Architecture, *, embedding_counted: bool, head_counted: bool = True) -> int:
     """Return the parameters of the main model that one token passes through, of the routed experts the chosen ones.
 
-    By convention the embedding's table, of which a token reads one row, and the head are counted or not. A tied table
-    counts once, where either is counted.
+    Args:
+        arch: a tied table counts once, where either embedding or head is counted.
+        embedding_counted: with the embedding's table, of which a token reads one row; conventions differ.
+        head_counted: with the output head.
     """
     table_counted = embedding_counted or (arch.tied_embeddings and head_counted)
     counted = {"embedding": table_counted, "head": head_counted}  # a tied head has no parameters of its own

@@ -17,8 +17,10 @@ FORWARD, FORWARD_AND_BACKWARD = 2, 6
 def describe_model(arch: Architecture, *, sequence_length: int, cache_bits: float) -> dict[str, Any]:
     """Return what follows from an architecture: parameters, cache, FLOP, and bytes of weights without scales.
 
-    N of 2ND and 6ND counts embedding and head; the counted FLOP are each matrix product and attention over
-    `sequence_length` tokens, without the embedding. `cache_bits` are per element.
+    Args:
+        arch: of the model; N of 2ND and 6ND counts its embedding and head.
+        sequence_length: tokens that attention spans in the counted FLOP, which leave out the embedding.
+        cache_bits: per element.
     """
     total, elements, bits = total_parameters(arch), elements_per_token(arch), FORMAT_BITS.items()
     return {

@@ -34,7 +34,12 @@ def flop_per_gpu_second(flop: float, gpu_hours: float) -> float:
 
 
 def mfu(flop: float, gpu_hours: float, peak_flop_per_s: float) -> float:
-    """Return the model FLOP utilisation: the rate kept up as a share of a peak; recomputation is no FLOP of the model.
+    """Return the model FLOP utilisation: the rate kept up as a share of a peak.
+
+    Args:
+        flop: of the model over the whole run; recomputation is no FLOP of the model.
+        gpu_hours: of the run, over all GPUs.
+        peak_flop_per_s: of one GPU, for one precision, dense or sparse.
 
     Source: Chowdhery et al. (arXiv 2204.02311), section 4.1.
     """

@@ -31,8 +31,11 @@ class Comparison:
 def compare(rows: Iterable[Mapping[str, str]], model: str, rival: str, areas: Iterable[str] = ()) -> list[Comparison]:
     """Return the benchmarks for which a table has both models' scores; refuses a model that the table lacks.
 
-    Rows have the columns area, benchmark, metric and one per model. Areas are chosen by the beginning of their name,
-    all where none is named.
+    Args:
+        rows: with the columns area, benchmark, metric and one per model.
+        model: column of the model.
+        rival: column of the model that it is compared with.
+        areas: beginnings of the names of those wanted; all where none is named.
     """
     wanted, comparisons = tuple(areas), []
     for row in rows:

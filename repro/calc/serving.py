@@ -38,7 +38,12 @@ def speculative_tokens_per_step(acceptance: float, drafted: int = 1) -> float:
 
 
 def speculative_speedup(acceptance: float, *, draft_cost: float, drafted: int = 1) -> float:
-    """Return how many times faster generation gets if drafting and checking a token adds `draft_cost` of a step.
+    """Return how many times faster generation gets by drafting tokens.
+
+    Args:
+        acceptance: chance that a drafted token is kept if the one before it is.
+        draft_cost: what drafting and checking one token adds, as a share of a step.
+        drafted: tokens per step.
 
     Source: Leviathan et al. (arXiv 2211.17192), theorem 3.8.
     """

@@ -27,7 +27,6 @@ class Overheads:
     multiprocessors_for_communication: float  #: of these, those that transfers take, as if the rate fell in proportion
 
     def __post_init__(self) -> None:
-        """Refuse a share or a number out of its bounds."""
         seconds, hidden, bubble = self.communication_s, self.hidden_share, self.bubble_share
         taken, of = self.multiprocessors_for_communication, self.multiprocessors
         _must("communication_s", seconds, seconds >= 0 * seconds, "finite and at least 0")

@@ -116,8 +116,14 @@ AUDITS: dict[str, Audit] = {}
 def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> Callable[[AuditFunction], AuditFunction]:
     """Register a function as the audit of a claim; its keyword-only arguments are its assumptions.
 
-    The other arguments become an Audit's fields; an audit that computes nothing has no unit. Raises ValueError for a
-    second audit of one claim, or an argument that is no known assumption.
+    Args:
+        claim_id: in capitals, as in the register.
+        notebook: name of the one that argues the audit.
+        unit: of every case's value; "" for an audit that computes nothing.
+        digits: significant ones that the claim deserves.
+
+    Raises:
+        ValueError: for a second audit of one claim, or an argument that is no known assumption.
     """
 
     def register(function: AuditFunction) -> AuditFunction:
@@ -133,9 +139,15 @@ def audit(claim_id: str, *, notebook: str, unit: str = "", digits: int = 4) -> C
 
 
 def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> AuditResult:
-    """Audit one claim, its id in capitals or small letters, under these assumptions, the others at their defaults.
+    """Audit one claim under these assumptions, the others at their defaults.
 
-    Raises InputError for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
+    Args:
+        claim_id: in capitals or small letters.
+        facts: to read from; the package's where None.
+        **overrides: value by assumption.
+
+    Raises:
+        InputError: for an unknown claim, an assumption that the audit does not take, or a value outside its domain.
     """
     register = load_register()
     claim = register.claim(claim_id)
@@ -160,7 +172,12 @@ def run_audit(claim_id: str, facts: Facts | None = None, **overrides: Value) -> 
 def under(facts: Facts | None = None, **assumptions: Value) -> Callable[[str], AuditResult]:
     """Return a function that audits a claim by its id under these assumptions; each claim gets those that it takes.
 
-    Raises InputError for a name that is no assumption at all, or a value outside its domain.
+    Args:
+        facts: to read from; the package's where None.
+        **assumptions: value by assumption.
+
+    Raises:
+        InputError: for a name that is no assumption at all, or a value outside its domain.
     """
     known = facts if facts is not None else load()
     checked = {name: assumption(name).user_input(known).check(value) for name, value in assumptions.items()}

@@ -121,7 +121,11 @@ def v3_layout(facts: Ledger, gpus: int, tokens_per_micro_batch: int) -> memory.P
 def v3_peak_memory_gpu(facts: Ledger, gpus: int, tokens_per_micro_batch: int, way: str) -> tuple[int, dict[str, float]]:
     """Return the rank of V3's fullest GPU in training and its bytes by part.
 
-    The way is a key of activation_bytes_by_scheme; "V3's scheme" keeps its bytes per parameter, the others BF16's.
+    Args:
+        facts: ledger that notes what is read.
+        gpus: of the cluster.
+        tokens_per_micro_batch: of one GPU.
+        way: key of activation_bytes_by_scheme; "V3's scheme" keeps its bytes per parameter, the others BF16's.
     """
     layout = v3_layout(facts, gpus, tokens_per_micro_batch)
     scheme = facts.under("bytes.v3" if way == "V3's scheme" else "bytes.bf16_mixed")

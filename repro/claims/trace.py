@@ -3,8 +3,7 @@
 Audits run in a fraction of a second, with a ledger that notes every key, so the claims are exact. Notebooks take
 minutes, so their cells are parsed and not run. A cell may read a key that it names, a key of a group that it names, and
 a key that one of its f-strings gives when the holes are filled with words of the same notebook, a number, or a choice
-that audits offer, such as a GPU. Cells are numbered as In [1], In [2]
-in JupyterLab.
+that audits offer, such as a GPU. Cells are numbered as In [1], In [2] in JupyterLab.
 """
 
 import ast

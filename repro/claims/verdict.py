@@ -69,7 +69,9 @@ def judge(figures: Sequence[Printed], cases: Sequence[Case]) -> Verdict:
 def grade(figures: Sequence[Printed], case: Case) -> Verdict:
     """Return whether one case holds, is imprecise, wrong or not checkable; its worst part decides.
 
-    Raises ValueError if it recomputes nothing that the claim says, InputError for a figure that the claim lacks.
+    Raises:
+        ValueError: if it recomputes nothing that the claim says.
+        InputError: for a figure that the claim lacks.
     """
     if case.value is None:
         return Verdict.NOT_CHECKABLE

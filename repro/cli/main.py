@@ -37,7 +37,6 @@ class Parser(argparse.ArgumentParser):
     """A parser whose every complaint is an InputError."""
 
     def __init__(self, *args: Any, **options: Any):
-        """Build the parser as argparse does, except for what counts as a negative number."""
         super().__init__(*args, **options)
         self._negative_number_matcher = NEGATIVE
 

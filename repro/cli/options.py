@@ -58,11 +58,7 @@ def parse_inputs(args: argparse.Namespace, inputs: Mapping[str, UserInput]) -> d
 
 
 def parse_pairs(pairs: Sequence[str], option: str) -> dict[str, str]:
-    """Return the texts of name=value pairs by name.
-
-    Raises:
-        InputError: for a text of another form, or a name that is given twice.
-    """
+    """Return the texts of name=value pairs by name; InputError for another form, or a name that is given twice."""
     values: dict[str, str] = {}
     for pair in pairs:
         name, equals, text = (part.strip() for part in pair.partition("="))

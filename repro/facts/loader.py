@@ -24,7 +24,6 @@ class Facts(Mapping[str, Fact]):
     """All facts by key, the published files, and the references that facts and files cite."""
 
     def __init__(self, facts: dict[str, Fact], references: dict[str, Reference], published: dict[str, Published]):
-        """Keep the entries, each under its own key."""
         self._facts, self.references, self.published = facts, references, published
 
     def __getitem__(self, key: str) -> Fact:
@@ -34,15 +33,12 @@ class Facts(Mapping[str, Fact]):
         return self._facts[key]
 
     def __contains__(self, key: object) -> bool:
-        """Say if `key` is a fact."""
         return key in self._facts
 
     def __iter__(self) -> Iterator[str]:
-        """Yield the keys in the order of the files."""
         return iter(self._facts)
 
     def __len__(self) -> int:
-        """Count the facts."""
         return len(self._facts)
 
     def model(self, name: str) -> Published:
@@ -66,7 +62,6 @@ class Ledger:
     """Hands out values and notes each fact that was read, so that a finding can list its sources."""
 
     def __init__(self, facts: Facts):
-        """Start with nothing read."""
         self._facts = facts
         self.read: list[str] = []
 
@@ -108,8 +103,9 @@ class Ledger:
 def load(folder: Path = DATA) -> Facts:
     """Return all facts of a folder of TOML files, checked.
 
-    Raises InputError, with the file and the key, for a value without a source, of a wrong type or not finite, for a
-    source that is not in references.toml, or for a file that is not TOML.
+    Raises:
+        InputError: with the file and the key, for a value without a source, of a wrong type or not finite, for a source
+            that is not in references.toml, or for a file that is not TOML.
     """
     references = {key: build(Reference, REFERENCES, key, fields) for key, fields in _leaves(folder / REFERENCES)}
 

@@ -48,11 +48,12 @@ ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
 def draw_gantt(axes: Axes, result: Timeline, numbers: bool = True) -> None:
     """Draw each task as a bar, rank 0 on top, micro-batches that enter at the last rank in a lighter colour.
 
-    The axes are empty and have their final size. `numbers` writes each micro-batch into its bar where the bar is wide
-    enough; an overlapped pair shows two.
+    Args:
+        axes: empty and of their final size.
+        result: of a simulation.
+        numbers: write each micro-batch into its bar where the bar is wide enough; an overlapped pair shows two.
 
-    Source:
-        DeepSeek-V3 report (arXiv 2412.19437), figure 5, for the look.
+    Source: DeepSeek-V3 report (arXiv 2412.19437), figure 5, for the look.
     """
     bars = list(result.bars())
     kinds = [KINDS[bar.task[0].kind] if len(bar.task) == 1 else PAIR for bar in bars]
@@ -154,7 +155,6 @@ def _number(axes: Axes, bars: Sequence[Bar], widths: Array, dark: Sequence[bool]
 
 
 def _legend(axes: Axes, kinds: set[str], directions: bool) -> None:
-    """Name the colours below the time axis."""
     names = {LABELS[kind]: _shade(kind, 0) for kind in COLOURS if kind in kinds}
     if directions:
         names["lighter: entered at the last rank"] = (1.0, 1.0, 1.0)

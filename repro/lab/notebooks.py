@@ -86,7 +86,8 @@ def _parameter(path: Path, name: str, inferred_type_name: str, default: str, hel
 def check_values(notebooks: list[Notebook], texts: dict[str, str]) -> dict[str, Value]:
     """Return parameter values by name from a command line's texts, each of the type that these notebooks give it.
 
-    Raises InputError for a parameter that none of them has, or a value outside its domain.
+    Raises:
+        InputError: for a parameter that none of them has, or a value outside its domain.
     """
     known = {name: parameter for notebook in notebooks for name, parameter in notebook.parameters.items()}
     values: dict[str, Value] = {}

@@ -25,9 +25,14 @@ class Record:
         return rows[0]
 
     def over_seeds(self, result: str, **settings: Any) -> list[Any]:
-        """Return a result of all runs with these settings by seed; dots lead into nested ones, as in "loss.main".
+        """Return a result of all runs with these settings, ordered by seed.
 
-        Raises InputError if there is no such run, one did not complete, or a seed occurs twice.
+        Args:
+            result: its name; dots lead into nested ones, as in "loss.main".
+            **settings: fields of the run and their values.
+
+        Raises:
+            InputError: if there is no such run, one did not complete, or a seed occurs twice.
         """
         runs = sorted((row for row in self.rows if _has(row["run"], settings)), key=lambda row: row["run"]["seed"])
         seeds = [row["run"]["seed"] for row in runs]

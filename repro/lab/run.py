@@ -28,10 +28,16 @@ class NotebookRun:
 
 
 def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figures: Path) -> NotebookRun:
-    """Execute a notebook with the given parameter values, the others at their defaults, into the folder `out`.
+    """Execute a notebook, save it with what it draws, and return the run.
 
-    What it draws goes into the folder `figures`; values of parameters that it does not have are left out. Raises
-    InputError if a folder cannot be written or a cell fails; nothing is left behind then.
+    Args:
+        notebook: with its parameters.
+        values: by parameter, the others at their defaults; those of parameters that it does not have are left out.
+        out: folder for the executed notebook.
+        figures: folder for what it draws.
+
+    Raises:
+        InputError: if a folder cannot be written or a cell fails; nothing is left behind then.
     """
     import nbformat
 

@@ -63,7 +63,6 @@ def cases_table(result: AuditResult) -> pd.DataFrame:
 
 
 def _frame(rows: Iterable[Sequence[str]], *columns: str) -> pd.DataFrame:
-    """Return rows of texts as a table whose index is the first column."""
     return pd.DataFrame(list(rows), columns=columns).set_index(columns[0])
 
 

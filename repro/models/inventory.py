@@ -114,7 +114,6 @@ def _mlp_shapes(d_ff: int, d_model: int, *, bias: bool = False) -> dict[str, Sha
 
 
 def _layer(arch: Architecture, block: BlockName, layers: range) -> Iterator[Tensor]:
-    """Yield the rows of layers that are alike."""
     d, moe = arch.d_model, arch.experts
 
     def row(role: str, shape: Shape, part: PartName, *, experts: int = 1, top_k: int = 1) -> Tensor:
