@@ -43,7 +43,6 @@ class Balance:
     bias_speed: float = 0.0  #: γ, the step by which biases move
 
     def __post_init__(self) -> None:
-        """Validate weights, speed and choices."""
         for name in ("expert", "device", "communication", "bias_speed"):
             check_number(name, getattr(self, name))
         for name, allowed in {"scope": ("sequence", "batch"), "counted": ("selected", "scored")}.items():

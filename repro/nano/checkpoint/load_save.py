@@ -168,10 +168,13 @@ def _read_scales(entry: TensorEntry) -> Array:
 
 
 def save_checkpoint(model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = inf) -> None:
-    """Write a model with MLA and experts, gated as V2 or V3, in the published form, which transformers loads too.
+    """Write a model in the published form, which transformers loads too.
 
-    The folder must not exist, or be empty. Weights are stored in "float32" or "bfloat16", selection biases always in
-    float32; a new file begins above shard_bytes.
+    Args:
+        model: has MLA and experts, gated as V2 or V3.
+        folder: must not exist, or be empty.
+        stored: "float32" or "bfloat16", of the weights; selection biases are always in float32.
+        shard_bytes: size above which a new file begins.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:

@@ -18,7 +18,6 @@ class TrainingDiverged(ArithmeticError):
     """A run whose numbers cannot go on, which is no mistake of the user's; `step` counts from 0."""
 
     def __init__(self, step: int, reason: str) -> None:
-        """Name the step, the reason and what would help."""
         super().__init__(f"step {step}: {reason}: try a lower peak_lr")
         self.step = step
 
