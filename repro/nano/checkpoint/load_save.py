@@ -38,12 +38,18 @@ BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
-    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds: config.json and safetensors files.
+    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds.
 
-    Matrices in 16 or 8 bits stay as stored and are decoded where used, so that the model takes the memory of its files;
-    packed=False decodes them at once, as training needs. Everything else is float32. Modules for multi-token prediction
-    may be left out altogether, as transformers does; buffers, and the modules' copies of embedding and head, are not
-    read. An InputError names the file, tensor or field that is missing, superfluous, damaged, or not finite.
+    Modules for multi-token prediction may be left out altogether, as transformers does; buffers, and the modules'
+    copies of embedding and head, are not read.
+
+    Args:
+        folder: holds config.json and safetensors files.
+        packed: keep matrices in 16 or 8 bits as stored and decode them where used, so that the model takes the memory
+            of its files; False decodes them at once, as training needs. Everything else is float32.
+
+    Raises:
+        InputError: a file, tensor or field is missing, superfluous, damaged, or not finite.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
