@@ -41,7 +41,6 @@ class Trace:
     _window: list[Loss] = field(default_factory=list)  #: of the steps since the last row
 
     def __post_init__(self) -> None:
-        """Check the window."""
         check_integer("every", self.every)
 
     def add(self, step: TrainStep) -> None:

@@ -23,9 +23,14 @@ from repro.nano.rope import CosSin, Rope, apply_rope, apply_rope_backward, softm
 def scaled_dot_product_attention(q: Array, k: Array, v: Array, scale: float) -> tuple[Array, Array]:
     """Let each query read values by the softmax of its products with the keys up to its position, times `scale`.
 
-    q is [B, G, R, T, qk_head_dim]; k, [B, G, S ≥ T, qk_head_dim], and v, [B, G, S, v_head_dim], are shared by a group's
-    R heads. The last query stands at the last key's position. Returns the output, [B, G, R, T, v_head_dim], and the
-    weights, [B, G, R, T, S], for the backward pass.
+    Args:
+        q: [B, G, R, T, qk_head_dim]; the last query stands at the last key's position.
+        k: [B, G, S ≥ T, qk_head_dim], shared by a group's R heads.
+        v: [B, G, S, v_head_dim], shared like the keys.
+        scale: factor on queries times keys, as `softmax_scale` returns it.
+
+    Returns:
+        The output, [B, G, R, T, v_head_dim], and the weights, [B, G, R, T, S], for the backward pass.
 
     Source: Vaswani et al. (arXiv 1706.03762), equation 1.
     """

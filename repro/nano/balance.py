@@ -43,7 +43,6 @@ class Balance:
     bias_speed: float = 0.0  #: γ, the step by which biases move
 
     def __post_init__(self) -> None:
-        """Validate weights, speed and choices."""
         for name in ("expert", "device", "communication", "bias_speed"):
             check_number(name, getattr(self, name))
         for name, allowed in {"scope": ("sequence", "batch"), "counted": ("selected", "scored")}.items():
@@ -77,7 +76,12 @@ def auxiliary_loss(routing: Routing, balance: Balance, gate: Gate, n_sequences: 
 
     Each loss is Σ f · P over experts or groups. f is the share of tokens that chose it, scaled to 1 for an even load;
     it is a count without gradient. P is the mean of its scores, normalised per token, and carries the gradient.
-    The N tokens of `routing` are `n_sequences` sequences of equal length, one after the other.
+
+    Args:
+        routing: what the gate decided for N tokens, sequence after sequence.
+        balance: weights of the losses, and their scope.
+        gate: the gate that decided.
+        n_sequences: sequences, of equal length, that the N tokens are.
 
     Source: DeepSeek-V2 report (arXiv 2405.04434), equations 23 to 31; DeepSeek-V3 report (arXiv 2412.19437),
         equations 17 to 20.

@@ -34,7 +34,6 @@ class Config:
     rms_norm_eps: float = 1e-6
 
     def __post_init__(self) -> None:
-        """Refuse parts that contradict each other, and what is not built here."""
         arch, attention = self.arch, self.arch.attention
         _check_sizes(arch)
         check_number("rms_norm_eps", self.rms_norm_eps)

@@ -39,7 +39,6 @@ class Gate:
     capacity_factor: float | None = None  #: tokens that a group accepts, in even shares; None drops nothing, as in V3
 
     def __post_init__(self) -> None:
-        """Validate what does not depend on the experts."""
         if self.capacity_factor is not None:
             check_number("capacity_factor", self.capacity_factor, above=0)
         if self.scoring_func not in ("softmax", "sigmoid"):
@@ -95,9 +94,13 @@ def topk_indices(values: Array, count: int) -> IntArray:
 
 
 def route(x: Array, p: Params, gate: Gate, top_k: int) -> Routing:
-    """Choose top_k experts for each token of x, [N, d_model], and weigh them.
+    """Choose top_k experts for each token and weigh them.
 
-    `p` has "weight", [E, d_model], and in V3 "e_score_correction_bias", [E], which has no gradient.
+    Args:
+        x: [N, d_model].
+        p: "weight", [E, d_model], and in V3 "e_score_correction_bias", [E], which has no gradient.
+        gate: scoring, limit to groups, and weighting.
+        top_k: experts per token.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 13 to 16.
     """

@@ -51,14 +51,18 @@ def mla(
 ) -> tuple[Array, MlaSaved | None]:  # fmt: skip
     """Apply latent attention to new tokens and those cached before them: [B, T, d_model] -> [B, T, d_model].
 
-    `cos_sin` are the tables of the new tokens' positions; their latents are appended to `cache`. The absorbed form
-    has no backward pass and saves nothing.
-
-    Weights in `p`; with attn.bias, "q_a_proj", "kv_a_proj_with_mqa" and "o_proj" have one, such as "o_proj_bias":
-        q_proj [H · qk_head_dim, d_model], or in its place the next three where queries are compressed
-        q_a_proj [q_lora_rank, d_model], q_a_layernorm [q_lora_rank], q_b_proj [H · qk_head_dim, q_lora_rank]
-        kv_a_proj_with_mqa [kv_lora_rank + qk_rope_head_dim, d_model], kv_a_layernorm [kv_lora_rank]
-        kv_b_proj [H · (qk_nope_head_dim + v_head_dim), kv_lora_rank], o_proj [d_model, H · v_head_dim]
+    Args:
+        x: [B, T, d_model]; the new tokens.
+        p: weights; with attn.bias, "q_a_proj", "kv_a_proj_with_mqa" and "o_proj" have one, such as "o_proj_bias":
+            q_proj [H · qk_head_dim, d_model], or in its place the next three where queries are compressed
+            q_a_proj [q_lora_rank, d_model], q_a_layernorm [q_lora_rank], q_b_proj [H · qk_head_dim, q_lora_rank]
+            kv_a_proj_with_mqa [kv_lora_rank + qk_rope_head_dim, d_model], kv_a_layernorm [kv_lora_rank]
+            kv_b_proj [H · (qk_nope_head_dim + v_head_dim), kv_lora_rank], o_proj [d_model, H · v_head_dim]
+        attn: heads and their widths, ranks of the latents.
+        rope: rotary embedding, which also sets the scale of the softmax.
+        cos_sin: tables of the new tokens' positions.
+        cache: from `mla_cache`; the new tokens' latents are appended.
+        absorbed: MLA's form in decoding, which has no backward pass and saves nothing.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equations 1 to 11; absorption: DeepSeek-V2 report (arXiv
         2405.04434), section 2.1.2.

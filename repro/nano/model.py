@@ -64,7 +64,6 @@ class Model:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        """Validate the number of workers."""
         check_integer("workers", self.workers)
 
     @property
@@ -81,8 +80,13 @@ class Model:
     def forward(self, tokens: IntArray, caches: Sequence[KVCache] | None = None, *, absorbed: bool = False) -> Array:
         """Return the logits of each next token: [B, T] -> [B, T, V].
 
-        `caches` from `new_caches` hold the tokens before these and grow by these; if tokens or caches do not fit,
-        InputError is raised and no cache has changed. `absorbed` is MLA's form in decoding, for the same logits.
+        Args:
+            tokens: ids, [B, T].
+            caches: from `new_caches`; they hold the tokens before these and grow by these.
+            absorbed: MLA's form in decoding, for the same logits.
+
+        Raises:
+            InputError: tokens or caches do not fit; no cache has changed.
         """
         tokens = self.check_tokens(tokens)
         if caches is not None:
@@ -128,10 +132,15 @@ class Model:
     def loss_and_gradients(
         self, tokens: IntArray, *, mtp_weight: float = 0.3, balance: Balance | None = None
     ) -> tuple[Loss, Params]:
-        """Return the loss of predicting each of [B, T + 1] tokens from those before it, and its gradients.
+        """Return the loss of predicting each token from those before it, and its gradients.
 
-        `mtp_weight` is λ of the modules' losses, if there are any. `balance` has auxiliary losses to add; its biases
-        are moved by the training loop. Gradients are nested as the parameters are; selection biases have none.
+        Args:
+            tokens: ids, [B, T + 1].
+            mtp_weight: λ of the modules' losses, if there are any.
+            balance: auxiliary losses to add; its biases are moved by the training loop.
+
+        Returns:
+            The loss, and gradients nested as the parameters are; selection biases have none.
 
         Source: DeepSeek-V3 report (arXiv 2412.19437), equations 24 and 25.
         """
@@ -258,9 +267,15 @@ class Model:
 
 
 def init_model(config: Config, *, seed: int, std: float = 0.02, dtype: type = np.float32) -> Model:
-    """Return a model with normally distributed weights, gains of one and biases of zero, in float32 or float64.
+    """Return a model with normally distributed weights, gains of one and biases of zero.
 
-    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2, where `std` of all weights is 0.006.
+    Args:
+        config: shape of the model.
+        seed: of the weights, 0 or more.
+        std: standard deviation of all weights; V3's is 0.006.
+        dtype: np.float32 or np.float64, of parameters and residual stream.
+
+    Source: DeepSeek-V3 report (arXiv 2412.19437), section 4.2.
     """
     check_integer("seed", seed, least=0)
     check_number("std", std)

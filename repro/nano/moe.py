@@ -64,9 +64,14 @@ def moe(
 ) -> tuple[Array, MoeSaved]:
     """Return the weighted sum of each token's experts, plus the shared ones: [..., d_model] -> [..., d_model].
 
-    `p` has "gate", "experts", stacked to [E, 2 d_expert, d_model] and [E, d_model, d_expert], and "shared_experts" if
-    there are any: one MLP, n_shared_experts times as wide. `workers` threads share the experts; with more than one,
-    BLAS itself should run on one thread. Without `save` there can be no backward pass.
+    Args:
+        x: [..., d_model].
+        p: "gate", "experts", stacked to [E, 2 d_expert, d_model] and [E, d_model, d_expert], and "shared_experts" if
+            there are any: one MLP, n_shared_experts times as wide.
+        experts_config: numbers and widths of the experts.
+        gate: how experts are chosen and weighed.
+        workers: threads that share the experts; with more than one, BLAS itself should run on one thread.
+        save: False keeps nothing, so that there can be no backward pass.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), equation 12; DeepSeekMoE (arXiv 2401.06066), section 3.
     """

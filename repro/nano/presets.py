@@ -35,8 +35,16 @@ def small_config(
 ) -> Config:  # fmt: skip
     """Return a small model over bytes, of width 64 with 4 heads.
 
-    With a gate the first layer is dense and the rest have experts, without one all layers are dense. The default width
-    of a dense layer, 160, is that of the default experts that a token visits.
+    Args:
+        attention: kind of attention.
+        gate: kind of gate; the first layer is dense and the rest have experts, without a gate all are dense.
+        n_layers: layers, modules not counted.
+        n_routed_experts: experts per layer, of which a token visits top_k.
+        n_shared_experts: experts that every token visits.
+        top_k: routed experts per token.
+        d_expert: width of an expert.
+        d_ff: width of a dense layer, by default that of the default experts that a token visits.
+        n_mtp_modules: modules for multi-token prediction.
     """
     check_integer("n_layers", n_layers)
     if attention not in ATTENTIONS:

@@ -38,7 +38,6 @@ class Yarn:
     truncate: bool = True  #: round the blend's two ends to whole pairs
 
     def __post_init__(self) -> None:
-        """Validate the numbers that frequencies are computed from."""
         check_number("factor", self.factor, above=0)
         check_number("original_max_position_embeddings", self.original_max_position_embeddings, above=0)
         check_number("beta_fast", self.beta_fast, least=LEAST_TURNS)

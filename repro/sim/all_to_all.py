@@ -37,7 +37,6 @@ class Deployment:
     gpus_per_node: int
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
         for name in ("n_routed_experts", "top_k", "n_nodes", "gpus_per_node"):
             check_integer(name, getattr(self, name))
         if (experts := self.n_routed_experts) % self.n_gpus:
@@ -135,7 +134,10 @@ def reach_law(deployment: Deployment) -> list[float]:
 def copy_bytes(d_model: int, *, group: int, scale_bytes: int) -> dict[str, int]:
     """Return the bytes of one copy of a token, "dispatch" in FP8 with a scale per group, "combine" in BF16.
 
-    A group is 128 elements in V3; a scale takes 4 bytes in FP32, 1 as a power of two of which the exponent is kept.
+    Args:
+        d_model: elements of a token.
+        group: elements that share a scale, 128 in V3.
+        scale_bytes: 4 in FP32, 1 for a power of two of which the exponent is kept.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """
@@ -147,9 +149,14 @@ def copies_sent(
 ) -> dict[str, float]:
     """Return how many copies of a token cross "infiniband" and "nvlink" on the way to its experts.
 
-    Its experts are on `nodes` nodes and `gpus` GPUs on average; tokens start evenly. own_node_counted includes the copy
-    to the token's own node, which crosses no InfiniBand, landing_counted that to the GPU where it arrives, which takes
-    no NVLink. Copies times bytes over a link's bytes/s are the seconds that a GPU spends on each token in one layer.
+    Copies times bytes over a link's bytes/s are the seconds that a GPU spends on each token in one layer.
+
+    Args:
+        deployment: over whose nodes tokens start evenly.
+        nodes: mean number of nodes with experts of the token.
+        gpus: mean number of GPUs with experts of the token.
+        own_node_counted: include the copy to the token's own node, which crosses no InfiniBand.
+        landing_counted: include the copy to the GPU where it arrives, which takes no NVLink.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.2.2.
     """

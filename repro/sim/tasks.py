@@ -28,7 +28,6 @@ class Pass(NamedTuple):
     stage: int
 
     def __str__(self) -> str:
-        """Return the pass in words."""
         return f"{self.kind.replace('_', ' ')} of micro-batch {self.micro_batch} on stage {self.stage}"
 
 
@@ -46,7 +45,6 @@ class Schedule:
     bidirectional: bool = False  # whether the second half of micro-batches enters at the last rank, then of stage 0 too
 
     def __post_init__(self) -> None:
-        """Check the sizes."""
         for name in ("micro_batches", "stages", "ranks"):
             check_integer(name, getattr(self, name))
 
@@ -84,7 +82,6 @@ class Durations:
     transfer: float = 0  #: from one rank to another; the sender goes on meanwhile
 
     def __post_init__(self) -> None:
-        """Check that weight is a part of backward, and that a pair takes as long as either of its passes."""
         for name in ("forward", "backward", "weight", "overlapped"):
             check_number(name, getattr(self, name), above=0, below=LONGEST)
         check_number("transfer", self.transfer, below=LONGEST)

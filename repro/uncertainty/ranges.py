@@ -30,7 +30,6 @@ class Range:
     limit: float = math.inf  #: that the input cannot exceed, even outside its range
 
     def __post_init__(self) -> None:
-        """Check that the ends are finite, in order, and on a logarithmic scale positive."""
         least, lowest = (0.0, "0 or more") if self.shape == "even" else (math.ulp(0), "above 0")
         if not (math.isfinite(self.high) and least <= self.low < self.high):
             must = f"must run from {lowest} to a higher finite value"

@@ -38,12 +38,18 @@ BUFFERS = re.compile(r"(^|\.)(rotary_emb\.(original_)?inv_freq|rotary_emb\.(cos|
 
 
 def load_checkpoint(folder: Path | str, *, packed: bool = True) -> Model:
-    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds: config.json and safetensors files.
+    """Load the model, of type deepseek_v2 or deepseek_v3, that a folder holds.
 
-    Matrices in 16 or 8 bits stay as stored and are decoded where used, so that the model takes the memory of its files;
-    packed=False decodes them at once, as training needs. Everything else is float32. Modules for multi-token prediction
-    may be left out altogether, as transformers does; buffers, and the modules' copies of embedding and head, are not
-    read. An InputError names the file, tensor or field that is missing, superfluous, damaged, or not finite.
+    Modules for multi-token prediction may be left out altogether, as transformers does; buffers, and the modules'
+    copies of embedding and head, are not read.
+
+    Args:
+        folder: holds config.json and safetensors files.
+        packed: keep matrices in 16 or 8 bits as stored and decode them where used, so that the model takes the memory
+            of its files; False decodes them at once, as training needs. Everything else is float32.
+
+    Raises:
+        InputError: a file, tensor or field is missing, superfluous, damaged, or not finite.
 
     Source: DeepSeek-V3 repository, README_WEIGHTS.md.
     """
@@ -168,10 +174,13 @@ def _read_scales(entry: TensorEntry) -> Array:
 
 
 def save_checkpoint(model: Model, folder: Path | str, *, stored: str = "float32", shard_bytes: float = inf) -> None:
-    """Write a model with MLA and experts, gated as V2 or V3, in the published form, which transformers loads too.
+    """Write a model in the published form, which transformers loads too.
 
-    The folder must not exist, or be empty. Weights are stored in "float32" or "bfloat16", selection biases always in
-    float32; a new file begins above shard_bytes.
+    Args:
+        model: has MLA and experts, gated as V2 or V3.
+        folder: must not exist, or be empty.
+        stored: "float32" or "bfloat16", of the weights; selection biases are always in float32.
+        shard_bytes: size above which a new file begins.
     """
     folder = Path(folder)
     if not isinstance(stored, str) or stored not in STORED:

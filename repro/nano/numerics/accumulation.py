@@ -33,7 +33,6 @@ class Accumulation:
     running_sum_aligned: bool = True  #: False aligns products among themselves, then adds them to the running sum
 
     def __post_init__(self) -> None:
-        """Validate sizes and rounding."""
         check_integer("group", self.group)
         check_integer("bits", self.bits, least=2)
         if self.bits > MAX_BITS:
@@ -126,7 +125,10 @@ def _cut_to_integers(x: Array, accumulation: Accumulation) -> Array:
 def block_scaled_matmul(a: Quantized, b: Quantized, accumulation: Accumulation) -> Array:
     """Return A Bᵀ, [M, N] in float32, each stretch of K with scales of its own summed apart and added in FP32.
 
-    Several tiles along K must be alike in a, [M, K], and b, [N, K], and promotion must divide their columns.
+    Args:
+        a: [M, K].
+        b: [N, K]; several tiles along K must be as wide as those of a.
+        accumulation: how sums are taken; promotion must divide the tiles' columns.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), section 3.3.2 and figure 7.
     """

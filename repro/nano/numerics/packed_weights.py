@@ -27,7 +27,6 @@ class PackedWeight:
         return self.stored.nbytes
 
     def __len__(self) -> int:
-        """Return the length of the first axis."""
         return self.shape[0]
 
     def __getitem__(self, index: Any) -> "PackedWeight":
@@ -35,5 +34,4 @@ class PackedWeight:
         return PackedWeight(self.stored[index])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return the weights in float32, or in the type asked for."""
         return np.asarray(self.stored, np.float32).astype(dtype or np.float32, copy=False)

@@ -40,7 +40,6 @@ class PrecisionRecipe:
     moments: np.dtype[Any] = BF16  #: of the optimizer
 
     def __post_init__(self) -> None:
-        """Validate that accumulation fits formats and group."""
         if self.group is not None:
             check_integer("group", self.group)
         if self.accumulation is None:

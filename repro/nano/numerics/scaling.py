@@ -61,7 +61,6 @@ class Quantized:
         return Quantized(codes, scales, self.form, self.tile[::-1], self.codes.shape[-2])
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return the values in float32, or in the type asked for."""
         return self.values if dtype is None else self.values.astype(dtype, copy=False)
 
     def __getitem__(self, rows: Any) -> "Quantized":
@@ -75,10 +74,14 @@ class Quantized:
 def quantize(x: ArrayLike, form: Format = E4M3, tile: Tile = (1, 128), *, power_of_two: bool = False) -> Quantized:
     """Round matrices to a format, each tile scaled so that its largest magnitude is the format's largest number.
 
-    x, [..., rows, columns], is first taken to float32. The tile (None, None) is per tensor, (1, 128) DeepSeek's for
-    activations, (128, 128) for weights; tiles at the edges may be smaller. A tile of zeros has the scale 1. If a tile
-    contains an infinity or NaN, its scale is NaN and the whole tile decodes to NaN, so that an overflow cannot go
-    unnoticed. `power_of_two` rounds scales up to the next power of two.
+    A tile of zeros has the scale 1. If a tile contains an infinity or NaN, its scale is NaN and the whole tile decodes
+    to NaN, so that an overflow cannot go unnoticed.
+
+    Args:
+        x: [..., rows, columns], first taken to float32.
+        form: format of the codes.
+        tile: (1, 128) is DeepSeek's for activations, (128, 128) for weights, (None, None) per tensor; less at edges.
+        power_of_two: round scales up to the next power of two.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 3.3.2 and 3.3.3.
     """

@@ -33,9 +33,14 @@ def rebalance_experts(
 ) -> Placement:
     """Place replicas so that load spreads evenly: group by group where nodes share the groups evenly, else freely.
 
-    weight, [layers, experts], is each expert's load in any unit. num_replicas, per layer, is a multiple of num_gpus,
-    the GPUs of all nodes, and that of num_nodes; routing is limited to some of num_groups groups of experts. Of equal
-    loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
+    Of equal loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
+
+    Args:
+        weight: [layers, experts]; each expert's load, in any unit.
+        num_replicas: replicas per layer, a multiple of num_gpus.
+        num_groups: groups of experts, to some of which routing is limited.
+        num_nodes: nodes, over which the GPUs divide evenly.
+        num_gpus: GPUs of all nodes.
 
     Source: deepseek-ai/EPLB on GitHub, README and eplb.py; DeepSeek-V3 report (arXiv 2412.19437), section 3.4.
     """

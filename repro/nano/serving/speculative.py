@@ -169,10 +169,15 @@ class SpeculativeDecoder:
 def speculative_decode(
     model: Model, prompt: ArrayLike, count: int, *, temperature: float = 0.0, seed: int = 0, absorbed: bool = False
 ) -> SpeculativeResult:
-    """Add `count` tokens to a prompt, integers [T], as the main model alone would, in fewer passes of it.
+    """Add `count` tokens to a prompt as the main model alone would, in fewer passes of it.
 
-    The model's first module drafts. Logits are divided by the temperature; 0 takes the likeliest token, as
-    `Model.generate` does, but for logits equal up to rounding. `absorbed` is MLA's form after the prompt.
+    Args:
+        model: has modules for multi-token prediction, the first of which drafts.
+        prompt: token ids, [T].
+        count: tokens to add.
+        temperature: divides logits; 0 is as `Model.generate`, but for logits equal up to rounding.
+        seed: of the draws.
+        absorbed: MLA's form after the prompt.
 
     Source: DeepSeek-V3 report (arXiv 2412.19437), sections 2.2 and 5.4.3; Leviathan et al. (arXiv 2211.17192),
         algorithm 1.

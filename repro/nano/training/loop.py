@@ -18,7 +18,6 @@ class TrainingDiverged(ArithmeticError):
     """A run whose numbers cannot go on, which is no mistake of the user's; `step` counts from 0."""
 
     def __init__(self, step: int, reason: str) -> None:
-        """Name the step, the reason and what would help."""
         super().__init__(f"step {step}: {reason}: try a lower peak_lr")
         self.step = step
 
@@ -35,7 +34,14 @@ class TrainStep:
 def train(model: Model, batches: Iterable[IntArray], recipe: Recipe) -> Iterator[TrainStep]:
     """Train a model in place, one step whenever the caller asks for the next report.
 
-    Raises InputError where batches, [B, T + 1], end early, TrainingDiverged where a loss or gradient is not finite.
+    Args:
+        model: changed in place.
+        batches: token ids, [B, T + 1] each, at least one per step.
+        recipe: steps, learning rates, balancing and numbers of the products.
+
+    Raises:
+        InputError: the batches end early.
+        TrainingDiverged: a loss or gradient is not finite.
     """
     optimizer, rest = AdamW(recipe), iter(batches)
     for number in range(recipe.steps):

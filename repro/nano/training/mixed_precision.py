@@ -54,11 +54,9 @@ class QuantizedWeight(WeightBackend):
         return cls(stored, np.asarray(stored, weight.dtype), precision, role)
 
     def __getitem__(self, index: Any) -> "QuantizedWeight":
-        """Return one of a stack."""
         return QuantizedWeight(self.stored[index], self.values[index], self.precision, self.role)
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> Array:
-        """Return the values, decoded."""
         return self.values if dtype is None else self.values.astype(dtype, copy=False)
 
     def product(self, rows: Array) -> Array:

@@ -34,7 +34,6 @@ class Recipe:
     balance: Balance | None = None  #: of the experts' load; None leaves it alone
 
     def __post_init__(self) -> None:
-        """Validate every field."""
         check_integer("steps", self.steps)
         check_integer("warmup_steps", self.warmup_steps, least=0)
         if self.warmup_steps > self.steps:

@@ -69,7 +69,14 @@ def _check_domain(domain: str) -> None:
 
 
 def batches(batch: int, length: int, *, seed: int, domains: tuple[str, ...] = tuple(DOMAINS)) -> Iterator[IntArray]:
-    """Return endless batches, [batch, length], one token more than a model reads; sequences take domains in turn."""
+    """Return endless batches, [batch, length]; sequences take domains in turn.
+
+    Args:
+        batch: sequences.
+        length: tokens per sequence, one more than a model reads.
+        seed: of the texts.
+        domains: keys of DOMAINS.
+    """
     check_integer("batch", batch)
     check_integer("length", length)
     check_integer("seed", seed, least=0)
