@@ -31,18 +31,11 @@ def run(args: argparse.Namespace) -> None:
         for name, text in parse_pairs(args.set, "--set").items()
     }
     result = run_audit(claim.id, facts, **overrides)
-    data = result_to_json(result, facts) | {"trace": _trace(claim.id)}
+    trace = {"code": audit_location(claim.id), "tests": guarding_tests(claim.id), "cells": cells_showing(claim.id)}
+    data = result_to_json(result, facts) | {"trace": trace}
     for source in data["sources"]:
         source |= {"url": facts.references[source["source"]].url, "note": facts.source(source["key"]).note}
     return print_json(data) if args.json else _print(result, data)
-
-
-def _trace(claim_id: str) -> dict[str, Any]:
-    return {
-        "code": audit_location(claim_id),
-        "tests": guarding_tests(claim_id),
-        "cells": cells_showing(claim_id),
-    }
 
 
 def _print(result: AuditResult, data: dict[str, Any]) -> None:

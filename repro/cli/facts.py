@@ -21,18 +21,11 @@ def run(args: argparse.Namespace) -> None:
         return _print_source(facts, facts.published[args.key])
     chosen = list(facts.values()) if args.key is None else facts.under(args.key)
     if args.json:
-        return print_json(
-            [
-                {**fact.model_dump(by_alias=True), "reference": facts.references[fact.source].model_dump(by_alias=True)}
-                for fact in chosen
-            ]
-        )
+        references = {key: reference.model_dump(by_alias=True) for key, reference in facts.references.items()}
+        return print_json([{**fact.model_dump(by_alias=True), "reference": references[fact.source]} for fact in chosen])
     if len(chosen) == 1:
         return _print_source(facts, chosen[0])
-    rows = [
-        (fact.key, format_number(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}")
-        for fact in chosen
-    ]
+    rows = [(f.key, format_number(f.value), f.unit, f.provenance, f"{f.source}, {f.locator}") for f in chosen]
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
 

@@ -33,24 +33,17 @@ def inputs(facts: Facts) -> dict[str, UserInput]:
         known = assumption(name).user_input(facts)
         return known.default, known.unit, known.domain
 
+    gpus, peaks, bits = " | ".join(GPUS), " | ".join(PEAKS), "bits per element of the cache"
     own_tokens = "training tokens (default: the model's own, where published)"
     utilisation = like("utilisation")[0], "share of --peak", "in (0, 1]"
     options = (
         UserInput("tokens", *like("tokens"), own_tokens),
-        UserInput("gpu", "h100_sxm", "GPU", " | ".join(GPUS), f"whose peak rate is taken: {', '.join(GPUS)}"),
-        UserInput(
-            "peak",
-            "bf16_dense",
-            "rate",
-            " | ".join(PEAKS),
-            f"which peak rate --utilisation refers to: {', '.join(PEAKS)}",
-        ),
+        UserInput("gpu", "h100_sxm", "GPU", gpus, f"whose peak rate is taken: {gpus}"),
+        UserInput("peak", "bf16_dense", "rate", peaks, f"the peak rate that --utilisation refers to: {peaks}"),
         UserInput("utilisation", *utilisation, "share of that peak, as Llama 3.1 405B reports"),
         UserInput("price", *like("price_usd_per_gpu_hour"), "USD per GPU hour, as the V3 report assumes"),
         UserInput("sequence-length", *like("sequence_length"), "tokens of a training sequence, for attention"),
-        UserInput(
-            "cache-bits", 16.0, "bits per element of the cache", "in (0, 64]", "bits per element of the KV cache"
-        ),
+        UserInput("cache-bits", 16.0, bits, "in (0, 64]", bits),
     )
     return by_option(options)
 
@@ -136,12 +129,9 @@ def _print(data: dict[str, Any]) -> None:
     print(f"{clean(data['model'])} ({data['model_type']})\n")
     print_field("source", data["source"])
     print_field("parameters", f"{count['total']:,} in all")
-    for name, words in (
-        ("active", "active, embedding and head counted"),
-        ("active_without_embedding", "active, head counted"),
-        ("active_without_embedding_and_head", "active, neither counted"),
-    ):
-        print_field("", f"{count[name]:,} {words}")
+    print_field("", f"{count['active']:,} active, embedding and head counted")
+    print_field("", f"{count['active_without_embedding']:,} active, head counted")
+    print_field("", f"{count['active_without_embedding_and_head']:,} active, neither counted")
     if count["mtp"]:
         print_field("", f"{count['mtp']:,} more in modules for multi-token prediction")
     print()
@@ -162,17 +152,11 @@ def _print(data: dict[str, Any]) -> None:
 
 
 def _print_parts(rows: list[dict[str, Any]]) -> None:
-    table = [
-        (
-            row["name"],
-            f"{row['total']:,}",
-            format_percent(row["share"]),
-            f"{row['active']:,}",
-            format_percent(row["active_share"]),
-        )
-        for row in rows
-    ]
-    print_table(("part", "parameters", "share", "active per token", "share of active"), table)
+    names = [row["name"] for row in rows]
+    total, active = ([f"{row[key]:,}" for row in rows] for key in ("total", "active"))
+    share, active_share = ([format_percent(row[key]) for row in rows] for key in ("share", "active_share"))
+    head = ("part", "parameters", "share", "active per token", "share of active")
+    print_table(head, list(zip(names, total, share, active, active_share, strict=True)))
 
 
 def _print_training(run: dict[str, Any]) -> None:

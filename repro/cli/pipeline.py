@@ -43,7 +43,6 @@ TIMES = by_option(
     )
 )
 METAVARS = {"forward": "F", "backward": "B", "weight": "W", "overlapped": "FB", "transfer": "T", "chunks": "N"}
-Number = int | float
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class Step:
     published: PublishedFormula
     exact: list[float] | None  #: idle time of each rank in closed form, None if transfers take time
 
-    def in_user_unit(self, ticks: float) -> Number:
+    def in_user_unit(self, ticks: float) -> float:
         """Return a time in the user's unit, as a whole number if it is one."""
         return _plainest(Fraction(ticks) / self.ticks)
 
@@ -78,9 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what a pipeline schedule takes: step time, idle time, activations, parameters; draw it if asked to."""
-    if args.figure is not None:
-        check_installed("repro pipeline", ("matplotlib", "numpy"))
-    name = _name(args.schedule)
+    name = _schedule_name(args.schedule)
     sizes: dict[str, Any] = {key: i.parse(text) for key, i in SIZES.items() if (text := getattr(args, key)) is not None}
     durations = _durations(args)
     chart = None if args.figure is None else _drawing()
@@ -91,7 +88,9 @@ def run(args: argparse.Namespace) -> None:
     step = _simulated(order, durations)
     data = _data(step)
     if chart:
-        chart.write_gantt(_to_draw(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}")
+        chart.write_gantt(
+            _timeline_in_user_unit(step), target, f"{_title(step)}: makespan {format_number(data['makespan'])}"
+        )
     if args.json:
         return print_json(data)
     _print(step, data)
@@ -102,14 +101,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _drawing() -> ModuleType:
     """Return the module that draws, loaded only where something is to be drawn."""
+    check_installed("repro pipeline", ("matplotlib", "numpy"))
     os.environ["MPLBACKEND"] = "agg"  # whatever a user has set for windows, this draws files
     from repro.lab import gantt
 
     return gantt
 
 
-def _name(text: str) -> str:
-    """Return the schedule that is meant, in whatever case."""
+def _schedule_name(text: str) -> str:
     known = {name.lower(): name for name in sim.SCHEDULES}
     if text.lower() not in known:
         raise unknown_name("schedule", text, sim.SCHEDULES)
@@ -138,14 +137,13 @@ def _simulated(order: Schedule, durations: dict[str, Fraction]) -> Step:
     return Step(durations, unit, sim.simulate(order, whole), sim.published_formula(order, whole), exact)
 
 
-def _to_draw(step: Step) -> Timeline:
-    """Return the result in the user's unit, as floats."""
+def _timeline_in_user_unit(step: Step) -> Timeline:
     r, ticks = step.result, step.ticks
     starts, ends = ([[time / ticks for time in rank] for rank in times] for times in (r.starts, r.ends))
     return replace(r, makespan=r.makespan / ticks, starts=starts, ends=ends)
 
 
-def _plainest(value: Fraction) -> Number:
+def _plainest(value: Fraction) -> float:
     return int(value) if value.denominator == 1 else float(value)
 
 
@@ -199,10 +197,11 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     print()
     print_field("bubble", "idle time of a rank within the makespan")
     print_field("activations", "most micro-batches held at once, each counted for every stage of the rank")
-    print_field("parameters", f"stages held by a rank; all ranks together hold the model {_times(order.model_copies)}")
+    times = {1.0: "once", 2.0: "twice"}.get(order.model_copies, f"{format_number(order.model_copies)} times")
+    print_field("parameters", f"stages held by a rank; all ranks together hold the model {times}")
 
 
-def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: bool) -> str:
+def _compared(published: float, data: dict[str, Any], name: str, *, transfers: bool) -> str:
     """Return a published figure beside what was simulated on each rank."""
     by_rank, scale = data[name], data["makespan"] if name == "bubble" else 1
     same = [isclose(simulated, published, rel_tol=1e-9, abs_tol=1e-9 * scale) for simulated in by_rank]
@@ -212,14 +211,10 @@ def _compared(published: Number, data: dict[str, Any], name: str, *, transfers: 
     return f"{figure}, as simulated where it is most; {_span(by_rank)}"
 
 
-def _against(same: bool, by_rank: Sequence[Number]) -> str:
+def _against(same: bool, by_rank: Sequence[float]) -> str:
     return "as simulated" if same else f"but simulated {_span(by_rank)}"
 
 
-def _span(by_rank: Sequence[Number]) -> str:
+def _span(by_rank: Sequence[float]) -> str:
     least, most = format_number(min(by_rank)), format_number(max(by_rank))
     return f"{least} on every rank" if min(by_rank) == max(by_rank) else f"{least} to {most} by rank"
-
-
-def _times(copies: float) -> str:
-    return "once" if copies == 1 else "twice" if copies == 2 else f"{format_number(copies)} times"
