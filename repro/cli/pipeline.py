@@ -197,8 +197,8 @@ def _print(step: Step, data: dict[str, Any]) -> None:
     print()
     print_field("bubble", "idle time of a rank within the makespan")
     print_field("activations", "most micro-batches held at once, each counted for every stage of the rank")
-    times = {1.0: "once", 2.0: "twice"}.get(order.model_copies, f"{format_number(order.model_copies)} times")
-    print_field("parameters", f"stages held by a rank; all ranks together hold the model {times}")
+    often = {1.0: "once", 2.0: "twice"}.get(order.model_copies, f"{format_number(order.model_copies)} times")
+    print_field("parameters", f"stages held by a rank; all ranks together hold the model {often}")
 
 
 def _compared(published: float, data: dict[str, Any], name: str, *, transfers: bool) -> str:
