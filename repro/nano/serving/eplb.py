@@ -33,7 +33,7 @@ def rebalance_experts(
 ) -> Placement:
     """Place replicas so that load spreads evenly: group by group where nodes share the groups evenly, else freely.
 
-    Of equal loads the first comes first, which the published sort leaves open; loads are 64-bit, the published 32-bit.
+    Ties go to the lower index; upstream leaves them open. Loads are float64 here, float32 upstream.
 
     Args:
         weight: [layers, experts]; each expert's load, in any unit.
@@ -56,7 +56,7 @@ def rebalance_experts(
         raise InputError(f"num_replicas = {num_replicas}: must be at least the {num_experts} experts")
     if num_groups % num_nodes:
         num_groups = num_nodes = 1
-    # Step 1: pack groups to nodes. mlog2log: the experts in the order in which the nodes hold them.
+    # Step 1: pack groups to nodes. mlog: an expert's index after sorting by node; pphy below: a slot after packing.
     group_size = num_experts // num_groups
     tokens_per_group = weight.reshape(num_layers, num_groups, group_size).sum(axis=2)  # [layers, num_groups]
     groups = balanced_packing(tokens_per_group, num_nodes)  # [layers, num_groups]
