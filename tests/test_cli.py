@@ -86,6 +86,15 @@ def test_facts(repro):
     assert all(fact["reference"]["title"] and fact["standing"] for fact in group)
 
 
+def test_a_published_file_is_a_source_too(repro):
+    assert "claims: " in repro("facts", "config.deepseek_v3").stdout
+    (entry,) = json.loads(repro("facts", "config.deepseek_v3", "--json").stdout)
+    assert (entry["file"], entry["reference"]["url"]) == (
+        "deepseek_v3.json",
+        "https://huggingface.co/deepseek-ai/DeepSeek-V3",
+    )
+
+
 def test_notebooks_with_their_parameters(repro):
     notebooks = json.loads(repro("notebooks", "--json").stdout)
     assert [notebook["name"] for notebook in notebooks] == sorted(

@@ -3,9 +3,10 @@
 import nbformat
 import pytest
 
+from repro import FINDING
 from repro.errors import InputError
 from repro.lab import notebooks
-from repro.lab.run import FINDING, _writable, canonical, run_notebook
+from repro.lab.run import _writable, canonical, run_notebook
 
 pytestmark = pytest.mark.slow
 

@@ -3,11 +3,11 @@
 import pandas as pd
 import pytest
 
+from repro import FINDING
 from repro.claims import run_all, run_audit
 from repro.claims.audit import AUDITS
 from repro.facts import load
 from repro.lab import show
-from repro.lab.run import FINDING
 
 
 @pytest.fixture

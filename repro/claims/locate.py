@@ -9,11 +9,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from repro import FINDING
 from repro.claims.audit import AUDITS
 from repro.claims.trace import NOTEBOOKS, code_cells
 
 ROOT = NOTEBOOKS.parent
-FINDING = "application/vnd.repro.finding+json"
 
 
 def audit_location(claim_id: str) -> str:

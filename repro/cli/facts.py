@@ -1,11 +1,12 @@
 """`repro facts [KEY]`: published figures, where each comes from, and what uses it."""
 
 import argparse
+from collections.abc import Sequence
 
 from repro.claims.trace import assumptions_from, claims_reading, modules_reading, notebook_cells_reading
 from repro.cli.options import add_json
 from repro.cli.printing import format_number, print_field, print_fields, print_json, print_table
-from repro.facts import Facts, Sourced, load
+from repro.facts import Fact, Facts, Sourced, load
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,15 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the facts of a key or group, or all of them."""
     facts = load()
-    if args.key in facts.published and not args.json:
-        return _print_source(facts, facts.published[args.key])
-    chosen = list(facts.values()) if args.key is None else facts.under(args.key)
+    chosen: Sequence[Sourced] = list(facts.values())
+    if args.key is not None:
+        chosen = [facts.published[args.key]] if args.key in facts.published else facts.under(args.key)
     if args.json:
         references = {key: reference.model_dump(by_alias=True) for key, reference in facts.references.items()}
         return print_json([{**fact.model_dump(by_alias=True), "reference": references[fact.source]} for fact in chosen])
     if len(chosen) == 1:
         return _print_source(facts, chosen[0])
-    rows = [(f.key, format_number(f.value), f.unit, f.provenance, f"{f.source}, {f.locator}") for f in chosen]
+    rows = [
+        (fact.key, format_number(fact.value), fact.unit, fact.provenance, f"{fact.source}, {fact.locator}")
+        for fact in chosen
+        if isinstance(fact, Fact)
+    ]
     return print_table(("fact", "value", "unit", "standing", "source"), rows)
 
 

@@ -114,14 +114,10 @@ def _training(facts: Facts, flop_per_token: dict[str, float], values: dict[str, 
     key = f"{gpu}.{peak}_flop_per_s"
     if key not in facts:
         raise InputError(f"--peak {peak}: {gpu} multiplies in no FP8; choose bf16_dense or bf16_sparse")
-    run = {
-        "tokens": values["tokens"],
-        "peak_flop_per_s": float(facts[key].value),
-        "utilisation": values["utilisation"],
-        "price_usd_per_gpu_hour": values["price"],
-    }
-    costs = {} if run["tokens"] is None else train_cost_table(flop_per_token, **run)
-    return {"gpu": gpu, "peak": peak, **run, **costs}
+    tokens, rate = {"tokens": values["tokens"]}, {"peak_flop_per_s": float(facts[key].value)}
+    rate |= {"utilisation": values["utilisation"], "price_usd_per_gpu_hour": values["price"]}
+    costs = {} if values["tokens"] is None else train_cost_table(flop_per_token, **tokens, **rate)
+    return {**tokens, "gpu": gpu, "peak": peak, **rate, **costs}
 
 
 def _print(data: dict[str, Any]) -> None:

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
+from repro import FINDING
 from repro.errors import InputError
 from repro.inputs import Value
 from repro.lab.notebooks import Notebook, folder
 
-FINDING = "application/vnd.repro.finding+json"
 FIGURES = "REPRO_FIGURES"  # the folder for a notebook's figures; save() writes nothing while it is not set
 KERNEL = "python3"
 

@@ -6,13 +6,13 @@ from html import escape
 import pandas as pd
 from IPython.display import display
 
+from repro import FINDING
 from repro.calc.rounding import to_digits
 from repro.claims import AuditResult
 from repro.claims.formatting import format_quantity
 from repro.claims.verdict import grade
 from repro.facts import Fact, Facts
 from repro.lab.figures import VERDICT_COLOURS
-from repro.lab.run import FINDING
 
 LEFT = 'style="text-align: left"'
 DIGITS = 6  # kept of a value in a notebook's output: more than any claim deserves, fewer than machines differ in
