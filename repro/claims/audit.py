@@ -1,8 +1,9 @@
 """Runs the audit of a claim: assumptions in, finding and verdict out, with the facts that were read.
 
 An audit is one function marked with `@audit`. It takes a ledger of facts and, as keyword-only arguments, the
-assumptions that it depends on. It returns the readings of the claim and a sentence or two with numbers. The ledger
-notes each fact that is read, so a finding's sources are exact. The verdict comes from the rule in verdict.py alone.
+assumptions that it depends on. It returns an `Answer`: the readings of the claim, a headline, and a sentence or two
+with numbers. The ledger notes each fact that is read, so a finding's sources are exact. The verdict comes from the rule
+in verdict.py alone.
 """
 
 import inspect
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from repro.claims.assumptions import ASSUMPTIONS, assumption
 from repro.claims.formatting import format_quantity
@@ -23,7 +24,17 @@ from repro.inputs import Value
 
 CHECKOUT = Path(__file__).parents[2]
 SOURCE_FIELDS = {"key", "value", "unit", "source", "locator", "provenance", "read_via"}  # that a result's JSON shows
-Answer = tuple[tuple[Case, ...], str]  # of an audit: the claim's readings, and one or two sentences with numbers
+
+
+class Answer(NamedTuple):
+    """What an audit function returns."""
+
+    cases: tuple[Case, ...]  #: the claim's readings, the one that an ordinary reader takes first; none for context
+    headline: str  #: what is true, in at most 12 words that a newspaper could print, without a full stop
+    explanation: str  #: one or two sentences with numbers
+    ordinary: str = ""  #: why an ordinary reader takes the first reading; needed where there is another
+
+
 AuditFunction = Callable[..., Answer]
 
 
@@ -47,16 +58,20 @@ class Audit:
 
 @dataclass(frozen=True)
 class Finding:
-    """An audit's answer with the unit and the digits of its values; the first case gives the finding's value."""
+    """An audit's answer with the unit and the digits of its values."""
 
     unit: str
-    cases: tuple[Case, ...]
-    explanation: str
+    answer: Answer
     digits: int = 4
 
     @property
+    def cases(self) -> tuple[Case, ...]:
+        """The readings of the claim, the ordinary one first."""
+        return self.answer.cases
+
+    @property
     def value(self) -> float | None:
-        """The recomputed number under the first case, None if it has none."""
+        """The recomputed number under the ordinary reading, None if it has none."""
         return self.cases[0].value if self.cases else None
 
 
@@ -78,17 +93,35 @@ class AuditResult:
         return self.audit.notebook if self.audit else None
 
     @property
+    def headline(self) -> str:
+        """What is true about the claim, in at most 12 words; empty if it is not audited."""
+        return self.finding.answer.headline if self.finding else ""
+
+    @property
     def explanation(self) -> str:
-        """The finding's sentences; for "holds if", what the verdict depends on comes first."""
+        """The finding's sentences; where readings differ, which of them hold comes first."""
         if self.finding is None:
             return ""
-        if self.verdict is not Verdict.HOLDS_IF:
-            return self.finding.explanation
+        told = self.finding.answer.explanation
         when, not_when, unknown = self.readings_by_outcome
-        parts = [f"Holds for {'; '.join(when)}."]
+        if self.verdict is Verdict.CONTEXT or len(self.finding.cases) < 2 or not (when or unknown):
+            return told
+        parts = [f"Holds for {'; '.join(when)}."] if when else []
         parts += [f"Not for {'; '.join(not_when)}."] if not_when else []
         parts += [f"No figure is public for {'; '.join(unknown)}."] if unknown else []
-        return " ".join([*parts, self.finding.explanation])
+        return " ".join([*(parts if not_when or unknown else ()), told])
+
+    @property
+    def read_as(self) -> str:
+        """A sentence on why the first of several readings is the ordinary one; empty if there is but one."""
+        cases = self.finding.cases if self.finding else ()
+        reason = self.finding.answer.ordinary if self.finding else ""
+        return f"Read as {cases[0].reading}: {reason}." if len(cases) > 1 else ""
+
+    def mark_reading(self, case: Case) -> str:
+        """Return the words of a reading, with a mark if it is the ordinary one of several."""
+        cases = self.finding.cases if self.finding else ()
+        return f"{case.reading} (ordinary reading)" if len(cases) > 1 and case is cases[0] else case.reading
 
     @property
     def readings_by_outcome(self) -> tuple[list[str], list[str], list[str]]:
@@ -96,13 +129,13 @@ class AuditResult:
         cases = self.finding.cases if self.finding else ()
         graded = [(case.reading, grade(self.claim.printed, case)) for case in cases]
         when = [name for name, verdict in graded if verdict is Verdict.HOLDS]
-        unknown = [name for name, verdict in graded if verdict is Verdict.NOT_CHECKABLE]
+        unknown = [name for name, verdict in graded if verdict is Verdict.NOT_SETTLED]
         return when, [name for name, _ in graded if name not in when + unknown], unknown
 
     @property
     def printed(self) -> str:
-        """The claim's figures, as its document prints them."""
-        return ", ".join(figure.text for figure in self.claim.printed)
+        """The figures that the claim arrives at, as its document prints them; its premises are not among them."""
+        return ", ".join(figure.text for figure in self.claim.printed if not figure.premise)
 
     @property
     def recomputed(self) -> str:
@@ -214,11 +247,13 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
         **claim.model_dump(include={"id", "document", "section", "kind", "statement"}),
         "printed": [figure.model_dump() for figure in claim.printed],
         "verdict": str(result.verdict),
+        "headline": result.headline,
         "value": finding.value if finding else None,
         "unit": finding.unit if finding else None,
         "low": min(spread, default=None),
         "high": max(spread, default=None),
         "explanation": result.explanation,
+        "read_as": result.read_as,
         "cases": [_case_to_json(claim, case) for case in finding.cases] if finding else [],
         "assumptions": {
             name: {"value": value, "unit": units[name], "set_by_user": name in result.overridden}
@@ -234,6 +269,7 @@ def result_to_json(result: AuditResult, facts: Facts | None = None) -> dict[str,
 
 def _case_to_json(claim: Claim, case: Case) -> dict[str, Any]:
     fields = {"assumption": case.reading, "value": case.value, "figures": dict(case.figures), "true": case.is_true}
+    fields |= {"about": case.about}
     return fields | {"verdict": str(grade(claim.printed, case))}
 
 
@@ -253,10 +289,10 @@ def _value(name: str, overrides: Mapping[str, Value], ledger: Ledger, facts: Fac
 def _finite_finding(claim_id: str, audit: Audit, ledger: Ledger, values: Mapping[str, Value]) -> Finding:
     """Return what an audit finds, or raise InputError if extreme assumptions leave the range of numbers."""
     try:
-        cases, explanation = audit.function(ledger, **values)
-        numbers = [number for case in cases for number in (case.value, *case.figures.values())]
+        answer = audit.function(ledger, **values)
+        numbers = [number for case in answer.cases for number in (case.value, *case.figures.values())]
         if all(number is None or math.isfinite(number) for number in numbers):
-            return Finding(audit.unit, cases, explanation, audit.digits)
+            return Finding(audit.unit, answer, audit.digits)
     except ArithmeticError:
         pass
     assumed = ", ".join(f"{name} = {value}" for name, value in values.items())

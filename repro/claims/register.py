@@ -36,6 +36,8 @@ class Printed(_Entry):
     place: Annotated[Number, Field(gt=0)]  #: what one unit of the last printed digit is worth
     high: Number | None = None  #: the upper end of a range
     relation: Literal["=", "<", "range"] = "="  #: a figure, a bound, or a range from value to high
+    approximate: bool = False  #: whether the document says "about", "some", "roughly", "~" or the like
+    premise: bool = False  #: whether the claim takes it as given, so that it is not recomputed
 
     @model_validator(mode="after")
     def _range_has_two_ends(self) -> "Printed":
@@ -76,6 +78,7 @@ class About(_Entry):
     title: Text
     kinds: tuple[Text, ...]  #: what a claim can be about
     context_kinds: tuple[Text, ...] = ()  #: those that no computation settles: news, background, readings of history
+    uri: Text  #: of the audit; a claim's permanent URI is this and its id as the fragment
 
 
 class Register(_Entry):

@@ -32,6 +32,13 @@ def architecture(facts: Ledger, name: str) -> Architecture:
     return architecture_from_hf(facts.config(name))
 
 
+def reference_name(facts: Ledger, parameters: float, tokens: float, gpu_hours: float) -> str:
+    """Return the name of the run compared with: Llama 3.1 405B, unless its figures were changed by whoever asks."""
+    names = ("parameters", "tokens", "gpu_hours")
+    published = tuple(facts[f"llama_3_1_405b.{name}"] for name in names)
+    return "Llama 3.1 405B" if (parameters, tokens, gpu_hours) == published else "the run that you assume"
+
+
 def experts_of(model: Architecture) -> MixtureOfExperts:
     """Return a model's mixture of experts, which only a dense model lacks."""
     if model.experts is None:

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
 
 def _print(result: AuditResult, data: dict[str, Any]) -> None:
     claim, finding = result.claim, result.finding
-    print(f"{claim.id}: {result.verdict}\n")
+    print(f"{claim.id}: {result.verdict}\n{result.headline}\n")
     print_field("claim", claim.statement)
     print_field("document", f"{load_register().documents[claim.document].title}, {claim.section}")
     print_field("printed", result.printed or "no figure")
@@ -49,9 +49,10 @@ def _print(result: AuditResult, data: dict[str, Any]) -> None:
     if finding.cases:
         print_field("recomputed", result.recomputed)
     if len(finding.cases) > 1:
-        for case in data["cases"]:
-            value = format_quantity(case["value"], finding.unit, finding.digits)
-            print_field("", f"{value}: {case['assumption']} ({case['verdict']})")
+        for case, of_case in zip(finding.cases, data["cases"], strict=True):
+            value = format_quantity(case.value, finding.unit, finding.digits)
+            print_field("", f"{value}: {case.reading} ({of_case['verdict']})")
+        print_field("ordinary", result.read_as)
     print_field("why", result.explanation)
     trace = data["trace"]
     print_fields("code", [trace["code"]])

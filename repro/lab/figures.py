@@ -31,10 +31,11 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 VERDICT_COLOURS = {
     "holds": GREEN,
-    "holds if": "#56B4E9",
+    "mostly holds": "#56B4E9",
+    "misleading": ORANGE,
     "imprecise": YELLOW,
     "wrong": RED,
-    "not checkable": "#CC79A7",
+    "not settled": "#CC79A7",
     "context": "#DDDDDD",
     "not audited yet": "#FFFFFF",
 }

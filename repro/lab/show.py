@@ -42,12 +42,9 @@ def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
 
 
 def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
-    """Return one row per claim: verdict, figures as printed, value recomputed, and the claim in our own words."""
-    rows = [
-        (result.claim.id, str(result.verdict), result.printed, result.recomputed, result.claim.statement)
-        for result in results
-    ]
-    return _frame(rows, "id", "verdict", "printed", "recomputed", "claim")
+    """Return one row per claim: verdict, what is true, the figures printed and recomputed, and the claim itself."""
+    rows = [(r.claim.id, str(r.verdict), r.headline, r.printed, r.recomputed, r.claim.statement) for r in results]
+    return _frame(rows, "id", "verdict", "what is true", "printed", "recomputed", "claim")
 
 
 def cases_table(result: AuditResult) -> pd.DataFrame:
@@ -58,8 +55,8 @@ def cases_table(result: AuditResult) -> pd.DataFrame:
     rows = []
     for case in finding.cases:
         value = format_quantity(case.value, finding.unit, finding.digits)
-        rows.append((case.reading, value, str(grade(claim.printed, case))))
-    return _frame(rows, "case", "value", "this case alone")
+        rows.append((result.mark_reading(case), value, str(grade(claim.printed, case))))
+    return _frame(rows, "reading", "value", "this reading alone")
 
 
 def _frame(rows: Iterable[Sequence[str]], *columns: str) -> pd.DataFrame:
@@ -72,13 +69,16 @@ def show(result: AuditResult) -> None:
     data = {
         "id": claim.id,
         "verdict": str(result.verdict),
+        "headline": result.headline,
         "value": None if value is None else to_digits(value, DIGITS),
         "unit": result.finding.unit if result.finding else None,
         "explanation": result.explanation,
     }
-    plain = f"{claim.id} {result.verdict}: {claim.statement}.\n{result.explanation}"
+    told = f"{result.headline}. {result.explanation} {result.read_as}".strip()
+    plain = f"{claim.id} {result.verdict}: {claim.statement}.\n{told}"
     head = f"<b>{claim.id}: {_html(result.verdict)}</b> — {_html(claim.statement)}"
-    rich = f"<p>{head}<br>{_html(result.explanation)}</p>"
+    body = f"{_html(result.explanation)} {_html(result.read_as)}".strip()
+    rich = f"<p>{head}<br><b>{_html(result.headline)}.</b> {body}</p>"
     display({FINDING: data, "text/html": rich, "text/plain": plain}, raw=True)
 
 

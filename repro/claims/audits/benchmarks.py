@@ -1,6 +1,6 @@
 """Claims about benchmark scores."""
 
-from repro.calc.scores import compare
+from repro.calc.scores import compare, tally
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_si
 from repro.claims.scenarios import CLAUDE, GPT, V3, describe_losses, describe_tallies, net_wins, percentages
@@ -8,7 +8,7 @@ from repro.claims.verdict import Case
 from repro.facts import Ledger
 
 
-@audit("A01", notebook="08_benchmarks_and_context", unit="benchmarks, won less lost")
+@audit("A01", notebook="08_benchmarks_and_context", unit="benchmarks, won minus lost")
 def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
     """Compare R1 with each model of its report's table, on the whole and on every benchmark."""
     rows = facts.table("r1_table_4")
@@ -17,18 +17,22 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
     least = min(net_wins(pair, tie_points) for pair in pairs.values())
     losses = {name: describe_losses(pair, tie_points) for name, pair in pairs.items()}
     rating = next(pair for pair in compare(rows, "DeepSeek-R1", rivals[0]) if pair.metric == "Rating")
-    return (
-        Case("on the whole, against each of the four rivals in its report", least, is_true=least >= 0),
-        Case("on every benchmark, against each of them", least, is_true=not any(losses.values())),
-    ), (
+    against_o1 = tally(pairs[rivals[0]], tie_points=tie_points)
+    return Answer(
+        (
+            Case("on the whole, against each of the four rivals in its report", least, is_true=least >= 0),
+            Case("on every benchmark, against each of them", least, is_true=not any(losses.values())),
+        ),
+        f"Against o1, R1 wins {against_o1['won']} of its report's benchmarks and loses {against_o1['lost']}",
         f"{describe_tallies(pairs, tie_points)}. Lost to o1: {', '.join(losses[rivals[0]]) or 'none'}. Left out is the "
         f"Codeforces rating, which repeats the percentile, {format_si(-rating.margin)} below o1's. The scores are "
         f"DeepSeek's, those of o1 from official reports; gaps up to {format_si(tie_points)} points count as equal, the "
-        f"V3 report's rule being {format_si(facts['convention.tie_points'])}."
+        f"V3 report's rule being {format_si(facts['convention.tie_points'])}.",
+        "the sentence speaks of performance as a whole",
     )
 
 
-@audit("A27", notebook="08_benchmarks_and_context", unit="benchmarks, won less lost")
+@audit("A27", notebook="08_benchmarks_and_context", unit="benchmarks, won minus lost")
 def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> Answer:
     """Compare V3 with the two closed models, in mathematics and in reasoning."""
     rows = facts.table("v3_table_6")
@@ -38,24 +42,30 @@ def ahead_in_reasoning_and_mathematics(facts: Ledger, *, tie_points: float) -> A
         for name in (GPT, CLAUDE)
     }
     losses = {name: describe_losses(pair, tie_points) for name, pair in pairs.items()}
+    in_both = ("mathematics", "reasoning against")
     whole, questions = (
         min(net_wins(pair, tie_points) for name, pair in pairs.items() if name.startswith(areas))
-        for areas in (("mathematics", "reasoning against"), ("mathematics", "reasoning, questions"))
+        for areas in (in_both, ("mathematics", "reasoning, questions"))
     )
+    won = sum(tally(pair, tie_points=tie_points)["won"] for name, pair in pairs.items() if name.startswith(in_both))
+    played = sum(len(pair) for name, pair in pairs.items() if name.startswith(in_both))
     lost = "; ".join(f"{name}: {', '.join(names)}" for name, names in losses.items() if names) or "none"
-    return (
-        Case("on the whole, in both areas, against both", whole, is_true=whole > 0),
-        Case("the same without tests that the report calls long-context", questions, is_true=questions > 0),
-        Case("on every benchmark of both areas, against both", whole, is_true=whole > 0 and not any(losses.values())),
-    ), (
+    return Answer(
+        (
+            Case("on the whole, in both areas, against both", whole, is_true=whole > 0),
+            Case("the same without tests that the report calls long-context", questions, is_true=questions > 0),
+            Case("on every benchmark of both areas, against both", whole, is_true=whole > 0 and lost == "none"),
+        ),
+        f"V3 wins {won} of {played} comparisons in maths and reasoning",
         f"V3 in {describe_tallies(pairs, tie_points)}. Lost: {lost}. The table has {GPT}, not GPT-4; the sorting of "
-        "benchmarks into areas is this project's, but for the long-context tests, DROP, FRAMES and LongBench v2."
+        "benchmarks into areas is this project's, but for the long-context tests, DROP, FRAMES and LongBench v2.",
+        "being ahead in an area is winning more of it than is lost",
     )
 
 
-@audit("A28", notebook="08_benchmarks_and_context", unit="benchmarks of coding, won less lost")
+@audit("A28", notebook="08_benchmarks_and_context", unit="benchmarks of coding, won minus lost")
 def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> Answer:
-    """Compare Claude 3.5 Sonnet with V3, in writing and in kinds of coding."""
+    """Compare Claude 3.5 Sonnet with V3, in writing and in kinds of coding; the claim joins both."""
     rows = facts.table("v3_table_6")
     pairs = {
         "writing": compare(facts.table("v3_table_7"), "Claude-Sonnet-3.5-1022", V3, ("writing",)),
@@ -69,7 +79,14 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
         "writing and all coding": ahead["all coding"],
         "writing and engineering, the coding that edits whole programs": ahead["engineering"],
     }
-    return tuple(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()), (
+    claude, v3 = (facts[f"aider_polyglot.{name}"] for name in ("claude_3_5_sonnet", "deepseek_v3"))
+    polyglot = next(row for row in rows if row["benchmark"] == "Aider-Polyglot")
+    return Answer(
+        tuple(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()),
+        f"Claude leads V3 only in {leads}, by V3's own report",
         f"Claude 3.5 Sonnet against V3: {describe_tallies(pairs, tie_points)}. Ahead in: {leads}. Writing is read from "
-        "open-ended tasks that another model judges; a lead is more benchmarks won than lost."
+        "open-ended tasks that another model judges; a lead is more benchmarks won than lost. Coding is contested: on "
+        f"Aider's polyglot benchmark the report prints {polyglot[CLAUDE]} for Claude and "
+        f"{polyglot[V3]} for V3, Aider's own leaderboard {format_si(claude)} and {format_si(v3)}.",
+        "coding without a further word is all of it",
     )

@@ -1,6 +1,7 @@
 """Claims about FLOP and the ideal, scaled and real GPU hours that follow from them."""
 
 from functools import partial
+from math import isclose
 
 from repro.calc import run_cost
 from repro.calc.rounding import printed_digits, to_digits
@@ -8,9 +9,19 @@ from repro.claims.assumptions import PEAKS
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_scientific, format_si, format_usd
 from repro.claims.register import load_register
-from repro.claims.scenarios import PEAK_WORDS, counted_train_flop_per_token, peak_flop_per_s
+from repro.claims.scenarios import PEAK_WORDS, counted_train_flop_per_token, peak_flop_per_s, reference_name
 from repro.claims.verdict import RIGHT_SIZE, Case, comparisons, readings
 from repro.facts import Ledger
+
+
+def printed_value(claim_id: str, figure: str) -> float:
+    """Return a figure as a claim prints it, in the register's unit."""
+    return load_register().claim(claim_id).figure(figure).value
+
+
+def under_yours(assumed: float, stated: float) -> str:
+    """Return a sentence with the value under a reader's own assumptions, where it differs from the claim's premises."""
+    return "" if isclose(assumed, stated, rel_tol=1e-9) else f" Under your assumptions it is {format_si(assumed)}."
 
 
 def rounded_as(claim_id: str, figure: str, value: float) -> float:
@@ -31,14 +42,18 @@ def ideal_gpu_hours(facts: Ledger, gpu: str, flop: float) -> dict[str, float]:
 
 @audit("A31", notebook="01_flops_to_gpu_hours", unit="FLOP per token")
 def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_parameter_per_token: float) -> Answer:
-    """Count six FLOP for each active parameter."""
-    flop = run_cost.train_flop_per_token(active_parameters, flop_per_parameter_per_token=flop_per_parameter_per_token)
+    """Multiply the two figures that the claim takes as given, and count what the rule of thumb leaves out."""
+    rule, parameters = (printed_value("A31", name) for name in ("flop_per_parameter", "active_parameters"))
+    flop = run_cost.train_flop_per_token(parameters, flop_per_parameter_per_token=rule)
+    assumed = run_flop(active_parameters, 1, flop_per_parameter_per_token)
     counted = counted_train_flop_per_token(facts, "deepseek_v3", flop_per_parameter_per_token)
-    case = Case("the rule of thumb", flop, {"active_parameters": active_parameters, "flop_per_token": flop})
-    return (case,), (
-        f"{format_si(flop_per_parameter_per_token)} × {format_si(active_parameters)} = {format_si(flop)} FLOP per "
-        "token. With attention over the context and the module for multi-token prediction counted from V3's "
-        f"configuration, and the embedding left out, it is {format_si(counted, 3)}."
+    return Answer(
+        readings("flop_per_token", {"the rule of thumb, as the claim states it": flop}),
+        f"{format_si(rule)} × {format_si(parameters)} is {format_si(flop)}; counted in full, {format_si(counted, 3)} "
+        "FLOP per token",
+        f"{format_si(rule)} × {format_si(parameters)} = {format_si(flop)} FLOP per token.{under_yours(assumed, flop)} "
+        "With attention over the context and the module for multi-token prediction counted from V3's configuration, "
+        f"and the embedding left out, it is {format_si(counted, 3)}.",
     )
 
 
@@ -46,23 +61,33 @@ def flop_per_token(facts: Ledger, *, active_parameters: float, flop_per_paramete
 def total_flop(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float
 ) -> Answer:
-    """Multiply FLOP per token by tokens."""
-    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    return (Case("the rule of thumb", flop, {"flop": flop}),), (
-        f"{format_si(flop_per_parameter_per_token)} × {format_si(active_parameters)} × {format_si(tokens)} tokens = "
-        f"{format_si(flop)} FLOP, to the article's two digits {format_si(rounded_as('A32', 'flop', flop))}."
+    """Multiply the FLOP per token and the tokens that the claim takes as given."""
+    per_token, stated_tokens = (printed_value("A32", name) for name in ("flop_per_token", "tokens"))
+    flop = per_token * stated_tokens
+    assumed = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
+    return Answer(
+        readings("flop", {"the two figures that the claim multiplies": flop}),
+        f"{format_si(per_token)} FLOP times {format_si(stated_tokens)} tokens is {format_si(flop, 3)} FLOP",
+        f"{format_si(per_token)} × {format_si(stated_tokens)} = {format_si(flop)} FLOP, to the article's two digits "
+        f"{format_si(rounded_as('A32', 'flop', flop))}.{under_yours(assumed, flop)} V3's report gives "
+        f"{format_si(facts['deepseek_v3.tokens'])} tokens.",
     )
 
 
 @audit("A33", notebook="01_flops_to_gpu_hours", unit="FLOP/s")
 def peak_rate(facts: Ledger, *, gpu: str) -> Answer:
     """Compare the printed rate with each peak rate of the GPU, by precision and sparsity."""
-    rates = {f"the {PEAK_WORDS[peak]} peak": peak_flop_per_s(facts, gpu, peak) for peak in PEAKS}
+    order = ("fp8_dense", *(peak for peak in PEAKS if peak != "fp8_dense"))
+    rates = {f"the {PEAK_WORDS[peak]} peak": peak_flop_per_s(facts, gpu, peak) for peak in order}
     listed = ", ".join(f"{name.removeprefix('the ')} {format_scientific(rate)}" for name, rate in rates.items())
-    return readings("rate", rates), (
-        f"Rates of {gpu} in FLOP/s: {listed}. Training multiplies dense matrices, which cannot use a sparse peak; "
-        f"DeepSeek's own FP8 kernels reach up to {format_scientific(facts['h800_sxm.fp8_measured_flop_per_s'])} on an "
-        "H800."
+    printed, dense = printed_value("A33", "rate"), next(iter(rates.values()))
+    return Answer(
+        readings("rate", rates),
+        f"The printed rate is {format_si(printed / dense, 2)} times the dense FP8 peak",
+        f"Rates of {gpu} in FLOP/s: {listed}. A sparse peak counts multiplications by zero that sparse hardware skips, "
+        "and training multiplies dense matrices. DeepSeek's own FP8 kernels reach up to "
+        f"{format_scientific(facts['h800_sxm.fp8_measured_flop_per_s'])} on an H800.",
+        "the article divides V3's dense products in FP8 by it",
     )
 
 
@@ -70,14 +95,16 @@ def peak_rate(facts: Ledger, *, gpu: str) -> Answer:
 def ideal_seconds(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str, peak: str
 ) -> Answer:
-    """Divide total FLOP by the peak rate, both rounded as the article rounds them."""
-    exact_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    exact_rate = peak_flop_per_s(facts, gpu, peak)
-    flop, rate = rounded_as("A32", "flop", exact_flop), rounded_as("A33", "rate", exact_rate)
-    seconds, exact = run_cost.ideal_gpu_seconds(flop, rate), run_cost.ideal_gpu_seconds(exact_flop, exact_rate)
-    return readings("seconds", {"FLOP and rate rounded as the article rounds them": seconds}), (
-        f"{format_si(flop)} FLOP / {format_si(rate)} FLOP/s = {format_scientific(seconds)} s; without rounding on the "
-        f"way {format_scientific(exact)} s. The rate is the {PEAK_WORDS[peak]} peak of {gpu}."
+    """Divide the printed FLOP by the printed rate; the same without rounding, and at the peak assumed, beside it."""
+    flop, rate = printed_value("A34", "flop"), printed_value("A34", "rate")
+    seconds = run_cost.ideal_gpu_seconds(flop, rate)
+    assumed_flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
+    assumed = run_cost.ideal_gpu_seconds(assumed_flop, peak_flop_per_s(facts, gpu, peak))
+    return Answer(
+        readings("seconds", {"the FLOP and the rate that the article divides": seconds}),
+        f"{format_scientific(seconds)} GPU seconds, from the article's own rounded figures",
+        f"{format_si(flop)} FLOP / {format_si(rate)} FLOP/s = {format_scientific(seconds)} s. Without rounding on the "
+        f"way, at the {PEAK_WORDS[peak]} peak of {gpu}, it is {format_scientific(assumed)} s.",
     )
 
 
@@ -86,15 +113,17 @@ def ideal_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float, gpu: str
 ) -> Answer:
     """Turn the printed seconds into hours, and work out the ideal hours at each peak rate."""
-    seconds = load_register().claim("A34").figure("seconds").value
-    printed = load_register().claim("A35").figure("gpu_hours").value
+    seconds, printed = printed_value("A35", "seconds"), printed_value("A35", "gpu_hours")
     gpu_hours = seconds / run_cost.SECONDS_PER_HOUR
     ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
     listed = ", ".join(f"{PEAK_WORDS[peak]} {format_si(hours, 3)}" for peak, hours in ideal.items())
-    return readings("gpu_hours", {"the printed seconds, 3,600 to the hour": gpu_hours}), (
+    return Answer(
+        readings("gpu_hours", {"the printed seconds, 3,600 to the hour": gpu_hours}),
+        f"{format_scientific(seconds)} seconds are {format_si(gpu_hours / 1e6, 2)} million hours, not "
+        f"{format_si(printed / 1e6)} million",
         f"The printed {format_scientific(seconds)} s / 3600 = {format_si(gpu_hours, 3)} GPU hours; the printed "
         f"{format_si(printed)} are {format_si(printed / gpu_hours, 3)} times as many. Ideal hours on {gpu} by peak "
-        f"rate: {listed}."
+        f"rate: {listed}.",
     )
 
 
@@ -105,11 +134,17 @@ def ideal_is_a_lower_bound(
 ) -> Answer:  # fmt: skip
     """Compare the ideal hours at every peak rate with the hours that pre-training took."""
     ideal = ideal_gpu_hours(facts, gpu, run_flop(active_parameters, tokens, flop_per_parameter_per_token))
-    shares = ", ".join(f"{format_percent(ideal[peak] / pre_training_gpu_hours)} ({PEAK_WORDS[peak]})" for peak in PEAKS)
+    ideal = {"fp8_sparse": ideal["fp8_sparse"]} | ideal
+    shares = {peak: hours / pre_training_gpu_hours for peak, hours in ideal.items()}
+    listed = ", ".join(f"{format_percent(share)} ({PEAK_WORDS[peak]})" for peak, share in shares.items())
     by_peak = {f"the {PEAK_WORDS[peak]} peak": hours for peak, hours in ideal.items()}
-    return comparisons(by_peak, lambda hours: hours < pre_training_gpu_hours), (
+    low, high = format_percent(min(shares.values()), 2), format_percent(max(shares.values()), 2)
+    return Answer(
+        comparisons(by_peak, lambda hours: hours < pre_training_gpu_hours),
+        f"Perfect efficiency would take {low} to {high} of the hours taken",
         f"Pre-training took {format_si(pre_training_gpu_hours)} GPU hours. The ideal hours are these shares of it, by "
-        f"peak rate: {shares}."
+        f"peak rate: {listed}.",
+        "the rate that the article divides by",
     )
 
 
@@ -123,11 +158,15 @@ def llama_as_reported(
 
     def case(tokens: float) -> Case:
         figures = {"parameters": reference_parameters, "tokens": tokens, "gpu_hours": reference_gpu_hours}
-        return Case(f"{format_si(tokens)} tokens, {sources.get(tokens, 'as given')}", reference_gpu_hours, figures)
+        return Case(f"{format_si(tokens)} tokens, {sources.get(tokens, 'as you assume')}", reference_gpu_hours, figures)
 
-    return tuple(case(tokens) for tokens in dict.fromkeys((reference_tokens, paper))), (
+    return Answer(
+        tuple(case(tokens) for tokens in dict.fromkeys((reference_tokens, paper))),
+        f"{format_si(reference_gpu_hours)} GPU hours; tokens {format_si(card)} by the card, {format_si(paper)} by the "
+        "paper",
         f"The model card gives {format_si(facts['llama_3_1_405b.gpu_hours'])} H100 hours and about {format_si(card)} "
-        f"tokens; the paper gives {format_si(paper)} tokens."
+        f"tokens; the paper gives {format_si(paper)} tokens.",
+        "the model card gives hours and tokens in one place",
     )
 
 
@@ -135,20 +174,28 @@ def llama_as_reported(
 def llama_flop(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, flop_per_parameter_per_token: float
 ) -> Answer:
-    """Do the same arithmetic for the model compared with."""
-    flop = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    return readings("flop", {"the rule of thumb": flop}), (
-        f"{format_si(flop_per_parameter_per_token)} × {format_si(reference_parameters)} × "
-        f"{format_si(reference_tokens)} = {format_si(flop)} FLOP. Llama's paper, on "
-        f"{format_si(facts['llama_3_1_405b.tokens_in_paper'])} tokens, states "
-        f"{format_si(facts['llama_3_1_405b.train_flop_in_paper'])}."
+    """Do the same arithmetic for the model compared with, on the tokens of its card and of its paper."""
+    rule, paper = printed_value("A31", "flop_per_parameter"), facts["llama_3_1_405b.tokens_in_paper"]
+    by_tokens = {
+        f"{format_si(tokens)} tokens": run_flop(reference_parameters, tokens, rule)
+        for tokens in dict.fromkeys((reference_tokens, paper))
+    }
+    flop = next(iter(by_tokens.values()))
+    assumed = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
+    return Answer(
+        readings("flop", by_tokens),
+        f"The same arithmetic gives {format_scientific(flop)} FLOP on {format_si(reference_tokens)} tokens",
+        f"{format_si(rule)} × {format_si(reference_parameters)} × {format_si(reference_tokens)} = {format_si(flop)} "
+        f"FLOP.{under_yours(assumed, flop)} Llama's paper, on {format_si(paper)} tokens, states "
+        f"{format_si(facts['llama_3_1_405b.train_flop_in_paper'])}.",
+        "the tokens that the article itself sets beside the hours",
     )
 
 
 @audit("A39", notebook="01_flops_to_gpu_hours", unit="GPU hours")
 def scaled_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
+    reference_parameters: float, reference_tokens: float, reference_gpu_hours: float, pre_training_gpu_hours: float,
 ) -> Answer:  # fmt: skip
     """Scale Llama's hours by the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
@@ -161,9 +208,16 @@ def scaled_hours(
         "nothing rounded on the way": scaled(flop, reference),
     }
     listed = ", ".join(f"{format_si(value)} ({name})" for name, value in values.items())
-    return readings("gpu_hours", values), (
+    low, high = (format_si(end(values.values()) / 1e6) for end in (min, max))
+    more = scaled(flop, reference) / pre_training_gpu_hours - 1
+    return Answer(
+        readings("gpu_hours", values),
+        f"Scaling gives {low} to {high} million GPU hours, by rounding",
         f"{format_si(reference_gpu_hours)} h times the ratio of FLOP, {format_si(flop)} to {format_si(reference)}: "
-        f"{listed}. The article assumes similar inefficiency, read here as equal FLOP/s per GPU in both runs."
+        f"{listed}. The article assumes similar inefficiency, read here as equal FLOP/s per GPU in both runs. These "
+        f"are FLOP of pre-training, which took {format_si(pre_training_gpu_hours)} hours: the unrounded estimate is "
+        f"{format_percent(abs(more), 2)} {'above' if more > 0 else 'below'} these.",
+        "the article prints both FLOP rounded",
     )
 
 
@@ -178,19 +232,23 @@ def summary_of_the_estimate(
     gpu_hours = run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference)
     printed, estimate = (load_register().claim(claim_id).figure("gpu_hours") for claim_id in ("A47", "A39"))
     times = to_digits(gpu_hours / printed.value, 1)
-    return readings("gpu_hours", {"the estimate of section 2": gpu_hours}), (
+    return Answer(
+        readings("gpu_hours", {"the estimate of section 2": gpu_hours}),
+        f"The estimate is {format_si(gpu_hours / 1e6, 3)} million GPU hours, not {format_si(printed.value)}",
         f"The summary prints {printed.text}; the estimate is {format_si(gpu_hours, 3)}, {times:,.0f} times that. "
-        f"Section 2 of the same article prints {estimate.text}: the summary has lost the M."
+        f"Section 2 of the same article prints {estimate.text}: the summary has lost the M. Like the estimate, it is "
+        "of pre-training alone.",
     )
 
 
 @audit("A48", notebook="01_flops_to_gpu_hours", unit="GPU hours", digits=3)
 def estimate_supports_the_report(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
-    gpu: str, utilisation_peak: str, utilisation: float, total_gpu_hours: float, price_usd_per_gpu_hour: float,
+    reference_parameters: float, reference_tokens: float, reference_gpu_hours: float, gpu: str, utilisation_peak: str,
+    utilisation: float, total_gpu_hours: float, pre_training_gpu_hours: float, price_usd_per_gpu_hour: float,
+    market_price_usd_per_gpu_hour: float, list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """Compare five estimates of the hours with the reported ones; each assumes something else about efficiency."""
+    """Compare the article's estimate, and five others, with the reported hours; each assumes another efficiency."""
     rule = flop_per_parameter_per_token
     flop = run_flop(active_parameters, tokens, rule)
     reference = run_flop(reference_parameters, reference_tokens, rule)
@@ -200,22 +258,39 @@ def estimate_supports_the_report(
     rate = peak_flop_per_s(facts, gpu, utilisation_peak)
     same_rate = run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference)
     same_rate_counted = run_cost.scaled_gpu_hours(reference_gpu_hours, counted, counted_reference)
-    by_rule, as_counted = f"by the rule of {format_si(rule)}", "with attention and multi-token prediction counted"
+    as_counted = "with attention and multi-token prediction counted"
     share = f"{format_percent(utilisation)} of the {PEAK_WORDS[utilisation_peak]} peak"
+    nvidia = tokens / facts["nvidia_v3.tokens_per_gpu_s"] / run_cost.SECONDS_PER_HOUR
     estimates = {
-        f"the same FLOP/s per GPU in both runs, {by_rule}": same_rate,
-        f"the same FLOP/s per GPU in both runs, {as_counted}": same_rate_counted,
+        f"the same FLOP/s per GPU, by the rule of {format_si(rule)}": same_rate,
+        f"the same FLOP/s per GPU, {as_counted}": same_rate_counted,
         "the same share of the peak of the format that each run multiplies in": same_rate * bf16 / fp8,
-        f"{share}, {by_rule}": run_cost.gpu_hours_at(flop, rate, utilisation=utilisation),
+        f"{share}, by the rule of {format_si(rule)}": run_cost.gpu_hours_at(flop, rate, utilisation=utilisation),
         f"{share}, {as_counted}": run_cost.gpu_hours_at(counted, rate, utilisation=utilisation),
+        "NVIDIA's own run of V3 in FP8 on 1,024 H100": nvidia,
     }
+
+    def case(reading: str, hours: float, taken: float) -> Case:
+        return Case(reading, hours, is_true=abs(hours - taken) <= RIGHT_SIZE * taken)
+
+    like_with_like = {f"{name}, against pre-training's hours": hours for name, hours in estimates.items()}
     listed = ", ".join(format_si(gpu_hours, 3) for gpu_hours in estimates.values())
-    cost = run_cost.rental_usd(same_rate, price_usd_per_gpu_hour)
+    low, high = min(estimates.values()) / pre_training_gpu_hours, max(estimates.values()) / pre_training_gpu_hours
+    prices = (price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
+    dollars = " or ".join(format_usd(run_cost.rental_usd(same_rate, price), 3) for price in prices)
     llama = run_cost.flop_per_gpu_second(reference, reference_gpu_hours) / 1e12
-    v3 = run_cost.flop_per_gpu_second(flop, total_gpu_hours) / 1e12
-    return comparisons(estimates, lambda hours: abs(hours - total_gpu_hours) <= RIGHT_SIZE * total_gpu_hours), (
-        f"Estimates of {listed} GPU hours against {format_si(total_gpu_hours)} taken; support means within "
-        f"{format_percent(RIGHT_SIZE)} of these. The first, {format_usd(cost, 3)} at "
-        f"${format_si(price_usd_per_gpu_hour)}, stands to the hours taken as V3's {format_si(v3)} TFLOP/s per GPU to "
-        f"Llama's {format_si(llama)}: it tests only whether these two rates agree, neither the hours nor the price."
+    v3 = run_cost.flop_per_gpu_second(flop, pre_training_gpu_hours) / 1e12
+    name = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
+    return Answer(
+        (
+            case("the article's estimate, against the hours of all stages", same_rate, total_gpu_hours),
+            *(case(reading, hours, pre_training_gpu_hours) for reading, hours in like_with_like.items()),
+        ),
+        f"Independent estimates give {format_si(low, 2)} to {format_si(high, 2)} times the hours; none tests dollars",
+        f"Estimates of pre-training: {listed} GPU hours, against {format_si(pre_training_gpu_hours)} for it and "
+        f"{format_si(total_gpu_hours)} in all; support means within {format_percent(RIGHT_SIZE)}. The article sets an "
+        f"estimate of pre-training beside the hours of all stages. It tests only whether V3's {format_si(v3)} TFLOP/s "
+        f"per GPU and the {format_si(llama)} of {name} agree. At the three rents the first estimate costs {dollars}: "
+        "the price is assumed on both sides, and nothing tests it.",
+        "the article sets its own estimate beside the reported total",
     )

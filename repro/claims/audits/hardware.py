@@ -15,10 +15,12 @@ from repro.facts import Ledger
 def two_thousand_gpus(facts: Ledger, *, gpus: int) -> Answer:
     """Cite the cluster as reported."""
     per_node = facts["deepseek_v3.gpus_per_node"]
-    return readings("gpus", {"the cluster that the report names": gpus}), (
+    return Answer(
+        readings("gpus", {"the cluster that the report names": gpus}),
+        f"The report names {gpus:,} H800 GPUs",
         f"{format_si(gpus)} H800 GPUs, {format_si(gpus / per_node)} machines of {format_si(per_node)}; as a share of "
         f"the {format_si(facts['deepseek_group.hopper_gpus'])} that a third party estimates for the group, "
-        f"{format_percent(gpus / facts['deepseek_group.hopper_gpus'])}."
+        f"{format_percent(gpus / facts['deepseek_group.hopper_gpus'])}.",
     )
 
 
@@ -38,12 +40,15 @@ def fewer_bubbles(
     listed = ", ".join(f"{format_si(idle)} with {name}" for name, idle in bubbles.items())
     measured = facts["deepseek_v3.step_bubble_s"] / facts["deepseek_v3.step_s"]
     scopes = {f"idle time against {name}'s {format_si(idle)}": idle for name, idle in bubbles.items()}
-    return tuple(Case(scope, dualpipe, is_true=dualpipe < idle) for scope, idle in scopes.items()), (
+    return Answer(
+        tuple(Case(scope, dualpipe, is_true=dualpipe < idle) for scope, idle in scopes.items()),
+        f"{format_si(dualpipe)} idle passes by formula; {format_percent(measured, 2)} of a step measured",
         f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles {format_si(dualpipe)} forward passes "
         f"with DualPipe, {listed}, if a forward and a backward run together take {format_si(overlapped_over_forward)}; "
         "for this each rank keeps the parameters twice. Measured in training, idle time was "
         f"{format_percent(measured)} of a step. That the communication is hidden behind computation is the report's "
-        "word (section 3.2.1) and the schedule's purpose; how much of it, a formula does not show."
+        "word (section 3.2.1) and the schedule's purpose; how much of it, a formula does not show.",
+        "1F1B is the usual schedule",
     )
 
 
@@ -67,7 +72,9 @@ def full_bandwidth(facts: Ledger) -> Answer:
     over_fewer = " and ".join(f"{format_percent(share)} ({gpus})" for gpus, share in fewer.items())
     held, all_of_them = (facts[f"h800_sxm.multiprocessors{part}"] for part in ("_for_communication", ""))
     in_the_run = Case("the kernels in the training run, of which a lower bound alone is published", None)
-    return (*comparisons(shares, lambda share: share >= 1 - RIGHT_SIZE), in_the_run), (
+    return Answer(
+        (*comparisons(shares, lambda share: share >= 1 - RIGHT_SIZE), in_the_run),
+        f"{format_percent(reached, 2)} of the network card's rate, copies inside the node included",
         f"Over 64 GPUs dispatch reaches {format_percent(published['dispatch'])} and combine "
         f"{format_percent(published['combine'])} of {format_si(card / 1e9)} GB/s, over fewer GPUs dispatch "
         f"{over_fewer}; of training a later paper says more than {format_percent(in_training)}, and that it nearly "
@@ -75,22 +82,25 @@ def full_bandwidth(facts: Ledger) -> Answer:
         f"{format_percent(own_node)} of all on even choice. Full is read as within {format_percent(RIGHT_SIZE)}. "
         f"Dispatch to at most {format_si(nodes)} nodes in FP8 and combine in BF16 move {format_si(sent / 1e3, 3)} KB "
         f"per token and layer; {format_si(reach)} experts of a node are reached over NVLink in the time of one "
-        f"transfer. {format_si(held)} of {format_si(all_of_them)} multiprocessors are taken for it."
+        f"transfer. {format_si(held)} of {format_si(all_of_them)} multiprocessors are taken for it.",
+        "the kernels are published with these rates",
     )
 
 
-@audit("B11", notebook="06_hardware_and_serving", unit="of what V2's report counts")
+@audit("B11", notebook="06_hardware_and_serving", unit="% of what V2's report counts")
 def mainly_h800(facts: Ledger) -> Answer:
     """Check how much of V2's reported training is counted in H800 hours."""
     keys = ("deepseek_v2.gpu_hours_per_trillion_tokens", "deepseek_v2.gpus_per_node")
     share = sum(facts.unit(key).startswith("H800") for key in keys) / len(keys)
-    return (Case("the GPU hours and the cluster that V2's report names", share, is_true=share > 0.5),), (
+    return Answer(
+        (Case("the GPU hours and the cluster that V2's report names", 100 * share, is_true=share > 0.5),),
+        "V2's report counts its training in H800 hours",
         f"The report counts {format_si(facts[keys[0]])} H800 hours per trillion tokens, and puts all its experiments "
-        f"on a cluster of H800, {format_si(facts[keys[1]])} to a node."
+        f"on a cluster of H800, {format_si(facts[keys[1]])} to a node.",
     )
 
 
-@audit("B12", notebook="06_hardware_and_serving", unit="of the H100's rate", digits=2)
+@audit("B12", notebook="06_hardware_and_serving", unit="% of the H100's rate", digits=2)
 def h100_compute_slower_link(facts: Ledger) -> Answer:
     """Divide the H800's rates by the H100's."""
     rates = {
@@ -104,15 +114,19 @@ def h100_compute_slower_link(facts: Ledger) -> Answer:
 
     def case(scope: str, *formats: str) -> Case:
         least = min(ratios[name] for name in formats)
-        return Case(scope, least, is_true=least == 1 and ratios["NVLink"] < 1)
+        return Case(scope, 100 * least, is_true=least == 1 and ratios["NVLink"] < 1)
 
-    return (
-        case("in the formats that training multiplies in", "dense BF16", "dense FP8"),
-        case("in every format, FP64 too", "dense BF16", "dense FP8", "FP64"),
-    ), (
+    return Answer(
+        (
+            case("in the formats that training multiplies in", "dense BF16", "dense FP8"),
+            case("in every format, FP64 too", "dense BF16", "dense FP8", "FP64"),
+        ),
+        f"H800: {format_percent(ratios['dense FP8'], 2)} of the H100's FP8 rate, "
+        f"{format_percent(ratios['NVLink'], 2)} of its link",
         f"H800 over H100, both SXM: {listed}. FP64, which the rules cut too, is for simulation. The maker's sheet for "
-        "the H800 was not read: its link is from a paper of DeepSeek's, its tensor rates are recalled, its FP64 rate "
-        "is resellers'."
+        "the H800 was not read: its link and its BF16 rate are from DeepSeek's own papers and code, its FP8 rate is "
+        "recalled, its FP64 rate is second hand.",
+        "the page is about training, which uses no FP64",
     )
 
 
@@ -123,12 +137,17 @@ def fifty_thousand(facts: Ledger) -> Answer:
     in_papers = facts["fire_flyer_2.gpus"] + facts["deepseek_v3.gpus"]
     capital = [facts[f"deepseek_group.servers_usd{copy}"] / estimate for copy in ("_in_other_copies", "")]
     usd_per_gpu = " or ".join(f"${format_si(usd)}" for usd in capital)
-    cases = readings("gpus", {"a third party's estimate of Hopper GPUs, contested": estimate})
-    return (*cases, Case("DeepSeek's own word", None)), (
-        f"SemiAnalysis estimates {format_si(estimate)} Hopper GPUs, H800, H100 and H20 together, in the parent group; "
-        f"Alexandr Wang spoke of {format_si(of_wang)} H100 without evidence. DeepSeek's papers name "
-        f"{format_si(in_papers)}, A100 and H800. The same estimate's servers come to {usd_per_gpu} for each GPU, by "
-        "copies of the article that differ."
+    return Answer(
+        (
+            Case("what DeepSeek has", None),
+            *readings("gpus", {"a third party's estimate of Hopper GPUs that the group can use": estimate}),
+        ),
+        f"{format_si(estimate)} is one outsider's estimate; DeepSeek's papers name {format_si(in_papers)}",
+        f"SemiAnalysis estimates access to around {format_si(estimate)} Hopper GPUs, H800, H100 and H20 together, in "
+        f"the parent group; Alexandr Wang spoke of {format_si(of_wang)} H100 without evidence. DeepSeek's papers name "
+        f"{format_si(in_papers)}, A100 and H800, and no total. The same estimate's servers come to {usd_per_gpu} for "
+        "each GPU, by copies of the article that differ.",
+        "the page states it as a fact about DeepSeek",
     )
 
 
@@ -140,9 +159,12 @@ def thousands_of_gpus(facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hour
     sizes = int(printed.value), int(printed.high or printed.value)
     days = {size: run_cost.wall_days(hours, size) for size in sizes}
     listed = " or ".join(f"{format_si(span, 2)} days on {format_si(size)}" for size, span in days.items())
-    return (*readings("gpus", {"V3": gpus}), Case("V2", None)), (
+    return Answer(
+        (Case("V2 and V3", None), *readings("gpus", {"V3 alone": gpus})),
+        f"V3 ran on {gpus:,} GPUs; V2's number is not public",
         f"V3's report names {format_si(facts['deepseek_v3.gpus'])} GPUs. V2's names no number; its "
-        f"{format_si(hours, 3)} GPU hours would take {listed}."
+        f"{format_si(hours, 3)} GPU hours would take {listed}.",
+        "the page speaks of both models",
     )
 
 
@@ -151,23 +173,30 @@ def five_thousand_a100(facts: Ledger) -> Answer:
     """Compare two sources for Fire-Flyer 2 with what its reported hours imply."""
     implied = facts["fire_flyer_2.gpu_hours_2022"] / facts["fire_flyer_2.use_2022"] / (365 * run_cost.HOURS_PER_DAY)
     paper, then = facts["fire_flyer_2.gpus"], facts["fire_flyer_2.gpus_2022"]
-    return readings("gpus", {"an encyclopedia, for 2022": then, "its makers' paper of 2024": paper}), (
+    return Answer(
+        readings("gpus", {"its makers' paper of 2024": paper, "an encyclopedia, for 2022": then}),
+        f"Its makers count {format_si(paper)} A100s; an encyclopedia gives {format_si(then)}, for 2022",
         f"The paper gives {format_si(paper)} A100, an encyclopedia {format_si(then)} during 2022. The GPU hours that "
         f"the same article gives for 2022 need {format_si(implied, 2)} GPUs on average, more than the one and fewer "
-        "than the other."
+        "than the other.",
+        "the claim names no year, and those who built the cluster know its size",
     )
 
 
-@audit("B18", notebook="06_hardware_and_serving", unit="of the two")
+@audit("B18", notebook="06_hardware_and_serving", unit="of the two GPUs named")
 def h800_and_a100(facts: Ledger) -> Answer:
     """Count on which of the two GPUs V2's experiments ran, and which of them its makers had."""
     named, keys = ("H800", "A100"), ("deepseek_v3.gpus", "fire_flyer_2.gpus")
     of_v2 = [facts.unit("deepseek_v2.gpus_per_node").startswith(name) for name in named]
     of_the_group = [any(facts.unit(key).startswith(name) for key in keys) for name in named]
-    return (
-        Case("V2's experiments, by its report", sum(of_v2), is_true=all(of_v2)),
-        Case("what its makers had", sum(of_the_group), is_true=all(of_the_group)),
-    ), (
+    used = " and ".join(name for name, runs in zip(named, of_v2, strict=True) if runs)
+    return Answer(
+        (
+            Case("V2's experiments, by its report", sum(of_v2), is_true=all(of_v2)),
+            Case("what its makers had", sum(of_the_group), is_true=all(of_the_group)),
+        ),
+        f"V2's experiments all ran on {used}, by its report",
         f"V2's report puts all its experiments on H800. The group also had {format_si(facts['fire_flyer_2.gpus'])} "
-        "A100, by another paper of its own."
+        "A100, by another paper of its own.",
+        "the table is of V2's details",
     )

@@ -19,15 +19,18 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Answer:
     def case(scope: str, bits: float, reference: float) -> Case:
         return Case(scope, bits, {"bits": bits, "reference_bits": reference}, is_true=bits < reference)
 
-    return (
-        case("operands of the matrix products, against FP32", fp8, single),
-        case("operands of the matrix products, against the 16 bits usual before", fp8, half),
-        case("all that training keeps per parameter, against FP32", v3, all_fp32),
-    ), (
+    return Answer(
+        (
+            case("operands of the matrix products, against the 16 bits usual before", fp8, half),
+            case("operands of the matrix products, against FP32", fp8, single),
+            case("all that training keeps per parameter, against FP32", v3, all_fp32),
+        ),
+        f"FP8 replaces {format_si(half)}-bit operands; V3's master weights stay at {format_si(single)} bits",
         f"Operands shrink from {format_si(half)} bits, which large runs used before, to {format_si(fp8)}. Master "
         f"weights and gradients stay in {format_si(single)} bits and the moments of the optimiser in "
         f"{format_si(half)}: {format_si(v3 / 8)} bytes per parameter, against {format_si(usual / 8)} in BF16 mixed "
-        f"precision and {format_si(all_fp32 / 8)} all in FP32, {format_percent(1 - v3 / all_fp32)} less."
+        f"precision and {format_si(all_fp32 / 8)} all in FP32, {format_percent(1 - v3 / all_fp32)} less.",
+        "“instead of” names what the 8 bits replace, and that was 16 bits",
     )
 
 
@@ -47,14 +50,17 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
     }
     highest = max(ratios.values())
     listed = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in ratios.items())
-    return (
-        Case("memory, and the time of a matrix product", highest, is_true=highest < 1),
-        Case("memory, and the time of the whole run against the same run in BF16", None),
-    ), (
+    return Answer(
+        (
+            Case("memory, and the time of a matrix product", highest, is_true=highest < 1),
+            Case("memory, and the time of the whole run against the same run in BF16", None),
+        ),
+        "FP8 saves memory",
         f"FP8 over BF16, all else equal: {listed}; the value is the highest. V3's whole scheme, with moments in BF16, "
         f"keeps {format_si(v3)} bytes per parameter against {format_si(state_bytes(facts, 'bf16_mixed'))}. What gets "
         "faster is matrix products of linear layers and dispatch between nodes; DeepSeek has published no run of V3 "
-        "in BF16 to compare."
+        "in BF16 to compare.",
+        "tbd",
     )
 
 
@@ -64,35 +70,44 @@ def up_to_half(facts: Ledger) -> Answer:
     fp8, half, single = (facts[f"{name}.bits"] for name in ("fp8", "half_precision", "single_precision"))
     scaled = fp8 + memory.BITS_PER_BYTE * memory.FP32_BYTES / facts["fp8.block"]
     v3, usual = state_bytes(facts, "v3"), state_bytes(facts, "bf16_mixed")
+    state = 1 - v3 / usual
     cuts = {
+        "all that training keeps per parameter, against BF16 mixed precision": state,
         "the largest cut of any part, weights, against 16 bits": 1 - fp8 / half,
         "the largest cut of any part, weights, against 32 bits": 1 - fp8 / single,
-        "all that training keeps per parameter, against BF16 mixed precision": 1 - v3 / usual,
     }
-    return readings("reduction", {name: 100 * cut for name, cut in cuts.items()}), (
+    return Answer(
+        readings("reduction", {name: 100 * cut for name, cut in cuts.items()}),
+        f"FP8 halves weights in the products; training keeps {format_percent(state, 2)} less in all",
         f"Weights in the products shrink by {format_percent(1 - fp8 / half)} against 16 bits and "
         f"{format_percent(1 - fp8 / single)} against 32; a stored activation with its share of a scale by "
         f"{format_percent(1 - scaled / half)} and {format_percent(1 - scaled / single)}. All that training keeps per "
-        f"parameter shrinks from {format_si(usual)} to {format_si(v3)} bytes, {format_percent(1 - v3 / usual)}, most "
-        "of it by moments in BF16."
+        f"parameter shrinks from {format_si(usual)} to {format_si(v3)} bytes, {format_percent(state)}, most "
+        "of it by moments in BF16.",
+        "a memory footprint is all the memory that training takes",
     )
 
 
-@audit("A20", notebook="05_precision_and_memory", unit="relative loss error", digits=2)
+@audit("A20", notebook="05_precision_and_memory", unit="% of the loss", digits=2)
 def accuracy_kept(facts: Ledger) -> Answer:
     """Compare the reported gap in loss with a gap that the same report counts as a gain; V3 has no BF16 twin."""
     bound, mean = facts["fp8.loss_error"], facts["fp8.mean_loss_error"]
     sequence_wise, loss_free = (facts[f"balancing.v3_1b_{way}_loss"] for way in ("sequence_wise", "loss_free"))
     counted = sequence_wise / loss_free - 1
     additions = facts["fp8.promotion_interval"] / facts["fp8.products_per_instruction"]
-    return (
-        Case("the loss of the worse of two smaller models, on average", mean, is_true=mean < counted),
-        Case("V3 itself against a copy trained in BF16", None),
-    ), (
+    ling = facts["ling_2.fp8_loss_error"]
+    return Answer(
+        (
+            Case("the loss of the worse of two smaller models, on average", 100 * mean, is_true=mean < counted),
+            Case("V3 itself against a copy trained in BF16", None),
+        ),
+        f"FP8 cost {format_percent(mean, 2)} of loss in a smaller model; V3 untested",
         f"The report puts the gap below {format_percent(bound)} on models of 16B and 230B parameters; read off its "
         f"figure 10 it is {format_percent(mean)} on average at 16B and about nothing at 230B. It counts "
-        f"{format_percent(counted)} as a gain when it compares ways of balancing. V3 has no BF16 twin. Sums are "
-        f"promoted to FP32 after at most {format_si(additions)} additions of limited precision."
+        f"{format_percent(counted)} as a gain when it compares ways of balancing. Ling 2.0, trained by such a recipe, "
+        f"reports a gap within {format_percent(ling)}. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
+        f"{format_si(additions)} additions of limited precision.",
+        "these are the models that the report trained both ways",
     )
 
 
@@ -105,9 +120,12 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
     saving, without = sum(held.values()), sum(plain.values())
     layout = f"the report's layout, micro-batches of {format_si(tokens_per_micro_batch)} tokens"
     listed = ", ".join(f"{name} {format_si(size / GB, 3)}" for name, size in held.items() if size)
-    return (Case(layout, saving / GB, is_true=saving <= room < without),), (
+    fits = "fits" if saving <= room else "does not fit"
+    return Answer(
+        (Case(layout, saving / GB, is_true=saving <= room < without),),
+        f"By estimate V3 {fits} its GPUs: {format_si(saving / GB, 2)} of {format_si(room / GB, 2)} GB",
         f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {format_si(saving / GB, 3)} of "
-        f"{format_si(room / GB)} GB, and {format_si(without / GB, 3)} GB in BF16 with nothing computed again. Layers "
-        "are taken as spread evenly; buffers for communication are left out. A later paper adds that tensor "
-        "parallelism would have been slow over the H800's reduced links."
+        f"{format_si(room / GB, 3)} GB, and {format_si(without / GB, 3)} GB in BF16 with nothing computed again. "
+        "Layers are taken as spread evenly; buffers for communication are left out. A later paper adds that tensor "
+        "parallelism would have been slow over the H800's reduced links.",
     )

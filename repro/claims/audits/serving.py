@@ -17,7 +17,7 @@ LARGE = (
 SMALL = ("llama_3_8b", "gemma_7b")
 
 
-@audit("A14", notebook="06_hardware_and_serving", unit="of the memory", digits=3)
+@audit("A14", notebook="06_hardware_and_serving", unit="times the memory", digits=3)
 def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     """Divide V3's weights by the memory of a consumer card, a desktop and a workstation; size one expert."""
     v3 = architecture(facts, "deepseek_v3")
@@ -34,16 +34,20 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     active = param_count.active_parameters(v3, embedding_counted=False)
     touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
     cases = (Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items())
-    return tuple(cases), (
+    at_four = small / facts["rtx_5090.memory_bytes"]
+    return Answer(
+        tuple(cases),
+        f"At {format_si(four_bits)} bits V3 fills {format_si(at_four, 2)} consumer cards; experts are no models",
         f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
         f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
         f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} "
         f"tokens a second are reported of the workstation. An expert, {format_si(expert)} of {format_si(total)} "
-        "parameters, is a part of one model and no model."
+        "parameters, is a part of one model and no model.",
+        "consumer-grade hardware is what people have at home",
     )
 
 
-@audit("B09", notebook="06_hardware_and_serving", unit="place", digits=2)
+@audit("B09", notebook="06_hardware_and_serving", unit="(rank by price)", digits=2)
 def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answer:
     """Rank V2's list price among its contemporaries', and work out its cost per token at the reported throughput."""
     lists = {"large models": LARGE, "large and small models": (*LARGE, *SMALL)}
@@ -55,12 +59,16 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answ
         Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
         for name, place in places.items()
     )
-    return (*cases, Case("cost of running it, against the others' costs", None)), (
+    place, of = places["large models"], len(LARGE)
+    return Answer(
+        (*cases, Case("cost of running it, against the others' costs", None)),
+        f"V2's list price was among the {place} lowest of {of} large models",
         f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 "
         f"takes {listed} whose list prices in May or June 2024 were found. One of the cheapest is read as the cheapest "
         f"quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a million "
         f"tokens cost ${format_si(cost, 2)}, at {format_si(facts['deepseek_v2.throughput_ratio'])} times DeepSeek "
-        "67B's throughput; what others pay is not public."
+        "67B's throughput; what others pay is not public.",
+        "what a model costs to run is, for its users, the list price",
     )
 
 
