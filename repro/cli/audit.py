@@ -53,7 +53,7 @@ def _print(result: AuditResult, data: dict[str, Any]) -> None:
             value = format_quantity(case.value, finding.unit, finding.digits)
             print_field("", f"{value}: {case.reading} ({of_case['verdict']})")
         print_field("ordinary", result.read_as)
-    print_field("why", result.explanation)
+    print_field("why", finding.answer.explanation)
     trace = data["trace"]
     print_fields("code", [trace["code"]])
     print_fields("tests", trace["tests"] or ["no test names this claim"])
