@@ -7,7 +7,7 @@ from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si
 from repro.claims.register import load_register
 from repro.claims.scenarios import architecture
-from repro.claims.verdict import RIGHT_SIZE, Case, comparisons, readings
+from repro.claims.verdict import RIGHT_SIZE, Case, readings
 from repro.facts import Ledger
 
 
