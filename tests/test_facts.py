@@ -59,7 +59,7 @@ UNREAD = """
     r1_nature scaling_laws h800_datasheet a100_datasheet openai_pricing ai_index_2024 calendar hf_deepseek_v2
     hf_qwen2_5_72b epoch_cost epoch_openai linux_format intel_spec mlx_post wikipedia_deepseek semianalysis wang
     public_calculators dgx_guide eia convention wsj_orion litellm_prices reuters_nvidia openai_stargate meta_capex
-    hai_llm emanuel openai_gpt_4o
+    hai_llm emanuel openai_gpt_4o amodei
 """
 
 
