@@ -2,14 +2,14 @@
 
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from repro.errors import InputError
 
 Text = Annotated[str, Field(min_length=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(gt=0, lt=10**18)]
-Url = Annotated[str, Field(pattern=r"^(https?://[\w.-]+\.\w+(/\S*)?)?$")]
+Url = Annotated[str, Field(pattern=r"^https?://[\w.-]+\.\w+(/\S*)?$")]
 # Who stands behind a figure: those who ran it, the maker of the hardware, journalists, a third party that worked it
 # out, or common knowledge that nobody read again for this project.
 Provenance = Literal["reported", "vendor", "press", "estimate", "recalled"]
@@ -57,9 +57,17 @@ class Reference(BaseModel):
     by: Text
     date: Text
     citation: Text = Field(serialization_alias="where")  #: where it appeared, in words
-    url: Url  #: empty for figures whose place was not kept
-    # ISO date on which it, or a stored copy of it, was last opened for this project; empty if that day was not kept.
+    url: Url
+    # ISO date on which it, or a stored copy of it, was last opened for this project and its figures found; or empty.
     accessed: Annotated[str, Field(pattern=r"^(\d{4}-\d{2}-\d{2})?$")]
+    unread: Annotated[str, Field(validate_default=True)] = ""  #: if it was not, why, and what was read instead
+
+    @field_validator("unread")
+    @classmethod
+    def _either_opened_or_why_not(cls, unread: str, info: ValidationInfo) -> str:
+        if bool(unread) == bool(info.data.get("accessed")):
+            raise ValueError("either `accessed` has a date, or `unread` says why there is none")
+        return unread
 
 
 def build(model: type[Entry], file: str, key: str, fields: Any) -> Entry:

@@ -2,7 +2,7 @@
 
 Epoch AI's repository training-cost-trends: "Hardware prices.csv", and the constants of cost_analysis_standalone.py, the
 code of arXiv 2405.21015; the README of DeepSeek LLM; the DeepSeek-V2 report, appendix B; the inference day (day 6 of
-open-infra-index). Read as others quote them: Wikipedia on DeepSeek, the supplement of R1's paper (hyper.ai), the Wall
+open-infra-index). The second version of R1's paper, B.4.4. Read as others quote them: Wikipedia on DeepSeek, the Wall
 Street Journal on GPT-5 (notebookcheck.net), the essay on Nvidia's stock. All read on 27 November 2026. Table 4 of
 Llama's paper was not, and is held to its own rates; the life of a server is a convention.
 """
@@ -108,3 +108,10 @@ def test_every_public_utilisation_of_v3_follows_from_a_convention():
         place = 0.01 if number == 7 else 0.001
         assert within_place(shares[way], VALUES[f"mfu_of_v3.calculator_{number}"], place), way
     assert VALUES["mfu_of_v3.calculator_7"] == round(VALUES["deepseek_v3.mfu_causal"], 2)
+
+
+def test_the_scaling_book_gets_21_7_per_cent_from_a_rate_of_the_pcie_card():
+    # 6 x 37e9 x 14.8e12, rounded to 3.3e24, over 2.79e6 x 1.513e15 x 3600, rounded to 1.52e25; unrounded 21.6%
+    assert f"{3.3e24 / 1.52e25:.1%}" == "21.7%" == f"{VALUES['mfu_of_v3.calculator_6']:.1%}"
+    assert VALUES["h100_pcie.fp8_dense_flop_per_s"] == 1.513e15
+    assert f"{6 * 37e9 * 14.8e12 / (2.788e6 * 3600 * 1.513e15):.1%}" == "21.6%"

@@ -1,8 +1,9 @@
 """Rates and memory of cards and machines, typed again from data sheets or worked out from channels and clocks.
 
-Chips in the dataset of Epoch AI (rows "NVIDIA A100 SXM4 80 GB", "NVIDIA H100 SXM5 80GB", "NVIDIA GeForce RTX 4090") and
-transcriptions of NVIDIA's data sheets; FlashMLA's deep dive; the tutorial of KTransformers and its issue 314; Tom's
-Hardware on EPYC 9004; TechPowerUp on the M3 Ultra. All read on 27 November 2026.
+NVIDIA's white paper on the H100, version 1.04, tables 1 and 2, and its product page; chips in the dataset of Epoch AI
+(rows "NVIDIA A100 SXM4 80 GB", "NVIDIA H100 SXM5 80GB", "NVIDIA GeForce RTX 4090"); transcriptions of NVIDIA's data
+sheet on the A100; FlashMLA's deep dives; the tutorial of KTransformers and its issue 314; Tom's Hardware on EPYC 9004;
+TechPowerUp on the M3 Ultra. All read on 27 November 2026.
 """
 
 import pytest
@@ -22,6 +23,12 @@ DDR5 = 8  # bytes a channel moves at a time
         ("a100_sxm.memory_bytes", 80e9),
         ("a100_sxm.memory_bytes_per_s", 2039e9),
         ("a100_sxm.nvlink_bytes_per_s", 600e9),
+        ("h100_sxm.bf16_dense_flop_per_s", 989.4e12),
+        ("h100_sxm.bf16_sparse_flop_per_s", 1978.9e12),
+        ("h100_sxm.fp8_dense_flop_per_s", 1978.9e12),
+        ("h100_sxm.fp8_sparse_flop_per_s", 3957.8e12),
+        ("h100_sxm.fp64_flop_per_s", 34e12),
+        ("h100_sxm.nvlink_bytes_per_s", 900e9),
         ("h100_sxm.memory_bytes", 80e9),
         ("h100_sxm.memory_bytes_per_s", 3.35e12),
         ("h100_pcie.bf16_dense_flop_per_s", 756e12),
@@ -64,3 +71,15 @@ def test_bandwidth_is_channels_times_bytes_times_transfers(machine, bytes_per_s,
 )
 def test_memory_is_modules_times_their_size(machine, modules, gigabytes):
     assert FACTS[f"{machine}.memory_bytes"].value == modules * gigabytes * 1e9
+
+
+def test_the_h800s_bf16_rate_is_4096_flop_a_clock_on_each_sm():
+    # FlashMLA, deep dive of September 2025: 989 TFLOP/s / 1830 MHz / 132 SMs
+    rate = FACTS["h800_sxm.bf16_dense_flop_per_s"].value
+    assert rate == pytest.approx(4096 * 1830e6 * FACTS["h800_sxm.multiprocessors"].value, rel=1e-4)
+
+
+def test_the_h800s_fp8_peak_is_recalled_and_above_what_was_measured():
+    # DeepGEMM: up to 1550 TFLOP/s
+    assert FACTS["h800_sxm.fp8_dense_flop_per_s"].provenance == "recalled"
+    assert FACTS["h800_sxm.fp8_measured_flop_per_s"].value == 1550e12 < FACTS["h800_sxm.fp8_dense_flop_per_s"].value

@@ -1,4 +1,4 @@
-"""Insights into DeepSeek-V3 (arXiv 2505.09343), tables 1, 2 and 4: cache, FLOP per token, and a day of training."""
+"""Insights into DeepSeek-V3 (arXiv 2505.09343), tables 1, 2, 4, figure 7: cache, FLOP, a day, all-to-all."""
 
 import pytest
 
@@ -124,3 +124,10 @@ def test_table_4_agrees_with_the_180k_hours_per_trillion_tokens_of_the_v3_report
     hours = run_cost.rate_from_gpu_hours(GPU_HOURS_PER_DAY, TOKENS_PER_DAY)
     assert f"{hours / 1e3:.0f}K" == "180K"
     assert f"{run_cost.wall_days(hours, FACTS['deepseek_v3.gpus'].value):.1f}" == "3.7"
+
+
+def test_figure_7_eight_bars_between_41_6_and_58_02_gb_a_second_all_above_40():
+    bars = [58.02, 50.58, 43.05, 56.96, 45.34, 48.54, 41.6, 42.47]
+    assert FACTS["insights.all_to_all_low_bytes_per_s"].value == min(bars) * 1e9
+    assert FACTS["insights.all_to_all_high_bytes_per_s"].value == max(bars) * 1e9
+    assert FACTS["h800_sxm.all_to_all_in_training_bytes_per_s"].value == 40e9 < min(bars) * 1e9

@@ -52,3 +52,8 @@ def test_lists_of_others_of_may_and_june_2024(model, read, written):
 
 def test_mixtral_8x7b_costs_four_times_as_much_to_write_as_to_read():
     assert PRICES["mixtral_8x7b_output"] == 4 * PRICES["mixtral_8x7b_input"]
+
+
+def test_the_rent_of_an_h800_is_the_same_on_both_days():
+    # Epoch AI, "Hardware prices.csv": CR8DL, 24 August 2024 and 3 March 2025
+    assert PRICES["h800_market"] == PRICES["h800_cr8dl"] == 3.42

@@ -15,7 +15,7 @@ MODULE = sum(part.total for part in mtp_parts(V3))
 MODULE_ACTIVE = sum(part.active for part in mtp_parts(V3)) + 2 * TABLE
 PROJECTION = 2 * 7168 * 7168  # 102,760,448
 STORED_BYTES = FACTS["deepseek_v3.released_bytes"].value
-STORED_ELEMENTS = 684_531_386_000  # of all tensors in the weight files
+STORED_ELEMENTS = FACTS["deepseek_v3.released_elements"].value  # of all tensors in the weight files
 
 
 def test_the_shape():
@@ -94,6 +94,19 @@ def test_every_stored_element_is_accounted_for():
     # 671,026,419,200 + 11,610,068,224 + 2 x 926,679,040 + 41,540,496
     assert SCALES == 41_540_496
     assert total_parameters(V3) + MODULE + 2 * TABLE + SCALES == STORED_ELEMENTS
+
+
+def test_685b_are_671b_and_14b():
+    # 11.61 of the module, 1.85 of its copies of both tables and 0.04 of scales make 13.50
+    assert f"{STORED_ELEMENTS / 1e9:.0f}B" == "685B"
+    assert STORED_ELEMENTS - total_parameters(V3) == MODULE + 2 * TABLE + SCALES == 13_504_966_800
+
+
+def test_the_hub_counts_as_many_elements_of_each_format():
+    # scaled elements in FP8; scales and the bias of 256 experts in 58 + 1 layers in FP32; all else in BF16
+    hub = {name: FACTS[f"deepseek_v3.released_{name}_elements"].value for name in ("fp8", "bf16", "fp32")}
+    assert hub == {"fp8": 680_571_043_840, "bf16": 3_918_786_560, "fp32": 41_555_600}
+    assert hub == {"fp8": SCALED, "bf16": STORED_ELEMENTS - SCALED - SCALES - 256 * 59, "fp32": SCALES + 256 * 59}
 
 
 def test_every_byte_but_the_headers_is_accounted_for():

@@ -79,7 +79,7 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
         "writing and all coding": ahead["all coding"],
         "writing and engineering, the coding that edits whole programs": ahead["engineering"],
     }
-    claude, v3 = (facts[f"aider_polyglot.{name}"] for name in ("claude_3_5_sonnet", "deepseek_v3"))
+    claude, v3 = (facts[f"aider.{name}_percent"] for name in ("claude_3_5_sonnet", "deepseek_v3"))
     polyglot = next(row for row in rows if row["benchmark"] == "Aider-Polyglot")
     return Answer(
         tuple(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()),

@@ -1,7 +1,7 @@
 """Claims about what the GPU hours cost, and against whom."""
 
 from collections.abc import Mapping
-from math import ceil, floor
+from math import ceil, floor, prod
 
 from repro.calc import run_cost
 from repro.claims.audit import Answer, audit
@@ -64,9 +64,9 @@ def fraction_of_the_cost(
     gpu_hours = total_gpu_hours + own_gpu_hours
     r1 = run_cost.rental_usd(gpu_hours, price_usd_per_gpu_hour)
     reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
-    inference = facts["price.r1_output"] / facts["price.o1_output"]
+    inference, claude = facts["price.r1_output"] / facts["price.o1_output"], facts["claude_3_5_sonnet.training_usd"]
     training = {
-        "Claude 3.5 Sonnet, the least that its maker's word allows": r1 / facts["claude_3_5_sonnet.training_usd"],
+        f"Claude 3.5 Sonnet, by its maker's word, taken as {format_usd(claude)}": r1 / claude,
         "GPT-4, by a third party's estimate": r1 / facts["gpt_4.training_usd"],
         f"{reference}, in GPU hours": gpu_hours / reference_gpu_hours,
         "gpt-oss-120b, in GPU hours": gpu_hours / facts["gpt_oss_120b.gpu_hours"],
@@ -81,8 +81,10 @@ def fraction_of_the_cost(
         f"R1 cost {format_percent(least, 2)} to {format_percent(most, 2)} of what rivals' training took",
         f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {format_usd(r1, 3)} at "
         f"${format_si(price_usd_per_gpu_hour)}. Its training took {listed}; its output is listed at "
-        f"{format_percent(inference)} of o1's price, and list prices are not costs. A fraction is read as at most "
-        f"{format_percent(FAR_LESS)}. The last two are sparse models like V3, and younger.",
+        f"{format_percent(inference)} of o1's price, and list prices are not costs. A third party puts Claude 3.5 "
+        f"Sonnet's hardware at {format_usd(facts['claude_3_5_sonnet.training_usd_by_epoch_amortised'], 3)}, "
+        f"amortised. A fraction is read as at most {format_percent(FAR_LESS)}. The last two are sparse models like "
+        "V3, and younger.",
         "the two rivals whose makers say something of the cost and that R1's own report is set beside",
     )
 
@@ -135,6 +137,9 @@ def forty_five_times(
     hours = reference_gpu_hours / total_gpu_hours
     size, parameters = reference_parameters * reference_tokens, facts["deepseek_v3.parameters"]
     rate = facts["deepseek_67b.gpu_hours_per_trillion_tokens"]
+    of_maverick = (facts[f"llama_4_maverick.{name}"] for name in ("gpu_hours", "active_parameters", "tokens"))
+    hours_of_maverick, *work_of_maverick = of_maverick
+    maverick = hours_of_maverick / prod(work_of_maverick) / total_gpu_hours
     reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
     ratios = {
         f"{reference}, GPU hours": hours,
@@ -142,21 +147,28 @@ def forty_five_times(
         f"{reference}, GPU hours per parameter and token": hours * parameters * tokens / size,
         "DeepSeek 67B, GPU hours per token": rate / gpu_hours_per_trillion_tokens,
         "Llama 4 Maverick, GPU hours": facts["llama_4_maverick.gpu_hours"] / total_gpu_hours,
+        "Llama 4 Maverick, GPU hours per active parameter and token": maverick * active_parameters * tokens,
         "gpt-oss-120b, GPU hours": facts["gpt_oss_120b.gpu_hours"] / total_gpu_hours,
-        "Claude 3.5 Sonnet, the least by its maker's word, in dollars": facts["claude_3_5_sonnet.training_usd"] / cost,
+        "Claude 3.5 Sonnet, its maker's word, in dollars": facts["claude_3_5_sonnet.training_usd"] / cost,
         "GPT-4, a third party's estimate in dollars": facts["gpt_4.training_usd"] / cost,
+        f"{reference}, a third party's estimate in dollars": facts["llama_3_1_405b.training_usd_by_epoch_cloud"] / cost,
         "Gemini Ultra, a third party's estimate in dollars": facts["gemini_ultra.training_usd"] / cost,
+        "Gemini Ultra, the same party's newer estimate": facts["gemini_ultra.training_usd_by_epoch_cloud"] / cost,
     }
     listed = "; ".join(f"{name}: {format_si(ratio, 3)}" for name, ratio in ratios.items())
     at_least = facts["gpt_4.training_usd_by_openai"]
+    later = [facts[f"{name}.training_usd_by_epoch_amortised"] / cost for name in ("gpt_4_5", "grok_3")]
+    in_cloud = facts["grok_3.training_usd_by_epoch_cloud"] / cost
     printed = load_register().claim("A10").figure("ratio").value
     return Answer(
         readings("ratio", ratios),
-        f"{format_si(hours, 3)} times by GPU hours; no public baseline gives more than "
+        f"{format_si(hours, 3)} times by GPU hours; no baseline of the time exceeds "
         f"{format_si(max(ratios.values()), 3)}",
         f"No baseline is named. {listed}. OpenAI's word for GPT-4, more than {format_usd(at_least)}, is a bound: more "
         f"than {format_si(at_least / cost, 3)}. {format_si(printed)} times would need a baseline of "
-        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * cost, 3)}.",
+        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * cost, 3)}. Larger runs came "
+        f"after the article: estimates for GPT-4.5 and Grok-3, hardware amortised, are {format_si(later[0], 3)} and "
+        f"{format_si(later[1], 3)} times V3's rent, and {format_si(in_cloud, 3)} for Grok-3 at cloud prices.",
         "the model that the article compares V3 with further down, in GPU hours",
     )
 
@@ -252,6 +264,7 @@ def others_cost_millions(
     llama = costs(gpu_hours, prices)
     by_source = {f"Llama 3 70B at {name}": cost for name, cost in llama.items()} | {
         "GPT-4, a third party's estimate": facts["gpt_4.training_usd"],
+        "GPT-4, the same party's newer estimate, hardware amortised": facts["gpt_4.training_usd_by_epoch_amortised"],
         "GPT-4, at the least by OpenAI's word": facts["gpt_4.training_usd_by_openai"],
     }
     gpt_4 = facts["gpt_4.training_usd"]

@@ -59,10 +59,11 @@ def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: 
             Case("NVIDIA's run on 1,024 H100", nvidia, {"rate": nvidia}, about="NVIDIA's run"),
         ),
         f"{format_si(rate, 3)} hours per trillion tokens; NVIDIA's own run took {format_si(nvidia, 3)}",
-        f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(tokens)} tokens = {format_si(rate)} per trillion; "
-        f"the report states {format_si(facts['deepseek_v3.gpu_hours_per_trillion_tokens'])}. A later paper's "
-        f"{format_si(facts['deepseek_v3.tokens_per_day'])} tokens a day make {format_si(by_day)}. The first run of V3 "
-        f"by somebody else, NVIDIA's on H100, makes {format_si(nvidia)}, {format_percent(nvidia / rate - 1, 2)} more.",
+        f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(tokens)} tokens = {format_si(rate)} per "
+        f"trillion; the report states {format_si(facts['deepseek_v3.gpu_hours_per_trillion_tokens'])}. A later "
+        f"paper's {format_si(facts['deepseek_v3.tokens_per_day'])} tokens a day make {format_si(by_day)}. The first "
+        f"run of V3 by somebody else, NVIDIA's on {format_si(facts['nvidia_v3.gpus'])} H100, makes "
+        f"{format_si(nvidia)}, {format_percent(nvidia / rate - 1, 2)} more.",
         "the report states it of its own run",
     )
 

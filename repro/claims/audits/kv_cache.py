@@ -69,15 +69,18 @@ def cache_and_training(facts: Ledger, *, sequence_length: int) -> Answer:
         f"{format_percent(cache[name])} of the cache and {format_percent(flop[name])} of the FLOP of {name}"
         for name in models
     )
-    perplexity = {way: facts[f"gta.perplexity_1471m_{way}"] for way in ("gqa_4", "mla", "mha")}
+    large, small = (
+        {way: facts[f"attention_{size}.{way}_perplexity"] for way in ("mla", "gqa_4", "mha")}
+        for size in ("1471m", "183m")
+    )
     usual = next(iter(flop.values()))
     return Answer(
         tuple(Case(f"against {name}", flop[name], is_true=flop[name] < 1 and cache[name] < 1) for name in models),
         f"MLA shrinks the cache and takes {format_si(usual, 2)} times GQA's training FLOP",
-        f"At {format_si(sequence_length)} tokens MLA has {listed}. Training keeps no cache; in training MLA's low-rank "
-        "projections cost less than square ones and its longer keys and queries more; by the reports it also saves "
-        "activations, which are computed again from the latents. Whether it learns more is contested: at 1.47B "
-        f"parameters others measured a perplexity of {format_si(perplexity['mla'])} with MLA, "
-        f"{format_si(perplexity['gqa_4'])} with grouped queries and {format_si(perplexity['mha'])} with all heads.",
+        f"At {format_si(sequence_length)} tokens MLA has {listed}. Training keeps no cache; in training MLA's "
+        "low-rank projections cost less than square ones and its longer keys and queries more; by the reports it "
+        "also saves activations, which are computed again from the latents. Whether it learns more is contested: "
+        f"others measured a perplexity of {', '.join(map(format_si, large.values()))} at 1.47B parameters and "
+        f"{', '.join(map(format_si, small.values()))} at 183M, with MLA, four groups of queries, and all heads.",
         "models of the time that do without MLA are built so, Llama 3.1 and DeepSeek 67B among them",
     )

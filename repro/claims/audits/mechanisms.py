@@ -28,7 +28,7 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
         cluster: facts["mtp.lmsys_large_throughput_ratio"],
     }
     users, in_batch = facts["mtp.trtllm_speedup_draft_1"], facts["mtp.sglang_speedup_batch_32"]
-    accepted = facts["glm_5.accepted_length_v3_2"]
+    accepted = facts["mtp.deepseek_v3_2_tokens_per_pass"]
     return Answer(
         readings("speedup", speedups),
         f"{format_si(facts['mtp.speedup'])} times by the report; others measured {format_si(in_batch)} to "
@@ -73,9 +73,10 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Answer:
         f"{facts.date('balancing.paper_1b_loss_free_maxvio')}, by DeepSeek; routing without such a loss is older, as "
         "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a "
         f"batch-wise loss ends {format_si(max(map(abs, gaps)))} apart from it in validation loss. Over all texts the "
-        f"method's own paper reports an imbalance of {format_si(after)} against {format_si(before)}. V3, and V4 after "
-        f"it, keep a sequence-wise loss, in V3 of weight {format_si(weight)}. By design the method evens out all texts "
-        f"together and not each: on one kind of text alone, read off figure 10 of V3's report, the imbalance is "
-        f"{', '.join(map(format_si, loss_free))} against {', '.join(map(format_si, loss_based))} with the loss.",
+        f"method's own paper reports an imbalance of {format_si(after)} against {format_si(before)}. V3, and V4 in "
+        f"{facts['deepseek_v4.year']:.0f}, keep a sequence-wise loss, in V3 of weight {format_si(weight)}. By design "
+        "the method evens out all texts together and not each: on one kind of text alone, read off figure 10 of V3's "
+        f"report, the imbalance is {', '.join(map(format_si, loss_free))} against "
+        f"{', '.join(map(format_si, loss_based))} with the loss.",
         "performance improved if more scores rose than fell",
     )

@@ -58,9 +58,9 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
     runs = {
         "V3 on GB300, NVIDIA": facts["nvidia_v3.gb300_bf16_tokens_per_gpu_s"]
         / facts["nvidia_v3.gb300_mxfp8_tokens_per_gpu_s"],
-        "V3 on B200, TorchTitan": facts["torchtitan_v3.bf16_tokens_per_gpu_s"]
-        / facts["torchtitan_v3.mxfp8_tokens_per_gpu_s"],
-        "Ling 2.0": 1 / (1 + facts["ling_2.fp8_mfu_gain"]),
+        "V3 on B200, TorchTitan": facts["torchtitan_v3.deepep_tokens_per_s"]
+        / facts["torchtitan_v3.mxfp8_tokens_per_s"],
+        "Ling 2.0": 1 / (1 + facts["ling_2.mfu_gain"]),
     }
     in_trace = product_time_in_trace(facts)
     listed = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in runs.items())
@@ -81,8 +81,8 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
         f"FP8 over BF16, all else equal: bytes per parameter in training {format_percent(v3 / wider)}, bytes of "
         f"activations {format_percent(fp8 / bf16)}; time of whole runs: {listed}. In DeepSeek's trace FP8 products run "
         f"at {format_si(facts['trace.fp8_product_flop_per_s'] / 1e12, 3)} TFLOP/s, and casts take "
-        f"{format_percent(facts['trace.cast_share'])} of the computing: together {format_percent(in_trace)} of what the "
-        "same FLOP would take in BF16 at its practical best. V3's whole scheme, with moments in BF16, keeps "
+        f"{format_percent(facts['trace.cast_share'])} of the computing: together {format_percent(in_trace)} of what "
+        "the same FLOP would take in BF16 at its practical best. V3's whole scheme, with moments in BF16, keeps "
         f"{format_si(v3)} bytes per parameter against {format_si(state_bytes(facts, 'bf16_mixed'))}.",
         "speeding up training is a matter of whole runs",
     )
@@ -119,7 +119,7 @@ def accuracy_kept(facts: Ledger) -> Answer:
     sequence_wise, loss_free = (facts[f"balancing.v3_1b_{way}_loss"] for way in ("sequence_wise", "loss_free"))
     counted = sequence_wise / loss_free - 1
     additions = facts["fp8.promotion_interval"] / facts["fp8.products_per_instruction"]
-    ling = facts["ling_2.fp8_loss_error"]
+    ling, of_ling, ling_tokens = (facts[f"ling_2.{name}"] for name in ("loss_error", "mean_loss_error", "tokens"))
     return Answer(
         (
             Case("the loss of the worse of two smaller models, on average", 100 * mean, is_true=mean < counted),
@@ -129,7 +129,8 @@ def accuracy_kept(facts: Ledger) -> Answer:
         f"The report puts the gap below {format_percent(bound)} on models of 16B and 230B parameters; read off its "
         f"figure 10 it is {format_percent(mean)} on average at 16B and about nothing at 230B. It counts "
         f"{format_percent(counted)} as a gain when it compares ways of balancing. Ling 2.0, trained by such a recipe, "
-        f"reports a gap within {format_percent(ling)}. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
+        f"reports a gap within {format_percent(ling)}, {format_percent(of_ling)} on average, over "
+        f"{format_si(ling_tokens)} tokens. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
         f"{format_si(additions)} additions of limited precision.",
         "these are the models that the report trained both ways",
     )
