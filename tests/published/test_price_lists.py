@@ -56,4 +56,4 @@ def test_mixtral_8x7b_costs_four_times_as_much_to_write_as_to_read():
 
 def test_the_rent_of_an_h800_is_the_same_on_both_days():
     # Epoch AI, "Hardware prices.csv": CR8DL, 24 August 2024 and 3 March 2025
-    assert PRICES["h800_market"] == PRICES["h800_cr8dl"] == 3.42
+    assert PRICES["h800_cr8dl"] == 3.42
