@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", "CONTRIBUTING.md", "docs/architecture.md", "examples/README.md", "experiments/README.md"]
+PAGES = [
+    "README.md",
+    "CONTRIBUTING.md",
+    "docs/architecture.md",
+    "docs/method.md",
+    "examples/README.md",
+    "experiments/README.md",
+]
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in PAGES}
 TARGETS = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
 GRAPH = runpy.run_path(str(ROOT / "scripts" / "import_graph.py"))
@@ -50,6 +57,10 @@ def test_make_targets_exist(page):
 
 def test_the_graph_of_imports_is_the_codes():
     assert GRAPH["mermaid"](ROOT / "repro") in TEXTS["docs/architecture.md"]
+
+
+def test_what_each_rule_would_do_is_what_the_rules_do():
+    assert runpy.run_path(str(ROOT / "scripts" / "rules_considered.py"))["markdown"]() in TEXTS["docs/method.md"]
 
 
 def test_the_graph_by_hand(tmp_path):

@@ -129,7 +129,7 @@ def _basis(key: str, facts: Facts) -> dict[str, Any]:
     reference = facts.references[entry.source]
     value = getattr(entry, "value", None)
     return {
-        "@type": "CreativeWork" if value is None else "Observation",
+        "@type": "CreativeWork" if value is None else ["CreativeWork", "Observation"],
         "identifier": key,
         **({} if value is None else {"value": value, "unitText": getattr(entry, "unit", "")}),
         "isBasedOn": {

@@ -17,15 +17,10 @@ def test_v1_as_printed(gpus, dispatch, combine):
     assert FACTS[f"deepep_v1.combine_{gpus}_bytes_per_s"].value == combine * 1e9
 
 
-@pytest.mark.parametrize(("ranks", "dispatch", "combine", "sms"), [("8x4", 61, 61, 6), ("8x2", 90, 81, 12)])
-def test_v2_as_printed(ranks, dispatch, combine, sms):
+@pytest.mark.parametrize(("ranks", "dispatch", "combine"), [("8x4", 61, 61), ("8x2", 90, 81)])
+def test_v2_as_printed(ranks, dispatch, combine):
     assert FACTS[f"deepep_v2.dispatch_{ranks}_bytes_per_s"].value == dispatch * 1e9
     assert FACTS[f"deepep_v2.combine_{ranks}_bytes_per_s"].value == combine * 1e9
-    assert FACTS[f"deepep_v2.multiprocessors_{ranks}"].value == sms
-
-
-def test_v2_needs_a_quarter_of_v1s_24_sms():
-    assert FACTS["deepep_v1.multiprocessors"].value == 24 == 4 * FACTS["deepep_v2.multiprocessors_8x4"].value
 
 
 @pytest.mark.parametrize(
