@@ -4,6 +4,7 @@ Findings, tables and commands print figures through these functions alone, so $5
 it stands. All round to significant digits, in decimal as on paper, and drop trailing zeros.
 """
 
+from collections.abc import Iterable
 from math import floor, isfinite, log10
 
 from repro.calc.rounding import to_digits
@@ -33,6 +34,12 @@ def format_scientific(value: float, digits: int = 4) -> str:
 def format_usd(value: float, digits: int = 4) -> str:
     """Return a sum in US dollars, such as $5.576M."""
     return f"{'-' if value < 0 else ''}${format_si(abs(value), digits)}"
+
+
+def join_or(texts: Iterable[str]) -> str:
+    """Return texts in one line, such as "$2.8M, $4.79M or $6.88M"."""
+    *most, last = texts
+    return f"{', '.join(most)} or {last}" if most else last
 
 
 def format_percent(share: float, digits: int = 3) -> str:

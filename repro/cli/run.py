@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> None:
     values = check_values(notebooks, texts)
     for notebook in notebooks:
         done = run_notebook(notebook, values, out, figures)
-        lines = [f"{finding['id']}  {finding['verdict']:<13} {finding['explanation']}" for finding in done.findings]
+        lines = [f"{finding['id']}  {finding['verdict']:<13} {finding['headline']}" for finding in done.findings]
         drawn = f", {len(done.figures)} figure files in {figures}" if done.figures else ""
         try:
             print(*lines, f"wrote {done.notebook}{drawn}", sep="\n", flush=True)

@@ -5,7 +5,7 @@ from math import ceil, floor, prod
 
 from repro.calc import run_cost
 from repro.claims.audit import Answer, audit
-from repro.claims.formatting import format_percent, format_si, format_usd
+from repro.claims.formatting import format_percent, format_si, format_usd, join_or
 from repro.claims.register import load_register
 from repro.claims.scenarios import reference_name
 from repro.claims.verdict import FAR_LESS, Case, comparisons, readings, values_that_hold
@@ -30,8 +30,7 @@ def costs(gpu_hours: float, rents: Mapping[str, float]) -> dict[str, float]:
 
 def in_words(costs: Mapping[str, float]) -> str:
     """Return costs in one line, such as "$2.8M, $4.79M or $6.88M"."""
-    *most, last = (format_usd(cost, 3) for cost in costs.values())
-    return f"{', '.join(most)} or {last}"
+    return join_or(format_usd(cost, 3) for cost in costs.values())
 
 
 def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:

@@ -7,7 +7,7 @@ from repro.calc import run_cost
 from repro.calc.rounding import printed_digits, to_digits
 from repro.claims.assumptions import PEAKS
 from repro.claims.audit import Answer, audit
-from repro.claims.formatting import format_percent, format_scientific, format_si, format_usd
+from repro.claims.formatting import format_percent, format_scientific, format_si, format_usd, join_or
 from repro.claims.register import load_register
 from repro.claims.scenarios import PEAK_WORDS, counted_train_flop_per_token, peak_flop_per_s, reference_name
 from repro.claims.verdict import RIGHT_SIZE, Case, comparisons, readings
@@ -273,24 +273,23 @@ def estimate_supports_the_report(
     def case(reading: str, hours: float, taken: float) -> Case:
         return Case(reading, hours, is_true=abs(hours - taken) <= RIGHT_SIZE * taken)
 
-    like_with_like = {f"{name}, against pre-training's hours": hours for name, hours in estimates.items()}
     listed = ", ".join(format_si(gpu_hours, 3) for gpu_hours in estimates.values())
     low, high = min(estimates.values()) / pre_training_gpu_hours, max(estimates.values()) / pre_training_gpu_hours
     prices = (price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
-    dollars = " or ".join(format_usd(run_cost.rental_usd(same_rate, price), 3) for price in prices)
+    dollars = join_or(format_usd(run_cost.rental_usd(same_rate, price), 3) for price in prices)
     llama = run_cost.flop_per_gpu_second(reference, reference_gpu_hours) / 1e12
     v3 = run_cost.flop_per_gpu_second(flop, pre_training_gpu_hours) / 1e12
     name = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
     return Answer(
         (
             case("the article's estimate, against the hours of all stages", same_rate, total_gpu_hours),
-            *(case(reading, hours, pre_training_gpu_hours) for reading, hours in like_with_like.items()),
+            *(case(reading, hours, pre_training_gpu_hours) for reading, hours in estimates.items()),
         ),
         f"Independent estimates give {format_si(low, 2)} to {format_si(high, 2)} times the hours; none tests dollars",
         f"Estimates of pre-training: {listed} GPU hours, against {format_si(pre_training_gpu_hours)} for it and "
         f"{format_si(total_gpu_hours)} in all; support means within {format_percent(RIGHT_SIZE)}. The article sets an "
-        f"estimate of pre-training beside the hours of all stages. It tests only whether V3's {format_si(v3)} TFLOP/s "
-        f"per GPU and the {format_si(llama)} of {name} agree. At the three rents the first estimate costs {dollars}: "
-        "the price is assumed on both sides, and nothing tests it.",
+        "estimate of pre-training beside the hours of all stages; the other readings compare like with like. It "
+        f"tests only whether V3's {format_si(v3)} TFLOP/s per GPU and the {format_si(llama)} of {name} agree. At the "
+        f"three rents the first estimate costs {dollars}: the price is assumed on both sides, and nothing tests it.",
         "the article sets its own estimate beside the reported total",
     )
