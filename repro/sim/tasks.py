@@ -6,6 +6,7 @@ of the weights can wait. DualPipe runs a forward and a backward overlapped, as o
 the order of tasks on each rank; `simulate` finds when they run.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, NamedTuple
 
@@ -79,7 +80,7 @@ class Durations:
     backward: float  #: B, the full backward pass
     weight: float  #: W, its part for the weights; its part for the input takes B - W, which must be above 0
     overlapped: float  #: F&B, a forward and a full backward together; F + B if overlapping saves nothing
-    transfer: float = 0  #: from one rank to another; the sender goes on meanwhile
+    transfer: float = 0  #: from one rank to another, of one result
 
     def __post_init__(self) -> None:
         for name in ("forward", "backward", "weight", "overlapped"):
@@ -112,3 +113,12 @@ class Durations:
 def kinds(task: Task) -> tuple[Kind, ...]:
     """Return the kinds of a task's passes."""
     return tuple(pass_.kind for pass_ in task)
+
+
+def parts_of(task: Task) -> Iterator[Pass]:
+    """Yield the passes of a task, a full backward as its two parts."""
+    for pass_ in task:
+        if pass_.kind == BACKWARD:
+            yield from (Pass(INPUT, *pass_[1:]), Pass(WEIGHT, *pass_[1:]))
+        else:
+            yield pass_
