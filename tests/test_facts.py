@@ -170,7 +170,7 @@ def test_a_ledger_remembers_what_was_read_once_each():
 def test_the_data_ships_with_the_package():
     assert sorted(path.stem for path in DATA.glob("*.toml")) == [
         "clusters", "context", "conventions", "gpus", "models", "ownership", "precision", "prices", "references",
-        "serving", "training_runs",
+        "serving", "step_times", "training_runs",
     ]  # fmt: skip
 
 
