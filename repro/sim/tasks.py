@@ -6,8 +6,10 @@ of the weights can wait. DualPipe runs a forward and a backward overlapped, as o
 the order of tasks on each rank; `simulate` finds when they run.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import lcm
 from typing import Final, Literal, NamedTuple
 
 from repro.errors import InputError
@@ -108,6 +110,13 @@ class Durations:
             (WEIGHT,): self.weight,
             (FORWARD, BACKWARD): self.overlapped,
         }
+
+
+def in_ticks(durations: Sequence[Durations]) -> tuple[list[Durations], int]:
+    """Return the same durations in whole ticks, and how many there are in a unit: their sums are exact at any size."""
+    names = [field.name for field in fields(Durations)]
+    ticks = lcm(*(Fraction(getattr(each, name)).denominator for each in durations for name in names))
+    return [Durations(**{name: int(getattr(each, name) * ticks) for name in names}) for each in durations], ticks
 
 
 def kinds(task: Task) -> tuple[Kind, ...]:
