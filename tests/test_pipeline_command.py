@@ -78,6 +78,44 @@ def test_transfers(simulated):
     assert simulated("GPipe", "--ranks", 2, "--micro-batches", 2)["makespan"] == 9
 
 
+def test_transfers_that_a_rank_waits_for(simulated):
+    sizes = ["GPipe", "--ranks", 2, "--micro-batches", 2, "--transfer", 1]
+    data = simulated(*sizes, "--no-overlap-transfers")
+    assert data["makespan"] == 13  # two forwards from 0 to 4 on rank 0, two backwards from 5 to 11 on rank 1, and 2
+    assert data["overlap_transfers"] is False
+    assert "pairs_hide_transfers" not in data
+    hidden = simulated(*DUALPIPE, "--transfer", 0.5, "--pairs-hide-transfers")
+    assert hidden["makespan"] < simulated(*DUALPIPE, "--transfer", 0.5)["makespan"]
+    assert hidden["pairs_hide_transfers"] is True
+
+
+def test_stages_of_unequal_length(simulated):
+    sizes = ["1F1B", "--ranks", 2, "--micro-batches", 2]
+    data = simulated(*sizes, "--stage-times", "1,2")
+    # Rank 1 runs forwards of 2 and backwards of 4 from 1 to 13, rank 0 the last backward until 15.
+    assert (data["makespan"], data["bubble"], data["stage_times"]) == (15, [9, 3], [1, 2])
+    decimals = simulated(*sizes, "--stage-times", "0.1,0.2", "--forward", 0.1, "--backward", 0.2, "--weight", 0.1)
+    assert (decimals["makespan"], decimals["bubble"]) == (0.15, [0.09, 0.03])
+    even = simulated(*DUALPIPE, "--overlapped", 2.5, "--stage-times", ",".join("2" * 8))
+    assert even["bubble"] == [2 * one for one in simulated(*DUALPIPE, "--overlapped", 2.5)["bubble"]]
+
+
+def test_a_step_against_other_schedules(simulated, repro):
+    # 8 micro-batches of 3 and a bubble of 2, 3 or 9, and 1 after them
+    given = ["DualPipe", "--ranks", 4, "--micro-batches", 8, "--against", "zb1p, 1F1B", "--optimizer", 1]
+    data = simulated(*given)
+    assert data["makespan"] == 26
+    assert data["steps"] == {
+        "DualPipe": {"step": 27, "bubble": 2, "idle_share": 2 / 27, "times_the_first": 1},
+        "ZB1P": {"step": 28, "bubble": 3, "idle_share": 3 / 28, "times_the_first": 1.037},
+        "1F1B": {"step": 34, "bubble": 9, "idle_share": 9 / 34, "times_the_first": 1.2593},
+    }
+    found = lines(repro("pipeline", *given))
+    assert "schedule step mean bubble share times DualPipe's" in found
+    assert "1F1B 34 9 26.5% 1.2593" in found
+    assert list(simulated(*ONE, "--optimizer", 2)["steps"]) == ["1F1B"]
+
+
 def test_stages_of_a_rank(simulated):
     sizes = ["Interleaved", "--ranks", 2, "--micro-batches", 4]
     two, three = simulated(*sizes), simulated(*sizes, "--chunks", 3)
@@ -159,6 +197,16 @@ def lines(done):
             ],
         ),
         (["GPipe", "--ranks", 1, "--micro-batches", 1], ["GPipe, 1 rank, 1 micro-batch", "0 0 0% 1 1"]),
+        (
+            ["1F1B", "--ranks", 2, "--micro-batches", 2, "--stage-times", "1, 2", "--transfer", 1],
+            [
+                # Forward 1, sent 1, then rank 1 as in the case without transfers, 2 to 14, and back: 15 to 17.
+                "of stages, as many times as long: 1, 2",
+                "makespan 17",
+                "published bubble 3, transfers left out, stages taken as equal, but simulated 5 to 11 by rank",
+                "closed form none where stages may differ",
+            ],
+        ),
     ],
 )
 def test_where_simulation_and_formula_differ_both_are_told(repro, arguments, expected):
@@ -269,6 +317,14 @@ def test_an_existing_file_is_replaced_and_a_mistake_leaves_it(repro, refuses, tm
             [*ONE, "--forward", 4, "--overlapped", 3],
             "--overlapped = 3: must be at least forward = 4, the longer of forward and backward",
         ),
+        ([*ONE, "--optimizer", -1], "--optimizer = -1: must be a float in [0, 1e12] [any one unit of time]"),
+        ([*ONE, "--stage-times", "1,2"], "--stage-times: 2 given: must be one for each of the 4 stages"),
+        ([*ONE, "--stage-times", "1,0,1,1"], "--stage-times = 0: must be a float in [1e-6, 1e6] [ratio]"),
+        ([*ONE, "--stage-times", ""], "--stage-times = : must be a float in [1e-6, 1e6] [ratio]"),
+        ([*ONE, "--against", "ZB1P,2F2B"], "unknown schedule '2F2B'; "),
+        ([*ONE, "--against", ""], "unknown schedule ''; "),
+        ([*ONE, "--against", "DualPipeV"], "--against: DualPipeV has 8 stages: must have one per rank, 4"),
+        (["interleaved", *ONE[1:], "--against", "1F1B"], "--against: interleaved has 8 stages: must have one per rank"),
         ([*ONE, "--figure", "chart.pdf"], "--figure chart.pdf: must end in .svg or .png"),
         ([*ONE, "--figure", "chart"], "--figure chart: must end in .svg or .png"),
         ([*ONE, "--figure", ".svg"], "--figure .svg: must end in .svg or .png"),

@@ -4,6 +4,9 @@ A rank works through its order and starts each task as early as it can: once the
 has arrived. No rank can be timed alone, since ranks wait for each other. So one rank runs until a result is missing,
 and is woken when another rank has produced it. Every task is visited once, and the time is linear in their number.
 If all ranks that have work left are waiting, the schedule is a deadlock.
+
+What one rank produces takes a transfer to reach the next. The sender goes on meanwhile, or waits until it is sent. A
+pair can hide its transfers: they run beside what is left of it, so that its results have arrived when it ends.
 """
 
 from collections.abc import Iterator, Mapping
@@ -12,10 +15,13 @@ from itertools import product
 from typing import NamedTuple
 
 from repro.errors import InputError, preview
-from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Durations, Kind, Pass, Schedule, Task, kinds
+from repro.sim.stages import StageDurations, durations_by_stage, task_lengths
+from repro.sim.tasks import BACKWARD, FORWARD, INPUT, WEIGHT, Kind, Pass, Schedule, Task, kinds, parts_of
+from repro.sim.transfers import Transfers, task_transfers
 
 SHOWN = 8  # waiting ranks that an error names
-Ended = dict[Pass, tuple[float, int]]  # when and on which rank each pass has ended, a full backward as its two parts
+# When each pass has ended, a full backward as its two parts, when its result reaches other ranks, and where it ran.
+Ended = dict[Pass, tuple[float, float, int]]
 
 
 class Bar(NamedTuple):
@@ -40,7 +46,7 @@ class Timeline:
 
     @property
     def bubble(self) -> list[float]:
-        """Idle time of each rank, before its first and after its last task too, [ranks]."""
+        """Time that each rank does not compute, before its first and after its last task too, [ranks]."""
         return [self.makespan - busy for busy in self.busy]
 
     def bars(self) -> Iterator[Bar]:
@@ -50,20 +56,40 @@ class Timeline:
                 yield Bar(rank, start, end, task)
 
 
-def simulate(schedule: Schedule, durations: Durations, *, freed_by: Kind = WEIGHT) -> Timeline:
+def simulate(
+    schedule: Schedule,
+    durations: StageDurations,
+    *,
+    freed_by: Kind = WEIGHT,
+    overlap_transfers: bool = True,
+    pairs_hide_transfers: bool = False,
+) -> Timeline:
     """Run a schedule, published or your own, in time linear in the number of its tasks.
 
     A forward waits for the stage before, a backward for the stage after and its own forward, a weight part for its
-    input part. A result is sent when its whole task ends, and reaches another rank a transfer later. freed_by is the
-    part of a split backward that frees activations; a full backward always does. An order that is a deadlock, leaves
-    out a pass or repeats one raises InputError.
+    input part. A result is sent when its whole task ends, and reaches another rank a transfer later.
+
+    Args:
+        schedule: the order of tasks on each rank.
+        durations: of all stages alike, one for each stage, or a function of the stage's number.
+        freed_by: the part of a split backward that frees activations; a full backward always does.
+        overlap_transfers: a rank computes on while it sends; otherwise it idles until its results have arrived.
+        pairs_hide_transfers: what a pair sends arrives as the pair ends, or a transfer after its start if that is
+            later, and holds up nobody; the other tasks send as overlap_transfers says.
+
+    Raises:
+        InputError: for an order that is a deadlock, leaves out a pass or repeats one.
     """
     if freed_by not in (INPUT, WEIGHT):
         raise InputError(f"freed_by = {freed_by!r}: must be {INPUT!r} or {WEIGHT!r}")
-    duration_of = durations.by_kinds
-    _check_tasks(schedule, duration_of)
-    starts, ends = _run(schedule, durations)
-    busy = [sum(duration_of[kinds(task)] for task in order) for order in schedule.orders]
+    by_stage = durations_by_stage(durations, schedule.stages)
+    _check_tasks(schedule, by_stage[0].by_kinds)
+    lengths = task_lengths(schedule, durations)
+    sent = task_transfers(
+        schedule, by_stage, lengths, overlap_transfers=overlap_transfers, pairs_hide_transfers=pairs_hide_transfers
+    )
+    starts, ends = _run(schedule, lengths, sent)
+    busy = [sum(rank) for rank in lengths]
     activations = [_peak_activations(order, freed_by) for order in schedule.orders]
     return Timeline(schedule, max(rank[-1] for rank in ends), starts, ends, busy, activations)
 
@@ -93,9 +119,11 @@ def _check_tasks(schedule: Schedule, duration_of: Mapping[tuple[Kind, ...], floa
                 raise InputError(f"schedule {schedule.name!r}: rank {rank}: task {preview(task)}: {must}")
 
 
-def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], list[list[float]]]:
+def _run(
+    schedule: Schedule, lengths: list[list[float]], sent: Transfers
+) -> tuple[list[list[float]], list[list[float]]]:
     """Return when each task starts and when it ends, [ranks][tasks]."""
-    duration_of, ended = durations.by_kinds, Ended()
+    ended = Ended()
     starts: list[list[float]] = [[] for _ in schedule.orders]
     ends: list[list[float]] = [[] for _ in schedule.orders]
     waiting: dict[Pass, list[int]] = {}  # ranks that wait for a pass
@@ -103,24 +131,29 @@ def _run(schedule: Schedule, durations: Durations) -> tuple[list[list[float]], l
     while ready:
         rank = ready.pop()
         order, done = schedule.orders[rank], ends[rank]  # done: when the tasks so far ended
-        while len(done) < len(order):
-            task = order[len(done)]
+        held = sent.held[rank] if sent.held else None
+        while (i := len(done)) < len(order):
+            task = order[i]
             needed = [part for pass_ in task for part in _prerequisites(pass_, schedule.stages)]
             missing = [part for part in needed if part not in ended]
             if missing:
                 waiting.setdefault(missing[0], []).append(rank)
                 break
             start = done[-1] if done else 0
+            if held and i:
+                start += held[i - 1]
             for part in needed:
-                end, source = ended[part]
-                start = max(start, end if source == rank else end + durations.transfer)
+                end, arrival, source = ended[part]
+                start = max(start, end if source == rank else arrival)
+            end = start + lengths[rank][i]
+            arrival = end + sent.late[rank][i]
             starts[rank].append(start)
-            done.append(start + duration_of[kinds(task)])
-            for part in _parts(task):
+            done.append(end)
+            for part in parts_of(task):
                 if part in ended:
-                    repeat = f"rank {rank} repeats the {part}, already run on rank {ended[part][1]}"
+                    repeat = f"rank {rank} repeats the {part}, already run on rank {ended[part][2]}"
                     raise InputError(f"schedule {schedule.name!r}: {repeat}: must run once")
-                ended[part] = done[-1], rank
+                ended[part] = end, arrival, rank
                 ready += waiting.pop(part, [])
     _check_finished(schedule, ended, waiting)
     return starts, ends
@@ -130,7 +163,7 @@ def _check_finished(schedule: Schedule, ended: Ended, waiting: Mapping[Pass, lis
     """Check that no rank still waits, and that each micro-batch passed each stage and nothing else did."""
     name, micro_batches, stages = schedule.name, schedule.micro_batches, schedule.stages
     if waiting:
-        run = {part for order in schedule.orders for task in order for part in _parts(task)}
+        run = {part for order in schedule.orders for task in order for part in parts_of(task)}
         waits = sorted((rank, needed) for needed, ranks in waiting.items() for rank in ranks)
         unknown = {needed: "" if needed in run else ", which no rank runs" for needed in waiting}
         clauses = [f"rank {rank} waits for {needed}{unknown[needed]}" for rank, needed in waits[:SHOWN]]
@@ -154,12 +187,3 @@ def _prerequisites(pass_: Pass, stages: int) -> list[Pass]:
         return [Pass(INPUT, micro_batch, stage)]
     forward = Pass(FORWARD, micro_batch, stage)
     return [forward, Pass(INPUT, micro_batch, stage + 1)] if stage < stages - 1 else [forward]
-
-
-def _parts(task: Task) -> Iterator[Pass]:
-    """Yield the passes of a task, a full backward as its two parts."""
-    for pass_ in task:
-        if pass_.kind == BACKWARD:
-            yield from (Pass(INPUT, *pass_[1:]), Pass(WEIGHT, *pass_[1:]))
-        else:
-            yield pass_

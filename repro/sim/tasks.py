@@ -6,7 +6,10 @@ of the weights can wait. DualPipe runs a forward and a backward overlapped, as o
 the order of tasks on each rank; `simulate` finds when they run.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, fields
+from fractions import Fraction
+from math import lcm
 from typing import Final, Literal, NamedTuple
 
 from repro.errors import InputError
@@ -79,7 +82,7 @@ class Durations:
     backward: float  #: B, the full backward pass
     weight: float  #: W, its part for the weights; its part for the input takes B - W, which must be above 0
     overlapped: float  #: F&B, a forward and a full backward together; F + B if overlapping saves nothing
-    transfer: float = 0  #: from one rank to another; the sender goes on meanwhile
+    transfer: float = 0  #: from one rank to another, of one result
 
     def __post_init__(self) -> None:
         for name in ("forward", "backward", "weight", "overlapped"):
@@ -109,6 +112,22 @@ class Durations:
         }
 
 
+def in_ticks(durations: Sequence[Durations]) -> tuple[list[Durations], int]:
+    """Return the same durations in whole ticks, and how many there are in a unit: their sums are exact at any size."""
+    names = [field.name for field in fields(Durations)]
+    ticks = lcm(*(Fraction(getattr(each, name)).denominator for each in durations for name in names))
+    return [Durations(**{name: int(getattr(each, name) * ticks) for name in names}) for each in durations], ticks
+
+
 def kinds(task: Task) -> tuple[Kind, ...]:
     """Return the kinds of a task's passes."""
     return tuple(pass_.kind for pass_ in task)
+
+
+def parts_of(task: Task) -> Iterator[Pass]:
+    """Yield the passes of a task, a full backward as its two parts."""
+    for pass_ in task:
+        if pass_.kind == BACKWARD:
+            yield from (Pass(INPUT, *pass_[1:]), Pass(WEIGHT, *pass_[1:]))
+        else:
+            yield pass_
