@@ -17,6 +17,12 @@ def test_v1_as_printed(gpus, dispatch, combine):
     assert FACTS[f"deepep_v1.combine_{gpus}_bytes_per_s"].value == combine * 1e9
 
 
+def test_v1_as_first_published():
+    # README of 25 February 2025, 64 GPUs
+    assert FACTS["h800_sxm.dispatch_bytes_per_s"].value == 46e9
+    assert FACTS["h800_sxm.combine_bytes_per_s"].value == 45e9
+
+
 @pytest.mark.parametrize(("ranks", "dispatch", "combine"), [("8x4", 61, 61), ("8x2", 90, 81)])
 def test_v2_as_printed(ranks, dispatch, combine):
     assert FACTS[f"deepep_v2.dispatch_{ranks}_bytes_per_s"].value == dispatch * 1e9
