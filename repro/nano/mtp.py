@@ -3,6 +3,9 @@
 Module k takes the hidden states of depth k - 1, which have predicted the next token, and the embedding of that token,
 joins the two by a projection, and runs one more layer; the shared head then predicts the token after. In training the
 modules' losses are added to the main one; in decoding the first module can draft a token for the main model to check.
+
+One simplification: a module hands on its normed output, while V3's equation 22 defines h^k before that norm. With one
+module, which is what V3 has, there is nobody to hand it to; from the second module on the two differ.
 """
 
 from typing import Any, NamedTuple

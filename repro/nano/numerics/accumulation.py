@@ -3,6 +3,9 @@
 An instruction multiplies a group of 32 pairs exactly, but aligns the products to the largest exponent and keeps about
 14 bits of their sum, so in a long sum small products are cut off. DeepSeek-V3 promotes: every 128 products the
 partial sum moves to an FP32 register and starts anew. A tile of 1 x 128 then also fits one scale per partial sum.
+
+Here the largest exponent is that of a product. Hardware takes the sum of the two operands' exponents, which can be one
+lower than the product's own, so its sums may be up to a bit coarser or finer than these.
 """
 
 from dataclasses import dataclass
