@@ -2,4 +2,4 @@
 
 FINDING = "application/vnd.repro.finding+json"  # the mimetype under which a notebook's outputs carry findings
 DISTRIBUTION = "deepseek-cost-audit"
-__version__ = "0.2.0"
+__version__ = "0.3.0"
