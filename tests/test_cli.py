@@ -33,28 +33,31 @@ def test_claims_as_json(repro):
 
 def test_an_audit_in_words(repro):
     out = repro("audit", "b06").stdout
-    assert out.startswith("B06: holds if\n")
+    assert out.startswith("B06: misleading\nV3 took 2.79 million hours, V2's pre-training 1.4 million\n")
     assert "2.79M GPU hours: V3, all stages (holds)" in out
+    assert "Read as V2's pre-training by its reported rate: the page is about V2" in out
     assert "deepseek_v2.gpu_hours_per_trillion_tokens: v2_report, section 3.2.3 (reported)" in out
 
 
 def test_a_single_reading_is_not_listed_and_several_are(repro):
-    # A46 has one reading; B03 has two, of which one holds.
+    # A46 has one reading; B03 has three, of which two hold.
     assert "(holds)" not in repro("audit", "A46").stdout
     assert "(holds)" in (several := repro("audit", "B03").stdout)
     assert "(wrong)" in several
 
 
 def test_a_source_that_was_read_in_a_copy_says_so(repro):
-    out = " ".join(repro("audit", "A33").stdout.split())
-    assert "H100 SXM5 (vendor, read in: the table on glennklockwood.com)" in out
-    sources = json.loads(repro("audit", "A33", "--json").stdout)["sources"]
-    assert sources[0]["via"] == "the table on glennklockwood.com"
+    out = " ".join(repro("audit", "B15").stdout.split())
+    assert "section III: PCIe A100 (reported, read in: a copy of the paper's text)" in out
+    sources = json.loads(repro("audit", "B15", "--json").stdout)["sources"]
+    assert "a copy of the paper's text" in [source["via"] for source in sources]
 
 
 def test_an_audit_under_another_assumption(repro):
     data = json.loads(repro("audit", "A46", "--set", "price_usd_per_gpu_hour=3", "--json").stdout)
-    assert (data["verdict"], data["value"]) == ("wrong", 8_364_000)
+    # the claim states its rent, so it is judged under that
+    assert (data["verdict"], data["value"]) == ("holds", 5_576_000)
+    assert "At $3 they would cost $8.364M." in data["explanation"]
     assert data["assumptions"]["price_usd_per_gpu_hour"] == {
         "value": 3.0,
         "unit": "USD per GPU hour",

@@ -30,13 +30,13 @@ def cost_of(claim_id, **assumptions):
 
 @given(price, factor)
 def test_cost_is_linear_in_the_price(usd, times):
-    assert close(cost_of("A46", price_usd_per_gpu_hour=usd * times), times * cost_of("A46", price_usd_per_gpu_hour=usd))
+    assert close(cost_of("A08", price_usd_per_gpu_hour=usd * times), times * cost_of("A08", price_usd_per_gpu_hour=usd))
 
 
 @given(price, price)
 def test_costs_at_two_prices_add_up(one, other):
-    together = cost_of("A46", price_usd_per_gpu_hour=one + other)
-    assert close(together, cost_of("A46", price_usd_per_gpu_hour=one) + cost_of("A46", price_usd_per_gpu_hour=other))
+    together = cost_of("A08", price_usd_per_gpu_hour=one + other)
+    assert close(together, cost_of("A08", price_usd_per_gpu_hour=one) + cost_of("A08", price_usd_per_gpu_hour=other))
 
 
 @given(tokens, factor)
@@ -45,8 +45,7 @@ def test_v2s_cost_is_linear_in_the_tokens(count, times):
 
 
 @given(tokens, factor)
-def test_flop_and_scaled_hours_are_linear_in_the_tokens(count, times):
-    assert close(cost_of("A32", tokens=count * times), times * cost_of("A32", tokens=count))
+def test_scaled_hours_are_linear_in_the_tokens(count, times):
     unrounded = [run_audit("A39", tokens=n).finding.cases[2].value for n in (count, count * times)]
     assert close(unrounded[1], times * unrounded[0])
 
@@ -82,10 +81,10 @@ def test_a_short_number_says_the_value_to_its_digits(value):
 
 
 @given(price)
-def test_a_printed_price_and_total_hold_only_near_two_dollars(usd):
-    # $2 is printed to the dollar and $5.576M to the thousand: half a thousand over 2.788M hours is 0.018 cents
-    verdict = run_audit("A46", price_usd_per_gpu_hour=usd).verdict
-    assert (verdict is Verdict.HOLDS) == (abs(usd - 2) * 2_788_000 <= 500)
+def test_about_five_and_a_half_million_holds_only_near_two_dollars(usd):
+    # within 0.1M of 5.5M; no other reading turns the ordinary one's verdict
+    verdict = run_audit("A08", price_usd_per_gpu_hour=usd).verdict
+    assert (verdict is Verdict.MOSTLY_HOLDS) == (5_400_000 <= usd * 2_788_000 <= 5_600_000)
 
 
 @st.composite

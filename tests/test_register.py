@@ -8,6 +8,7 @@ from repro.errors import InputError
 REGISTER = """
 [audit]
 title = "What one article says about a price"
+uri = "urn:uuid:6f1b0f6e-4a7c-4f53-9f2c-0d2b7c1f8a11"
 kinds = ["cost", "news"]
 context_kinds = ["news"]
 
@@ -29,6 +30,7 @@ printed = [{ name = "cost", text = "$5", value = 5, unit = "USD", place = 1 }]
 OTHER = """
 [audit]
 title = "What a speech and a leaflet promise"
+uri = "urn:uuid:0b0f8d9e-5a1c-4c53-8b11-7d2b7c1f8a22"
 kinds = ["promise"]
 
 [documents.speech]

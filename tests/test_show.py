@@ -42,7 +42,7 @@ def test_a_finding_is_shown_in_words_and_as_data(shown):
 
 def test_values_as_data_have_six_digits(shown):
     show.show(run_audit("A07"))
-    assert shown[0][FINDING]["value"] == 1.78071
+    assert shown[0][FINDING]["value"] == 1.86359
 
 
 def test_an_audit_to_come_has_no_value(shown, monkeypatch):
@@ -67,11 +67,13 @@ def test_tables():
     board = show.scoreboard(run_all())
     assert board.loc["A46"].to_dict() == {
         "verdict": "holds",
-        "printed": "$2, $5.576 million",
+        "what is true": "2.788M GPU hours at $2 make $5.576M",
+        "printed": "$5.576 million",
         "recomputed": "$5.576M",
         "claim": run_audit("A46").claim.statement,
     }
     cases = show.cases_table(run_audit("B03"))
-    assert list(cases["this case alone"]) == ["holds", "wrong"]
+    assert list(cases["this reading alone"]) == ["holds", "holds", "wrong"]
+    assert cases.index[0] == "a rent of $2 per GPU hour (ordinary reading)"
     facts = show.facts_table(load(), ["deepseek_v3.gpus"])
     assert facts.loc["deepseek_v3.gpus", "value"] == "2,048 H800 GPUs"

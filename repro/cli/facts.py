@@ -41,8 +41,8 @@ def _print_source(facts: Facts, entry: Sourced) -> None:
             print_field(name.replace("_", " "), format_number(value) if name == "value" else str(value))
     reference = facts.references[entry.source]
     print_field("reference", f"{reference.by}: {reference.title}, {reference.date}. {reference.citation}")
-    if reference.url:
-        print_field("", reference.url + (f" (read {reference.accessed})" if reference.accessed else ""))
+    opened = f"opened {reference.accessed}" if reference.accessed else f"not opened: {reference.unread}"
+    print_field("", f"{reference.url} ({opened})")
     claims, cells = claims_reading(entry.key, facts), notebook_cells_reading(entry.key)
     users = [f"claims: {', '.join(claims)}"] if claims else []
     users += [f"the default of {name}" for name in assumptions_from(entry.key)]
