@@ -17,6 +17,7 @@ RULES = {
     "“about” gives nothing": Rule(approximate="nothing"),
     "“about” gives 5%": Rule(approximate="5%"),
     "rounding alone": Rule(capped=False),
+    "a tenth of what is printed": Rule(tenth_of="printed"),
     "another's figure is wrong": Rule(borrowed="wrong"),
     "another's figure is a reading": Rule(borrowed="a reading"),
     "unknown readings are left out": Rule(unknown_counts=False),

@@ -4,11 +4,11 @@ A claim can often be read in several ways, each a `Case`. The first is the readi
 audit gives the reason. A case is graded by its worst part: each recomputed figure against the printed one, the
 comparison that the claim makes, and the claim's word for the thing. Then the claim
 
-- holds, if every reading holds;
+- holds, if every reading of its own holds;
 - mostly holds, if the ordinary reading holds and another does not, or has no public figure;
-- is misleading, if it is right only in another reading than the ordinary one, or only of another model or stage;
-- is imprecise, if the ordinary reading is off by at most a tenth, or only its word is wrong;
-- is wrong, if the ordinary reading is further off and no other holds;
+- is imprecise, if the ordinary reading is a little off: near the printed figure, or only its word is wrong;
+- is misleading, if the ordinary reading is wrong and another holds, or the figure is right of another model or stage;
+- is wrong, if the ordinary reading is, and no other holds;
 - is not settled, if no public figure decides the ordinary reading.
 
 docs/method.md gives the reasons, and what each rule that was considered would do to every claim.
@@ -46,6 +46,7 @@ class Rule:
 
     approximate: Literal["last digit", "nothing", "5%"] = "last digit"  #: how far off "about" lets a figure be
     capped: bool = True  #: whether a figure more than a tenth off cannot hold, even if it rounds to the printed digit
+    tenth_of: Literal["recomputed", "printed"] = "recomputed"  #: what the tenth is taken of
     borrowed: Literal["misleading", "wrong", "a reading"] = "misleading"  #: a figure that is right of another thing
     unknown_counts: bool = True  #: whether a reading without a public figure keeps a claim from holding in full
     ordinary_first: bool = True  #: whether the ordinary reading decides; else any reading that holds is enough
@@ -84,22 +85,18 @@ def judge(figures: Sequence[Printed], cases: Sequence[Case], rule: Rule = RULE) 
         cases: its readings, the ordinary one first.
         rule: the choices to judge by.
     """
-    if not cases:
-        raise ValueError("a finding needs at least one case")
+    if not cases or cases[0].about:
+        raise ValueError("a finding needs at least one case, and the first must be of what the claim names")
     grades = [grade(figures, case, rule) for case in cases]
     as_readings = rule.borrowed == "a reading"
     own = [verdict for verdict, case in zip(grades, cases, strict=True) if as_readings or not case.about]
-    elsewhere = [verdict for verdict, case in zip(grades, cases, strict=True) if case.about]
     if not rule.unknown_counts:
         own = [own[0], *(verdict for verdict in own[1:] if verdict is not Verdict.NOT_SETTLED)]
     ordinary = grades[0] if rule.ordinary_first else _best(own)
     if ordinary is Verdict.HOLDS:
         return Verdict.HOLDS if all(verdict is Verdict.HOLDS for verdict in own) else Verdict.MOSTLY_HOLDS
-    if ordinary is not Verdict.NOT_SETTLED and rule.borrowed == "misleading" and Verdict.HOLDS in elsewhere:
-        return Verdict.MISLEADING
-    if ordinary is Verdict.WRONG and Verdict.HOLDS in own:
-        return Verdict.MISLEADING
-    return ordinary
+    excused = own if rule.borrowed == "wrong" else grades
+    return Verdict.MISLEADING if ordinary is Verdict.WRONG and Verdict.HOLDS in excused else ordinary
 
 
 def _best(grades: Sequence[Verdict]) -> Verdict:
@@ -134,9 +131,9 @@ def grade_figure(figure: Printed, value: float, rule: Rule = RULE) -> Verdict:
     """Return whether one printed figure holds, is imprecise or wrong beside its recomputed value.
 
     It holds if the value rounds to it and is at most a tenth away, imprecise if one of the two is true, else wrong.
-    Where the document says "about", the last printed digit may be off by one.
+    Where the document says "about", it may instead be one unit of the last printed digit away.
     """
-    agrees, near = _agrees(figure, value, rule), _near(figure, value, RIGHT_SIZE)
+    agrees, near = _agrees(figure, value, rule), _near(figure, value, RIGHT_SIZE, rule.tenth_of)
     if agrees and (near or not rule.capped):
         return Verdict.HOLDS
     return Verdict.IMPRECISE if agrees or near else Verdict.WRONG
@@ -162,9 +159,10 @@ def _agrees(figure: Printed, value: float, rule: Rule) -> bool:
     return any(within_place(value, end, 2 * figure.place) for end in ends)
 
 
-def _near(figure: Printed, value: float, share: float) -> bool:
+def _near(figure: Printed, value: float, share: float, of: str = "recomputed") -> bool:
     """Tell whether a printed figure is within a share of the recomputed value; a range or a bound, its nearer end."""
     low, high = figure.value, figure.value if figure.high is None else figure.high
     if low <= value <= high or (figure.relation == "<" and value < low):
         return True
-    return abs((high if value > high else low) - value) <= share * abs(value)
+    end = high if value > high else low
+    return abs(end - value) <= share * abs(value if of == "recomputed" else end)

@@ -51,7 +51,8 @@ def _print(result: AuditResult, data: dict[str, Any]) -> None:
     if len(finding.cases) > 1:
         for case, of_case in zip(finding.cases, data["cases"], strict=True):
             value = format_quantity(case.value, finding.unit, finding.digits)
-            print_field("", f"{value}: {case.reading} ({of_case['verdict']})")
+            not_own = f", but of {case.about}" if case.about else ""
+            print_field("", f"{value}: {case.reading} ({of_case['verdict']}{not_own})")
         print_field("ordinary", result.read_as)
     print_field("why", finding.answer.explanation)
     trace = data["trace"]

@@ -18,16 +18,18 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
     losses = {name: describe_losses(pair, tie_points) for name, pair in pairs.items()}
     rating = next(pair for pair in compare(rows, "DeepSeek-R1", rivals[0]) if pair.metric == "Rating")
     against_o1 = tally(pairs[rivals[0]], tie_points=tie_points)
+    margin = sum(pair.margin for pair in pairs[rivals[0]]) / len(pairs[rivals[0]])
     return Answer(
         (
             Case("on the whole, against each of the four rivals in its report", least, is_true=least >= 0),
             Case("on every benchmark, against each of them", least, is_true=not any(losses.values())),
         ),
         f"Against o1, R1 wins {against_o1['won']} of its report's benchmarks and loses {against_o1['lost']}",
-        f"{describe_tallies(pairs, tie_points)}. Lost to o1: {', '.join(losses[rivals[0]]) or 'none'}. Left out is the "
-        f"Codeforces rating, which repeats the percentile, {format_si(-rating.margin)} below o1's. The scores are "
-        f"DeepSeek's, those of o1 from official reports; gaps up to {format_si(tie_points)} points count as equal, the "
-        f"V3 report's rule being {format_si(facts['convention.tie_points'])}.",
+        f"{describe_tallies(pairs, tie_points)}. Lost to o1: {', '.join(losses[rivals[0]]) or 'none'}; the mean "
+        f"margin is {margin:+.1f} points. Left out is the Codeforces rating, which repeats the percentile, "
+        f"{format_si(-rating.margin)} below o1's. The scores are DeepSeek's, those of o1 from official reports; gaps "
+        f"up to {format_si(tie_points)} points count as equal, the V3 report's rule being "
+        f"{format_si(facts['convention.tie_points'])}.",
         "the sentence speaks of performance as a whole",
     )
 
@@ -76,17 +78,21 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
     ahead = {name: net_wins(pair, tie_points) for name, pair in pairs.items()}
     leads = ", ".join(name for name, count in ahead.items() if count > 0) or "nothing"
     scopes = {
-        "writing and all coding": ahead["all coding"],
-        "writing and engineering, the coding that edits whole programs": ahead["engineering"],
+        "open-ended tests that another model judges, and all coding, by V3's report": ahead["all coding"],
+        "the same tests, and engineering, the coding that edits whole programs": ahead["engineering"],
     }
     claude, v3 = (facts[f"aider.{name}_percent"] for name in ("claude_3_5_sonnet", "deepseek_v3"))
     polyglot = next(row for row in rows if row["benchmark"] == "Aider-Polyglot")
+    agree = (claude > v3) == (float(polyglot[CLAUDE]) > float(polyglot[V3]))
     return Answer(
-        tuple(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()),
-        f"Claude leads V3 only in {leads}, by V3's own report",
-        f"Claude 3.5 Sonnet against V3: {describe_tallies(pairs, tie_points)}. Ahead in: {leads}. Writing is read from "
-        "open-ended tasks that another model judges; a lead is more benchmarks won than lost. Coding is contested: on "
-        f"Aider's polyglot benchmark the report prints {polyglot[CLAUDE]} for Claude and "
-        f"{polyglot[V3]} for V3, Aider's own leaderboard {format_si(claude)} and {format_si(v3)}.",
-        "coding without a further word is all of it",
+        (
+            Case("writing and coding", None),
+            *(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()),
+        ),
+        f"Writing is not measured; on coding, V3's report and Aider {'agree' if agree else 'disagree'}",
+        f"Claude 3.5 Sonnet against V3: {describe_tallies(pairs, tie_points)}. Ahead in: {leads}. No test of writing "
+        "is among them, only open-ended tasks that another model judges. A lead is more benchmarks won than lost. On "
+        f"Aider's polyglot benchmark the report prints {polyglot[CLAUDE]} for Claude and {polyglot[V3]} for V3, "
+        f"Aider's own leaderboard {format_si(claude)} and {format_si(v3)}.",
+        "writing is what people write with it, and the tables have no test of that",
     )

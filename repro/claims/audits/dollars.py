@@ -1,24 +1,35 @@
 """Claims about what the GPU hours cost, and against whom."""
 
 from collections.abc import Mapping
-from math import ceil, floor, prod
+from math import ceil, floor
 
 from repro.calc import run_cost
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_percent, format_si, format_usd, join_or
 from repro.claims.register import load_register
 from repro.claims.scenarios import reference_name
-from repro.claims.verdict import FAR_LESS, Case, comparisons, readings, values_that_hold
+from repro.claims.verdict import FAR_LESS, Case, readings, values_that_hold
 from repro.facts import Ledger
 
+# Baselines for which a sum is public, of the time of the claim, and runs that came after it.
+DOLLAR_BASELINES = {
+    "claude_3_5_sonnet.training_usd": "Claude 3.5 Sonnet, its maker's word",
+    "gpt_4.training_usd": "GPT-4, a third party's estimate",
+    "llama_3_1_405b.training_usd_by_epoch_cloud": "Llama 3.1 405B, a third party's estimate",
+    "gemini_ultra.training_usd": "Gemini Ultra, a third party's estimate",
+    "gemini_ultra.training_usd_by_epoch_cloud": "Gemini Ultra, the same party's newer estimate",
+    "gpt_5.training_run_usd": "a run for GPT-5, by the press",
+}
+LATER_RUNS = {"llama_4_maverick": "Llama 4 Maverick", "gpt_oss_120b": "gpt-oss-120b"}
+LATER_IN_DOLLARS = {"gpt_4_5": "GPT-4.5", "grok_3": "Grok-3"}
 DEEPSEEKS_RENT = "the only rent that DeepSeek states, and the one behind the figures that it is set beside"
 
 
 def rents(price: float, market: float, list_price: float) -> dict[str, float]:
-    """Return three rents in USD per GPU hour by name: DeepSeek's own, the market's for an H800, and a list price."""
+    """Return three rents in USD per GPU hour by name: DeepSeek's own, one host's for an H800, and a list price."""
     return {
         f"a rent of ${format_si(price)} per GPU hour": price,
-        f"the market's ${format_si(market)}": market,
+        f"a market price of ${format_si(market)}": market,
         f"a list price of ${format_si(list_price)}": list_price,
     }
 
@@ -56,35 +67,41 @@ def where_the_figure_lies(claim_id: str, gpu_hours: float, rents: Mapping[str, f
 @audit("A02", notebook="02_gpu_hours_to_dollars", unit="ratio", digits=3)
 def fraction_of_the_cost(
     facts: Ledger, *, total_gpu_hours: float, reference_parameters: float, reference_tokens: float,
-    reference_gpu_hours: float, price_usd_per_gpu_hour: float,
+    reference_gpu_hours: float, price_usd_per_gpu_hour: float, market_price_usd_per_gpu_hour: float,
+    list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
-    """Divide R1's training cost and list price by those of others, as far as theirs are public."""
+    """Divide R1's training cost and list price by those of its rivals, as far as theirs are public."""
     own_gpu_hours = facts["deepseek_r1.own_training_usd"] / facts["price.h800_v3_report"]
     gpu_hours = total_gpu_hours + own_gpu_hours
-    r1 = run_cost.rental_usd(gpu_hours, price_usd_per_gpu_hour)
+    prices = rents(price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
+    r1, inference = costs(gpu_hours, prices), facts["price.r1_output"] / facts["price.o1_output"]
     reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
-    inference, claude = facts["price.r1_output"] / facts["price.o1_output"], facts["claude_3_5_sonnet.training_usd"]
-    training = {
-        f"Claude 3.5 Sonnet, by its maker's word, taken as {format_usd(claude)}": r1 / claude,
-        "GPT-4, by a third party's estimate": r1 / facts["gpt_4.training_usd"],
-        f"{reference}, in GPU hours": gpu_hours / reference_gpu_hours,
-        "gpt-oss-120b, in GPU hours": gpu_hours / facts["gpt_oss_120b.gpu_hours"],
-        "Llama 4 Maverick, in GPU hours": gpu_hours / facts["llama_4_maverick.gpu_hours"],
+    rivals = {
+        "Claude 3.5 Sonnet, by its maker's word": facts["claude_3_5_sonnet.training_usd"],
+        "Claude 3.5 Sonnet, by a third party": facts["claude_3_5_sonnet.training_usd_by_epoch_amortised"],
+        "GPT-4, by a third party": facts["gpt_4.training_usd"],
     }
-    listed = ", ".join(f"{format_percent(ratio)} of {name}" for name, ratio in training.items())
-    cases = {f"inference against o1, training against {name}": ratio for name, ratio in training.items()}
-    both = comparisons(cases, lambda ratio: max(ratio, inference) <= FAR_LESS)
-    least, most = min(training.values()), max(training.values())
+    training = {
+        f"{rival} ({format_usd(usd, 3)}), R1 at {rent}": cost / usd
+        for rival, usd in rivals.items()
+        for rent, cost in r1.items()
+    }
+    training[f"{reference}, in GPU hours"] = gpu_hours / reference_gpu_hours
+    later = {name: gpu_hours / facts[f"{key}.gpu_hours"] for key, name in LATER_RUNS.items()}
+    cases = (Case(f"training against {name}", x, is_true=max(x, inference) <= FAR_LESS) for name, x in training.items())
+    after = (Case(f"training against {name}", x, is_true=x <= FAR_LESS, about=name) for name, x in later.items())
+    first = next(iter(training.values()))
+    listed = join_or(f"{format_percent(x, 2)} of those of {name}" for name, x in later.items())
     return Answer(
-        (*both, Case("inference and training against o1", None)),
-        f"R1 cost {format_percent(least, 2)} to {format_percent(most, 2)} of what rivals' training took",
-        f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {format_usd(r1, 3)} at "
-        f"${format_si(price_usd_per_gpu_hour)}. Its training took {listed}; its output is listed at "
-        f"{format_percent(inference)} of o1's price, and list prices are not costs. A third party puts Claude 3.5 "
-        f"Sonnet's hardware at {format_usd(facts['claude_3_5_sonnet.training_usd_by_epoch_amortised'], 3)}, "
-        f"amortised. A fraction is read as at most {format_percent(FAR_LESS)}. The last two are sparse models like "
-        "V3, and younger.",
-        "the two rivals whose makers say something of the cost and that R1's own report is set beside",
+        (*cases, Case("training against o1", None), *after),
+        f"R1: {format_percent(first, 2)} of Claude 3.5 Sonnet's training cost, {format_percent(inference, 2)} of o1's "
+        "price",
+        f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {in_words(r1)} at the three rents. Its output "
+        f"is listed at {format_percent(inference)} of o1's price, and list prices are not costs; o1's training is not "
+        "public. Of Claude 3.5 Sonnet its maker says a few tens of millions, taken as the figure given. A fraction "
+        f"is read as at most {format_percent(FAR_LESS)}, in training and in inference. Mixtures of experts that came "
+        f"later took no more: R1's hours are {listed}.",
+        "competitors, in the plural, are those in R1's own report, and of these Anthropic alone says what it spent",
     )
 
 
@@ -97,12 +114,12 @@ def final_run_cost(
     prices = rents(price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
     by_rent = costs(total_gpu_hours, prices)
     total, alone = (run_cost.rental_usd(h, price_usd_per_gpu_hour) for h in (total_gpu_hours, pre_training_gpu_hours))
-    first, *others = readings("cost", {f"all three stages at {name}": cost for name, cost in by_rent.items()})
-    pre_training = readings("cost", {f"pre-training alone at {next(iter(prices))}": alone})
+    cases = readings("cost", {f"all three stages at {name}": cost for name, cost in by_rent.items()})
+    reading = f"pre-training alone at {next(iter(prices))}"
     return Answer(
-        (first, *pre_training, *others),
-        f"{format_usd(total)} at ${format_si(price_usd_per_gpu_hour)} an hour, {format_usd(max(by_rent.values()), 3)} "
-        "at list price",
+        (*cases, Case(reading, alone, {"cost": alone}, about="pre-training")),
+        f"{format_usd(total)} at ${format_si(price_usd_per_gpu_hour)} an hour, "
+        f"{format_usd(by_rent[list(prices)[1]], 3)} at a market price",
         f"{format_si(total_gpu_hours)} GPU hours cost {in_words(by_rent)}; pre-training alone costs "
         f"{format_usd(alone)} at the first. {where_the_figure_lies('A08', total_gpu_hours, prices)}",
         "the article itself takes this rent, for the hours of all stages",
@@ -127,47 +144,47 @@ def nothing_but_rent(facts: Ledger) -> Answer:
 
 @audit("A10", notebook="02_gpu_hours_to_dollars", unit="ratio", digits=3)
 def forty_five_times(
-    facts: Ledger, *, total_gpu_hours: float, reference_parameters: float, reference_tokens: float,
-    reference_gpu_hours: float, active_parameters: float, tokens: float, gpu_hours_per_trillion_tokens: float,
-    price_usd_per_gpu_hour: float,
+    facts: Ledger, *, total_gpu_hours: float, pre_training_gpu_hours: float, reference_parameters: float,
+    reference_tokens: float, reference_gpu_hours: float, active_parameters: float, tokens: float,
+    gpu_hours_per_trillion_tokens: float, price_usd_per_gpu_hour: float, market_price_usd_per_gpu_hour: float,
+    list_price_usd_per_gpu_hour: float,
 ) -> Answer:  # fmt: skip
     """Compare V3 with every baseline for which a figure is public; the claim names none."""
-    cost = run_cost.rental_usd(total_gpu_hours, price_usd_per_gpu_hour)
-    hours = reference_gpu_hours / total_gpu_hours
-    size, parameters = reference_parameters * reference_tokens, facts["deepseek_v3.parameters"]
-    rate = facts["deepseek_67b.gpu_hours_per_trillion_tokens"]
-    of_maverick = (facts[f"llama_4_maverick.{name}"] for name in ("gpu_hours", "active_parameters", "tokens"))
-    hours_of_maverick, *work_of_maverick = of_maverick
-    maverick = hours_of_maverick / prod(work_of_maverick) / total_gpu_hours
-    reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
-    ratios = {
-        f"{reference}, GPU hours": hours,
-        f"{reference}, GPU hours per active parameter and token": hours * active_parameters * tokens / size,
-        f"{reference}, GPU hours per parameter and token": hours * parameters * tokens / size,
-        "DeepSeek 67B, GPU hours per token": rate / gpu_hours_per_trillion_tokens,
-        "Llama 4 Maverick, GPU hours": facts["llama_4_maverick.gpu_hours"] / total_gpu_hours,
-        "Llama 4 Maverick, GPU hours per active parameter and token": maverick * active_parameters * tokens,
-        "gpt-oss-120b, GPU hours": facts["gpt_oss_120b.gpu_hours"] / total_gpu_hours,
-        "Claude 3.5 Sonnet, its maker's word, in dollars": facts["claude_3_5_sonnet.training_usd"] / cost,
-        "GPT-4, a third party's estimate in dollars": facts["gpt_4.training_usd"] / cost,
-        f"{reference}, a third party's estimate in dollars": facts["llama_3_1_405b.training_usd_by_epoch_cloud"] / cost,
-        "Gemini Ultra, a third party's estimate in dollars": facts["gemini_ultra.training_usd"] / cost,
-        "Gemini Ultra, the same party's newer estimate": facts["gemini_ultra.training_usd_by_epoch_cloud"] / cost,
-    }
-    listed = "; ".join(f"{name}: {format_si(ratio, 3)}" for name, ratio in ratios.items())
-    at_least = facts["gpt_4.training_usd_by_openai"]
-    later = [facts[f"{name}.training_usd_by_epoch_amortised"] / cost for name in ("gpt_4_5", "grok_3")]
-    in_cloud = facts["grok_3.training_usd_by_epoch_cloud"] / cost
     printed = load_register().claim("A10").figure("ratio").value
+    reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
+    size, parameters = reference_parameters * reference_tokens, facts["deepseek_v3.parameters"]
+    per_token = reference_gpu_hours / pre_training_gpu_hours / size * tokens
+    in_hours = {
+        f"{reference}, GPU hours": reference_gpu_hours / total_gpu_hours,
+        f"{reference}, GPU hours per active parameter and token": per_token * active_parameters,
+        f"{reference}, GPU hours per parameter and token": per_token * parameters,
+        "DeepSeek 67B, GPU hours per token": facts["deepseek_67b.gpu_hours_per_trillion_tokens"]
+        / gpu_hours_per_trillion_tokens,
+    }
+    own, *others = costs(
+        total_gpu_hours, rents(price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
+    ).items()
+    in_dollars = {name: facts[key] for key, name in DOLLAR_BASELINES.items()}
+    ratios = in_hours | {f"{name}, in dollars": usd / own[1] for name, usd in in_dollars.items()}
+    # at each other rent the baseline that comes nearest to the printed figure
+    for rent, cost in others:
+        name = min(in_dollars, key=lambda name: abs(in_dollars[name] / cost - printed))
+        ratios[f"{name}, in dollars, V3 at {rent}"] = in_dollars[name] / cost
+    later = {name: facts[f"{key}.gpu_hours"] / total_gpu_hours for key, name in LATER_RUNS.items()}
+    later |= {name: facts[f"{key}.training_usd_by_epoch_amortised"] / own[1] for key, name in LATER_IN_DOLLARS.items()}
+    after = (Case(f"{name}, later", ratio, {"ratio": ratio}, about=name) for name, ratio in later.items())
+    at_least, essay = facts["gpt_4.training_usd_by_openai"], facts["forty_five_times.ratio"]
+    in_cloud = facts["grok_3.training_usd_by_epoch_cloud"] / own[1]
+    hours, low, high = next(iter(in_hours.values())), min(ratios.values()), max(ratios.values())
     return Answer(
-        readings("ratio", ratios),
-        f"{format_si(hours, 3)} times by GPU hours; no baseline of the time exceeds "
-        f"{format_si(max(ratios.values()), 3)}",
-        f"No baseline is named. {listed}. OpenAI's word for GPT-4, more than {format_usd(at_least)}, is a bound: more "
-        f"than {format_si(at_least / cost, 3)}. {format_si(printed)} times would need a baseline of "
-        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * cost, 3)}. Larger runs came "
-        f"after the article: estimates for GPT-4.5 and Grok-3, hardware amortised, are {format_si(later[0], 3)} and "
-        f"{format_si(later[1], 3)} times V3's rent, and {format_si(in_cloud, 3)} for Grok-3 at cloud prices.",
+        (*readings("ratio", ratios), *after),
+        f"{format_si(hours, 3)} times by GPU hours; other baselines give {format_si(low, 2)} to {format_si(high, 2)}",
+        f"No baseline is named; an essay of {facts.date('forty_five_times.ratio')} has the figure of "
+        f"{format_si(essay)} as tossed around online. {format_si(printed)} times would need a baseline of "
+        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * own[1], 3)}. OpenAI's word for "
+        f"GPT-4, more than {format_usd(at_least)}, is a bound: more than {format_si(at_least / own[1], 3)} times. "
+        f"Runs that came later do not count; among them Grok-3 is put at {format_si(later['Grok-3'], 3)} times with "
+        f"the hardware written off, and at {format_si(in_cloud, 3)} times at cloud prices.",
         "the model that the article compares V3 with further down, in GPU hours",
     )
 
@@ -287,15 +304,20 @@ def v2_five_million(
     prices = rents(price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
     gpu_hours = run_cost.gpu_hours_from_rate(v2_gpu_hours_per_trillion_tokens, v2_tokens)
     by_rent = costs(gpu_hours, prices)
-    own, printed = next(iter(by_rent.values())), load_register().claim("B16").figure("cost").value
-    hours_beside = load_register().claim("B17").figure("gpu_hours")
+    own, printed = next(iter(by_rent.values())), load_register().claim("B16").figure("cost")
+    v3 = {
+        f"V3's {stage} at {next(iter(prices))}": run_cost.rental_usd(
+            facts[f"deepseek_v3.{key}_gpu_hours"], next(iter(prices.values()))
+        )
+        for key, stage in (("pre_training", "pre-training"), ("total", "whole run"))
+    }
+    beside = load_register().claim("B17").figure("gpu_hours")
     return Answer(
-        readings("cost", by_rent),
-        f"V2's run cost {format_usd(own, 2)} at ${format_si(price_usd_per_gpu_hour)} an hour; {format_usd(printed)} "
-        f"takes ${format_si(printed / gpu_hours, 3)}",
+        (*readings("cost", by_rent), *(Case(name, cost, {"cost": cost}, about="V3") for name, cost in v3.items())),
+        f"V2's run cost {format_usd(own, 2)} at ${format_si(price_usd_per_gpu_hour)} an hour; "
+        f"{format_usd(printed.value)} takes ${format_si(printed.value / gpu_hours, 3)}",
         f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words(by_rent)}. "
-        f"{where_the_figure_lies('B16', gpu_hours, prices)} All stages of V3 cost "
-        f"{format_usd(facts['deepseek_v3.total_usd'])} by its report.",
-        f"the table prints {hours_beside.text} GPU hours beside it, which makes "
-        f"${format_si(printed / hours_beside.value, 3)} an hour",
+        f"{where_the_figure_lies('B16', gpu_hours, prices)} More likely the sum is V3's, cut down: the table prints "
+        f"{beside.text} GPU hours beside it, which makes ${format_si(printed.value / beside.value, 3)} an hour.",
+        DEEPSEEKS_RENT,
     )

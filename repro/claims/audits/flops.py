@@ -1,6 +1,5 @@
 """Claims about FLOP and the ideal, scaled and real GPU hours that follow from them."""
 
-from functools import partial
 from math import isclose
 
 from repro.calc import run_cost
@@ -174,22 +173,26 @@ def llama_as_reported(
 def llama_flop(
     facts: Ledger, *, reference_parameters: float, reference_tokens: float, flop_per_parameter_per_token: float
 ) -> Answer:
-    """Do the same arithmetic for the model compared with, on the tokens of its card and of its paper."""
-    rule, paper = printed_value("A31", "flop_per_parameter"), facts["llama_3_1_405b.tokens_in_paper"]
-    by_tokens = {
-        f"{format_si(tokens)} tokens": run_flop(reference_parameters, tokens, rule)
-        for tokens in dict.fromkeys((reference_tokens, paper))
-    }
-    flop = next(iter(by_tokens.values()))
-    assumed = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    return Answer(
-        readings("flop", by_tokens),
-        f"The same arithmetic gives {format_scientific(flop)} FLOP on {format_si(reference_tokens)} tokens",
-        f"{format_si(rule)} × {format_si(reference_parameters)} × {format_si(reference_tokens)} = {format_si(flop)} "
-        f"FLOP.{under_yours(assumed, flop)} Llama's paper, on {format_si(paper)} tokens, states "
-        f"{format_si(facts['llama_3_1_405b.train_flop_in_paper'])}.",
-        "the tokens that the article itself sets beside the hours",
+    """Do the same arithmetic for the model compared with, on the parameters and tokens that the article takes."""
+    rule, parameters, tokens = (
+        printed_value(*figure) for figure in (("A31", "flop_per_parameter"), ("A38", "parameters"), ("A38", "tokens"))
     )
+    flop = run_flop(parameters, tokens, rule)
+    assumed = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
+    paper, stated = (facts[f"llama_3_1_405b.{name}_in_paper"] for name in ("tokens", "train_flop"))
+    return Answer(
+        readings("flop", {"the figures that the article multiplies": flop}),
+        f"The same arithmetic gives {format_scientific(flop)} FLOP on {format_si(tokens)} tokens",
+        f"{format_si(rule)} × {format_si(parameters)} × {format_si(tokens)} = {format_si(flop)} FLOP, halfway between "
+        f"two printed digits.{under_yours(assumed, flop)} Llama's paper, on {format_si(paper)} tokens, states "
+        f"{format_si(stated)}.",
+    )
+
+
+def printed_estimate() -> float:
+    """Return the GPU hours that the article's own figures give: Llama's hours by the ratio of the printed FLOP."""
+    hours, flop, reference = (printed_value("A39", name) for name in ("reference_gpu_hours", "flop", "reference_flop"))
+    return run_cost.scaled_gpu_hours(hours, flop, reference)
 
 
 @audit("A39", notebook="01_flops_to_gpu_hours", unit="GPU hours")
@@ -197,47 +200,34 @@ def scaled_hours(
     facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
     reference_parameters: float, reference_tokens: float, reference_gpu_hours: float, pre_training_gpu_hours: float,
 ) -> Answer:  # fmt: skip
-    """Scale Llama's hours by the ratio of FLOP, with both, one or none of the FLOP rounded as printed."""
+    """Scale Llama's hours by the ratio of FLOP as the article prints them; with nothing rounded beside it."""
     flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
     reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    rounded, rounded_reference = rounded_as("A32", "flop", flop), rounded_as("A38", "flop", reference)
-    scaled = partial(run_cost.scaled_gpu_hours, reference_gpu_hours)
-    values = {
-        "both FLOP rounded as the article rounds them": scaled(rounded, rounded_reference),
-        "V3's FLOP alone so rounded": scaled(rounded, reference),
-        "nothing rounded on the way": scaled(flop, reference),
-    }
-    listed = ", ".join(f"{format_si(value)} ({name})" for name, value in values.items())
-    low, high = (format_si(end(values.values()) / 1e6) for end in (min, max))
-    more = scaled(flop, reference) / pre_training_gpu_hours - 1
+    estimate, exact = printed_estimate(), run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference)
+    more = exact / pre_training_gpu_hours - 1
     return Answer(
-        readings("gpu_hours", values),
-        f"Scaling gives {low} to {high} million GPU hours, by rounding",
-        f"{format_si(reference_gpu_hours)} h times the ratio of FLOP, {format_si(flop)} to {format_si(reference)}: "
-        f"{listed}. The article assumes similar inefficiency, read here as equal FLOP/s per GPU in both runs. These "
-        f"are FLOP of pre-training, which took {format_si(pre_training_gpu_hours)} hours: the unrounded estimate is "
-        f"{format_percent(abs(more), 2)} {'above' if more > 0 else 'below'} these.",
-        "the article prints both FLOP rounded",
+        readings("gpu_hours", {"both FLOP as the article prints them": estimate}),
+        f"The article's own figures give {format_si(estimate / 1e6)} million GPU hours",
+        f"The printed hours times the ratio of the printed FLOP make {format_si(estimate)}; under the assumptions of "
+        f"this audit, with nothing rounded, {format_si(exact)}. The article assumes similar inefficiency: the same "
+        f"FLOP/s per GPU in both runs. These are FLOP of pre-training, which took {format_si(pre_training_gpu_hours)} "
+        f"hours: the unrounded estimate is {format_percent(abs(more), 2)} {'above' if more > 0 else 'below'} these.",
     )
 
 
 @audit("A47", notebook="01_flops_to_gpu_hours", unit="GPU hours", digits=3)
-def summary_of_the_estimate(
-    facts: Ledger, *, tokens: float, active_parameters: float, flop_per_parameter_per_token: float,
-    reference_parameters: float, reference_tokens: float, reference_gpu_hours: float,
-) -> Answer:  # fmt: skip
+def summary_of_the_estimate(facts: Ledger) -> Answer:
     """Compare the estimate with the summary that restates it."""
-    flop = run_flop(active_parameters, tokens, flop_per_parameter_per_token)
-    reference = run_flop(reference_parameters, reference_tokens, flop_per_parameter_per_token)
-    gpu_hours = run_cost.scaled_gpu_hours(reference_gpu_hours, flop, reference)
+    gpu_hours = printed_estimate()
     printed, estimate = (load_register().claim(claim_id).figure("gpu_hours") for claim_id in ("A47", "A39"))
     times = to_digits(gpu_hours / printed.value, 1)
+    pre_training = facts["deepseek_v3.pre_training_gpu_hours"]
     return Answer(
         readings("gpu_hours", {"the estimate of section 2": gpu_hours}),
-        f"The estimate is {format_si(gpu_hours / 1e6, 3)} million GPU hours, not {format_si(printed.value)}",
-        f"The summary prints {printed.text}; the estimate is {format_si(gpu_hours, 3)}, {times:,.0f} times that. "
-        f"Section 2 of the same article prints {estimate.text}: the summary has lost the M. Like the estimate, it is "
-        "of pre-training alone.",
+        f"The summary lost the M: section 2 prints {estimate.text} GPU hours",
+        f"The summary prints {printed.text}; section 2 of the same article {estimate.text}, and its figures give "
+        f"{format_si(gpu_hours, 3)}, {times:,.0f} times as many. Like the estimate, it is of pre-training alone, which "
+        f"took {format_si(pre_training)}.",
     )
 
 
@@ -267,7 +257,7 @@ def estimate_supports_the_report(
         "the same share of the peak of the format that each run multiplies in": same_rate * bf16 / fp8,
         f"{share}, by the rule of {format_si(rule)}": run_cost.gpu_hours_at(flop, rate, utilisation=utilisation),
         f"{share}, {as_counted}": run_cost.gpu_hours_at(counted, rate, utilisation=utilisation),
-        "NVIDIA's own run of V3 in FP8 on 1,024 H100": nvidia,
+        "NVIDIA's benchmark of V3 in FP8 on 1,024 H100": nvidia,
     }
 
     def case(reading: str, hours: float, taken: float) -> Case:
@@ -276,20 +266,25 @@ def estimate_supports_the_report(
     listed = ", ".join(format_si(gpu_hours, 3) for gpu_hours in estimates.values())
     low, high = min(estimates.values()) / pre_training_gpu_hours, max(estimates.values()) / pre_training_gpu_hours
     prices = (price_usd_per_gpu_hour, market_price_usd_per_gpu_hour, list_price_usd_per_gpu_hour)
-    dollars = join_or(format_usd(run_cost.rental_usd(same_rate, price), 3) for price in prices)
     llama = run_cost.flop_per_gpu_second(reference, reference_gpu_hours) / 1e12
     v3 = run_cost.flop_per_gpu_second(flop, pre_training_gpu_hours) / 1e12
     name = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
+    cost = load_register().claim("A08").figure("cost")
+    at_rents = [run_cost.rental_usd(same_rate, price) for price in prices]
+    dollars = join_or(format_usd(usd, 3) for usd in at_rents)
+    agrees = all(abs(usd - cost.value) <= RIGHT_SIZE * usd for usd in at_rents)
     return Answer(
         (
-            case("the article's estimate, against the hours of all stages", same_rate, total_gpu_hours),
+            Case(f"the estimate at three rents, against the printed {cost.text}", same_rate, is_true=agrees),
+            case("the article's estimate of hours, against those of all stages", same_rate, total_gpu_hours),
             *(case(reading, hours, pre_training_gpu_hours) for reading, hours in estimates.items()),
         ),
-        f"Independent estimates give {format_si(low, 2)} to {format_si(high, 2)} times the hours; none tests dollars",
+        f"Estimates give {format_si(low, 2)} to {format_si(high, 2)} times the hours; the rent is assumed",
         f"Estimates of pre-training: {listed} GPU hours, against {format_si(pre_training_gpu_hours)} for it and "
         f"{format_si(total_gpu_hours)} in all; support means within {format_percent(RIGHT_SIZE)}. The article sets an "
-        "estimate of pre-training beside the hours of all stages; the other readings compare like with like. It "
-        f"tests only whether V3's {format_si(v3)} TFLOP/s per GPU and the {format_si(llama)} of {name} agree. At the "
-        f"three rents the first estimate costs {dollars}: the price is assumed on both sides, and nothing tests it.",
-        "the article sets its own estimate beside the reported total",
+        "estimate of pre-training beside the hours of all stages; the readings after it compare like with like. Its "
+        f"estimate tests only whether V3's {format_si(v3)} TFLOP/s per GPU and the {format_si(llama)} of {name} "
+        f"agree. In dollars it is {dollars} at the three rents: the rent stands on both sides of the comparison, and "
+        "no estimate of hours can test it.",
+        "the claim is about the dollars",
     )

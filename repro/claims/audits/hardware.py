@@ -21,7 +21,7 @@ def two_thousand_gpus(facts: Ledger, *, gpus: int) -> Answer:
     per_node = facts["deepseek_v3.gpus_per_node"]
     return Answer(
         readings("gpus", {"the cluster that the report names": gpus}),
-        f"The report names {gpus:,} H800 GPUs",
+        f"V3's report names {facts['deepseek_v3.gpus']:,} H800 GPUs",
         f"{format_si(gpus)} H800 GPUs, {format_si(gpus / per_node)} machines of {format_si(per_node)}; as a share of "
         f"the {format_si(facts['deepseek_group.hopper_gpus'])} that a third party estimates for the group, "
         f"{format_percent(gpus / facts['deepseek_group.hopper_gpus'])}.",
@@ -65,19 +65,19 @@ def fewer_bubbles(
     measured = facts["deepseek_v3.step_bubble_s"] / step_s
     return Answer(
         (
+            case("1F1B", "at the trace's durations", idle_in_trace),
+            case("ZB1P", "at the trace's durations", idle_in_trace),
             case("1F1B", "at the durations assumed", idle),
             case("ZB1P", "at the durations assumed", idle),
-            case("1F1B", "at the trace's", idle_in_trace),
-            case("ZB1P", "at the trace's", idle_in_trace),
         ),
-        f"{format_percent(hidden, 2)} of transfers hidden; {format_si(idle['DualPipe'], 3)} idle passes against "
-        f"{format_si(idle['1F1B'], 3)}",
+        f"{format_percent(hidden, 2)} of transfers hidden; {format_si(idle_in_trace['DualPipe'], 2)} idle passes "
+        f"against {format_si(idle_in_trace['1F1B'], 2)}, by DeepSeek's trace",
         f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles for so many forward passes: {listed}, "
         f"if a forward and a backward run together take {format_si(overlapped_over_forward)}; {traced}, at the "
         "durations of DeepSeek's trace. For this each rank keeps the parameters twice. In the trace "
         f"{format_percent(hidden, 3)} of the time of dispatch and combine has computation beside it; transfers "
         f"between stages are not in it. Idle time in training was measured at {format_percent(measured)} of a step.",
-        "1F1B is the usual schedule, and the report's own durations are not public",
+        "1F1B is the usual schedule, and the trace is of V3's training",
     )
 
 
@@ -85,22 +85,21 @@ def fewer_bubbles(
 def full_bandwidth(facts: Ledger) -> Answer:
     """Divide the bandwidth that the kernels reach by the network card's: in a trace of training, and in a test."""
     card = facts["h800_sxm.infiniband_bytes_per_s"]
-    in_trace = {way: facts[f"trace.{way}_bytes_per_s"] / card for way in WAYS}
+    nodes_of_64 = facts["deepseek_v3.expert_ranks"] / facts["deepseek_v3.gpus_per_node"]
+    # All of these rates count the copies to a token's own node, which are 1 of n on even choice and cross no network.
+    in_trace = {way: facts[f"trace.{way}_bytes_per_s"] / card * (1 - 1 / nodes_of_64) for way in WAYS}
     kernels = {"first": "h800_sxm.{}", "april": "deepep_v1.{}_64", "second": "deepep_v2.{}_8x4"}
     in_test = {
         name: min(facts[f"{key}_bytes_per_s".format(way)] / card for way in WAYS) for name, key in kernels.items()
     }
-    nodes_of_64 = facts["deepseek_v3.expert_ranks"] / facts["deepseek_v3.gpus_per_node"]
     n_nodes = {"first": nodes_of_64, "april": nodes_of_64, "second": 4}
     between_nodes = {name: share * (1 - 1 / n_nodes[name]) for name, share in in_test.items()}
     shares = {
         "dispatch and combine in DeepSeek's trace of training": min(in_trace.values()),
-        "the kernels as first published, alone, over 64 GPUs as in training": in_test["first"],
-        "the same without the copies to a token's own node, which no link between nodes carries": between_nodes[
-            "first"
-        ],
-        "the kernels of April 2025, likewise": between_nodes["april"],
-        "their second version, over 32 GPUs, likewise": between_nodes["second"],
+        "the kernels as first published, alone, over 64 GPUs as in training": between_nodes["first"],
+        "the same as their makers print it, with copies inside a node counted": in_test["first"],
+        "the kernels of April 2025, alone": between_nodes["april"],
+        "their second version, alone, over 32 GPUs": between_nodes["second"],
     }
     told = facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
     measured = [facts[f"insights.all_to_all_{end}_bytes_per_s"] / 1e9 for end in ("low", "high")]
@@ -110,16 +109,16 @@ def full_bandwidth(facts: Ledger) -> Answer:
     cases = (Case(name, 100 * share, is_true=share >= 1 - RIGHT_SIZE) for name, share in shares.items())
     return Answer(
         (*cases, Case("the training run itself, of which a later paper gives a lower bound alone", None)),
-        f"{format_percent(min(in_trace.values()), 2)} to {format_percent(max(in_trace.values()), 2)} in training's "
-        f"trace; later kernels reach {format_percent(between_nodes['second'], 2)} alone",
+        f"Training used {format_percent(min(in_trace.values()), 2)} to {format_percent(max(in_trace.values()), 2)} of "
+        f"the network; newer kernels alone {format_percent(between_nodes['second'], 2)}",
         f"In the trace, under computation, dispatch moves {format_percent(in_trace['dispatch'], 2)} and combine "
-        f"{format_percent(in_trace['combine'], 2)} of {format_si(card / 1e9)} GB/s at the median, copies to a token's "
-        f"own node counted; computation hides {format_percent(facts['trace.hidden_transfer_share'], 3)} of their "
-        "time, so little is lost by it. The tests of the kernels alone count the own node too, by the word of their "
-        f"makers: that is how a later paper's {format_si(measured[0], 3)} to {format_si(measured[1], 3)} GB/s can "
-        f"exceed the card. Of the run that paper says more than {format_percent(told)}, and that it nearly saturates "
-        f"the card. Full is read as within {format_percent(RIGHT_SIZE)}. Dispatch to at most {format_si(nodes)} nodes "
-        f"in FP8 and combine in BF16 move {format_si(sent / 1e3, 3)} KB per token and layer, and {format_si(held)} of "
+        f"{format_percent(in_trace['combine'], 2)} of {format_si(card / 1e9)} GB/s between nodes, at the median; "
+        f"computation hides {format_percent(facts['trace.hidden_transfer_share'], 3)} of their time, so little is "
+        "lost by it. Tests of the kernels alone print more, since they count copies to a token's own node, which no "
+        f"network carries: a later paper's {format_si(measured[0], 3)} to {format_si(measured[1], 3)} GB/s exceed the "
+        f"card. Of the run that paper says more than {format_percent(told)}, and that it nearly saturates the card. "
+        f"Full is read as within {format_percent(RIGHT_SIZE)}. Dispatch to at most {format_si(nodes)} nodes in FP8 "
+        f"and combine in BF16 move {format_si(sent / 1e3, 3)} KB per token and layer, and {format_si(held)} of "
         f"{format_si(all_of_them)} multiprocessors are taken for it.",
         "the article lists it among the optimisations of training",
     )
@@ -159,8 +158,8 @@ def h100_compute_slower_link(facts: Ledger) -> Answer:
             case("in the formats that training multiplies in", "dense BF16", "dense FP8"),
             case("in every format, FP64 too", "dense BF16", "dense FP8", "FP64"),
         ),
-        f"H800: {format_percent(ratios['dense FP8'], 2)} of the H100's FP8 rate, "
-        f"{format_percent(ratios['NVLink'], 2)} of its link",
+        f"H800: {format_percent(ratios['dense BF16'], 2)} of the H100's BF16 rate, "
+        f"{format_percent(ratios['NVLink'], 2)} of its NVLink",
         f"H800 over H100, both SXM: {listed}. FP64, which the rules cut too, is for simulation. The maker's sheet for "
         "the H800 was not read: its link and its BF16 rate are from DeepSeek's own papers and code, its FP8 rate is "
         "recalled, its FP64 rate is second hand.",
@@ -199,7 +198,7 @@ def thousands_of_gpus(facts: Ledger, *, gpus: int, v2_tokens: float, v2_gpu_hour
     listed = " or ".join(f"{format_si(span, 2)} days on {format_si(size)}" for size, span in days.items())
     return Answer(
         (Case("V2 and V3", None), *readings("gpus", {"V3 alone": gpus})),
-        f"V3 ran on {gpus:,} GPUs; V2's number is not public",
+        f"V3 ran on {facts['deepseek_v3.gpus']:,} GPUs; V2's number is not public",
         f"V3's report names {format_si(facts['deepseek_v3.gpus'])} GPUs. V2's names no number; its "
         f"{format_si(hours, 3)} GPU hours would take {listed}.",
         "the page speaks of both models",
@@ -211,12 +210,16 @@ def five_thousand_a100(facts: Ledger) -> Answer:
     """Compare two sources for Fire-Flyer 2 with what its reported hours imply."""
     implied = facts["fire_flyer_2.gpu_hours_2022"] / facts["fire_flyer_2.use_2022"] / (365 * run_cost.HOURS_PER_DAY)
     paper, then = facts["fire_flyer_2.gpus"], facts["fire_flyer_2.gpus_2022"]
+    enough = implied <= then
     return Answer(
-        readings("gpus", {"its makers' paper of 2024": paper, "an encyclopedia, for 2022": then}),
-        f"Its makers count {format_si(paper)} A100s; an encyclopedia gives {format_si(then)}, for 2022",
+        (
+            *readings("gpus", {"its makers' paper of 2024": paper}),
+            Case("an encyclopedia for 2022, with the GPU hours that it gives", then, {"gpus": then}, is_true=enough),
+        ),
+        f"Its makers count {paper:,} A100s; {then:,} {'fits' if enough else 'contradicts'} its own source's GPU hours",
         f"The paper gives {format_si(paper)} A100, an encyclopedia {format_si(then)} during 2022. The GPU hours that "
-        f"the same article gives for 2022 need {format_si(implied, 2)} GPUs on average, more than the one and fewer "
-        "than the other.",
+        f"the same article gives for 2022 need {format_si(implied, 2)} GPUs on average: more than {format_si(then)}, "
+        f"fewer than {format_si(paper)}.",
         "the claim names no year, and those who built the cluster know its size",
     )
 

@@ -18,7 +18,10 @@ def two_months(facts: Ledger, *, pre_training_gpu_hours: float, total_gpu_hours:
     listed = ", ".join(f"{format_si(span, 3)} days for {stage}" for stage, span in days.items())
     total, alone = (format_si(span, 2) for span in days.values())
     return Answer(
-        readings("months", {stage: span / days_per_month for stage, span in days.items()}),
+        tuple(
+            Case(stage, span / days_per_month, {"months": span / days_per_month}, about=about)
+            for (stage, span), about in zip(days.items(), ("", "pre-training"), strict=True)
+        ),
         f"Training took {total} days, pre-training {alone} of them",
         f"{format_si(gpus)} GPUs, always at work: {listed}.",
         "the claim says training, not pre-training",
@@ -35,14 +38,16 @@ def llama_against_v3(
     figures = dict(ratio=ratio, gpu_hours=reference_gpu_hours, tokens=reference_tokens, parameters=reference_parameters)
     v3, llama = (facts[f"nvidia_{name}.tokens_per_gpu_s"] for name in ("v3", "llama_405b"))
     name = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
+    in_paper = figures | {"tokens": facts["llama_3_1_405b.tokens_in_paper"]}
     return Answer(
-        (Case("the model card's figures", ratio, figures),),
-        f"{name}: {format_si(ratio, 3)} times V3's hours, for {format_si(reference_parameters)} parameters",
+        (Case("the model card's figures", ratio, figures), Case("the same with the paper's tokens", ratio, in_paper)),
+        f"{format_si(ratio, 3)} times V3's hours, for {format_si(reference_parameters)} parameters: {name}",
         f"{format_si(reference_gpu_hours)} / {format_si(total_gpu_hours)} = {format_si(ratio)} times the GPU hours. "
         f"The model has {format_si(reference_parameters)} parameters; Llama's paper puts its tokens at "
         f"{format_si(facts['llama_3_1_405b.tokens_in_paper'])}. On the same 1,024 H100 NVIDIA trains V3 at "
         f"{format_si(v3)} tokens a second and GPU and Llama at {format_si(llama)}: {format_si(v3 / llama, 2)} times "
         "the hours per token.",
+        "the model card gives hours and tokens in one place",
     )
 
 
@@ -56,14 +61,14 @@ def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: 
         (
             Case("the reported hours and tokens", rate, {"rate": rate}),
             Case("the tokens of a day by a later paper", by_day, {"rate": by_day}),
-            Case("NVIDIA's run on 1,024 H100", nvidia, {"rate": nvidia}, about="NVIDIA's run"),
+            Case("NVIDIA's benchmark on 1,024 H100", nvidia, {"rate": nvidia}, about="NVIDIA's run"),
         ),
-        f"{format_si(rate, 3)} hours per trillion tokens; NVIDIA's own run took {format_si(nvidia, 3)}",
+        f"{format_si(rate, 3)} hours per trillion tokens; NVIDIA's H100 benchmark implies {format_si(nvidia, 3)}",
         f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(tokens)} tokens = {format_si(rate)} per "
         f"trillion; the report states {format_si(facts['deepseek_v3.gpu_hours_per_trillion_tokens'])}. A later "
-        f"paper's {format_si(facts['deepseek_v3.tokens_per_day'])} tokens a day make {format_si(by_day)}. The first "
-        f"run of V3 by somebody else, NVIDIA's on {format_si(facts['nvidia_v3.gpus'])} H100, makes "
-        f"{format_si(nvidia)}, {format_percent(nvidia / rate - 1, 2)} more.",
+        f"paper's {format_si(facts['deepseek_v3.tokens_per_day'])} tokens a day make {format_si(by_day)}. "
+        f"NVIDIA's benchmark of V3 in FP8 on {format_si(facts['nvidia_v3.gpus'])} H100 makes {format_si(nvidia)}, "
+        f"{format_percent(nvidia / rate - 1, 2)} more.",
         "the report states it of its own run",
     )
 
@@ -76,7 +81,8 @@ def pre_training_hours(facts: Ledger, *, gpu_hours_per_trillion_tokens: float, t
     by_days = days * tokens / run_cost.TOKENS_PER_TRILLION * facts["deepseek_v3.gpus"] * run_cost.HOURS_PER_DAY
     return Answer(
         (Case("the reported rate", gpu_hours, {"gpu_hours": gpu_hours}),),
-        f"Pre-training took {format_si(gpu_hours / 1e6)} million GPU hours, by the report",
+        f"{format_si(gpu_hours_per_trillion_tokens)} hours a trillion, {format_si(tokens)} tokens: "
+        f"{format_si(gpu_hours / 1e6)} million GPU hours",
         f"{format_si(gpu_hours_per_trillion_tokens)} per trillion × {format_si(tokens)} tokens = "
         f"{format_si(gpu_hours)} GPU hours; the report states {format_si(stated)}. "
         f"Its {format_si(days)} days per trillion tokens, a figure of two digits, make {format_si(by_days, 2)}.",
@@ -159,7 +165,7 @@ def whose_hours(
     v2, v3 = hours_of_both(v2_tokens, rate, pre_training_gpu_hours, total_gpu_hours)
     of_v2 = readings("gpu_hours", {"V2's pre-training by its reported rate": v2})
     both = readings("gpu_hours", {"V2's pre-training and all of V3": v2 + total_gpu_hours})
-    of_v3 = (Case(name, hours, {"gpu_hours": hours}, about="V3") for name, hours in v3.items())
+    of_v3 = (Case(name, hours, {"gpu_hours": hours}) for name, hours in v3.items())
     listed = "; ".join(f"{name}: {format_si(gpu_hours, 3)}" for name, gpu_hours in v3.items())
     return Answer(
         (*of_v2, *both, *of_v3),
@@ -167,7 +173,7 @@ def whose_hours(
         "million",
         f"V2: {format_si(rate)} per trillion × {format_si(v2_tokens)} tokens = {format_si(v2, 3)} GPU hours of "
         f"pre-training; its report states no total, and nothing of later stages. {listed}.",
-        "the page is about V2, and its table repeats the figure as V2's",
+        "the sentence says V2/V3, on a page about V2 whose table repeats the figure as V2's",
     )
 
 
@@ -204,8 +210,8 @@ def v2_hours(
     of_v3 = (Case(name, hours, {"gpu_hours": hours}, about="V3") for name, hours in v3.items())
     return Answer(
         (*of_v2, *of_v3),
-        f"V2's pre-training took {format_si(v2 / 1e6, 2)} million GPU hours; V3 took "
-        f"{format_si(total_gpu_hours / 1e6, 3)}",
+        f"V2's pre-training took {format_si(v2 / 1e6, 2)} million GPU hours, all of V3 "
+        f"{format_si(total_gpu_hours / 1e6, 3)} million",
         f"{format_si(rate)} per trillion × {format_si(v2_tokens)} tokens = {format_si(v2, 3)} GPU hours of "
         "pre-training; what V2's later stages took is not published. V3's pre-training took "
         f"{format_si(pre_training_gpu_hours)}, {format_si(pre_training_gpu_hours / v2, 3)} times as many, and all its "

@@ -12,7 +12,7 @@ from repro.facts import Ledger
 @audit("A13", notebook="13_multi_token_prediction", unit="ratio", digits=3)
 def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
     """Collect the reported speed-up, what acceptance and the cost of a draft allow, and what others measured."""
-    draft = draft_share(facts)
+    draft, likelier = draft_share(facts), facts["mtp.acceptance_high"]
     bound = serving.speculative_tokens_per_step(acceptance)
     computed = serving.speculative_speedup(acceptance, draft_cost=draft)
     cluster = "throughput of a large cluster, against one that lacks overlapped scheduling too"
@@ -20,19 +20,20 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
     speedups = {
         "tokens per second, as reported": facts["mtp.speedup"],
         f"tokens a pass of the main model, from an acceptance of {format_percent(acceptance)}": bound,
-        f"from the same, a draft at its share of the parameters, {format_percent(draft)}": computed,
+        f"the same, from {format_percent(likelier)}": serving.speculative_tokens_per_step(likelier),
+        f"from {format_percent(acceptance)}, a draft at its share of the parameters, {format_percent(draft)}": computed,
         "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
         "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
         "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
         "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
         cluster: facts["mtp.lmsys_large_throughput_ratio"],
     }
-    users, in_batch = facts["mtp.trtllm_speedup_draft_1"], facts["mtp.sglang_speedup_batch_32"]
+    measured = list(speedups.values())[5:]
     accepted = facts["mtp.deepseek_v3_2_tokens_per_pass"]
     return Answer(
         readings("speedup", speedups),
-        f"{format_si(facts['mtp.speedup'])} times by the report; others measured {format_si(in_batch)} to "
-        f"{format_si(users)}",
+        f"{format_si(facts['mtp.speedup'])} times by the report; others measured {format_si(min(measured), 3)} to "
+        f"{format_si(max(measured), 3)}",
         f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a "
         f"step, {format_si(computed, 3)} with the draft's work counted; the report states "
         f"{format_si(facts['mtp.speedup'])}. One draft a step can at most double, with every draft accepted and none "

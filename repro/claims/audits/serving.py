@@ -1,5 +1,7 @@
 """Claims about running the models: speed, memory, price."""
 
+from math import ceil
+
 from repro.calc import memory, param_count, serving
 from repro.claims.audit import Answer, audit
 from repro.claims.formatting import format_si
@@ -8,7 +10,7 @@ from repro.claims.verdict import Case
 from repro.facts import Ledger
 
 GB = 1e9
-# Models with a list price in May or June 2024, open ones at the cheapest host found: large ones, and small ones.
+# Models with a list price in May or June 2024, open ones at one host's: large ones, and small ones.
 LARGE = (
     "v2", "gpt_4", "gpt_4_turbo", "gpt_4o", "gpt_3_5_turbo", "gemini_1_5_pro", "claude_3_opus", "claude_3_sonnet",
     "claude_3_haiku", "mistral_large", "mixtral_8x22b", "mixtral_8x7b", "llama_3_70b", "abab_6_5", "abab_6_5s",
@@ -34,10 +36,11 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     active = param_count.active_parameters(v3, embedding_counted=False)
     touched = serving.touched_bytes_per_token(active, bits_per_parameter=four_bits)
     cases = (Case(name, share, is_true=share <= 1, wording_ok=expert >= total) for name, share in machines.items())
-    at_four = small / facts["rtx_5090.memory_bytes"]
+    at_four = ceil(small / facts["rtx_5090.memory_bytes"])
+    one_expert = expert * weight_bits / memory.BITS_PER_BYTE / facts["rtx_5090.memory_bytes"]
     return Answer(
-        tuple(cases),
-        f"At {format_si(four_bits)} bits V3 fills {format_si(at_four, 2)} consumer cards; experts are no models",
+        (*cases, Case("one expert alone on a consumer card", one_expert, is_true=True, wording_ok=expert >= total)),
+        f"At {format_si(four_bits)} bits V3 needs {at_four} consumer cards; experts are no models",
         f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
         f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
         f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} "
@@ -55,14 +58,20 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answ
     listed = " and ".join(f"place {place} of {len(lists[name])} among {name}" for name, place in places.items())
     node_usd = price_usd_per_gpu_hour * facts["inference_day.gpus_per_node"]
     cost = serving.usd_per_million_tokens(node_usd, 3600 * facts["deepseek_v2.output_tokens_per_node_s"])
-    cases = (
+    cases = [
         Case(f"list prices of input and output among {name}", place, is_true=4 * place <= len(lists[name]))
         for name, place in places.items()
-    )
+    ]
+    own = facts["price.v2_input_cny"]
+    cheaper = sum(facts[f"price.{name}_input_cny"] < own for name in ("doubao_pro", "qwen_long"))
+    free = int(facts["price.free_models_2024"])
+    later, of_all = places["large and small models"] + cheaper + free, len(lists["large and small models"]) + 2 + free
+    reading = f"the same two weeks later, when others had cut theirs or charged nothing, of {of_all}"
+    cases.append(Case(reading, later, is_true=4 * later <= of_all))
     place, of = places["large models"], len(LARGE)
     return Answer(
         (*cases, Case("cost of running it, against the others' costs", None)),
-        f"V2's list price was among the {place} lowest of {of} large models",
+        f"At launch V2's list price was number {place} of {of} large models",
         f"At ${format_si(facts['price.v2_input'])} and ${format_si(facts['price.v2_output'])} per million tokens V2 "
         f"takes {listed} whose list prices in May or June 2024 were found. One of the cheapest is read as the cheapest "
         f"quarter. At ${format_si(price_usd_per_gpu_hour)} per GPU hour and its reported peak of output a million "
