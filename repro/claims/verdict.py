@@ -32,8 +32,8 @@ class Verdict(StrEnum):
 
     HOLDS = "holds"
     MOSTLY_HOLDS = "mostly holds"
-    MISLEADING = "misleading"
     IMPRECISE = "imprecise"
+    MISLEADING = "misleading"
     WRONG = "wrong"
     NOT_SETTLED = "not settled"
     CONTEXT = "context"

@@ -32,8 +32,8 @@ KINDS: dict[str, dict[str, Any]] = {
 VERDICT_COLOURS = {
     "holds": GREEN,
     "mostly holds": "#56B4E9",
-    "misleading": ORANGE,
     "imprecise": YELLOW,
+    "misleading": ORANGE,
     "wrong": RED,
     "not settled": "#CC79A7",
     "context": "#DDDDDD",

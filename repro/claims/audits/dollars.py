@@ -175,6 +175,7 @@ def forty_five_times(
     after = (Case(f"{name}, later", ratio, {"ratio": ratio}, about=name) for name, ratio in later.items())
     at_least, essay = facts["gpt_4.training_usd_by_openai"], facts["forty_five_times.ratio"]
     in_cloud = facts["grok_3.training_usd_by_epoch_cloud"] / own[1]
+    maverick = {name: facts[f"llama_4_maverick.{name}"] for name in ("tokens", "active_parameters")}
     hours, low, high = next(iter(in_hours.values())), min(ratios.values()), max(ratios.values())
     return Answer(
         (*readings("ratio", ratios), *after),
@@ -183,8 +184,10 @@ def forty_five_times(
         f"{format_si(essay)} as tossed around online. {format_si(printed)} times would need a baseline of "
         f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * own[1], 3)}. OpenAI's word for "
         f"GPT-4, more than {format_usd(at_least)}, is a bound: more than {format_si(at_least / own[1], 3)} times. "
-        f"Runs that came later do not count; among them Grok-3 is put at {format_si(later['Grok-3'], 3)} times with "
-        f"the hardware written off, and at {format_si(in_cloud, 3)} times at cloud prices.",
+        f"Runs that came later do not count. Llama 4 Maverick took its hours for {format_si(maverick['tokens'])} "
+        f"tokens with {format_si(maverick['active_parameters'])} active parameters; Grok-3 is put at "
+        f"{format_si(later['Grok-3'], 3)} times with the hardware written off, and at {format_si(in_cloud, 3)} times "
+        "at cloud prices.",
         "the model that the article compares V3 with further down, in GPU hours",
     )
 
