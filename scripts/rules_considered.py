@@ -14,13 +14,13 @@ from repro.claims.verdict import RULE, Rule
 RULES = {
     "adopted": RULE,
     "any reading is enough": Rule(ordinary_first=False),
-    "“about” gives nothing": Rule(approximate="nothing"),
-    "“about” gives 5%": Rule(approximate="5%"),
+    "“about” allows nothing extra": Rule(approximate="nothing"),
+    "“about” allows 5%": Rule(approximate="5%"),
     "rounding alone": Rule(capped=False),
-    "a tenth of what is printed": Rule(tenth_of="printed"),
-    "another's figure is wrong": Rule(borrowed="wrong"),
-    "another's figure is a reading": Rule(borrowed="a reading"),
-    "unknown readings are left out": Rule(unknown_counts=False),
+    "a tenth of the printed figure": Rule(tenth_of="printed"),
+    "another model's figure counts as wrong": Rule(borrowed="wrong"),
+    "another model's figure counts as a reading": Rule(borrowed="a reading"),
+    "readings without a figure are ignored": Rule(unknown_counts=False),
 }
 
 

@@ -63,8 +63,8 @@ WORKED = [
     ("A45", 2_788_000, HOLDS),
     ("A46", 5_576_000, HOLDS),
     ("A47", 2_795_934, WRONG),
-    # 2,779,915 hours cost 9.51M at $3.42, where 5.5M is printed; as hours they are 0.3% below 2,788,000
-    ("A48", 2_779_915, MISLEADING),
+    # 2,779,915 hours cost 13.67M at $4.916, where 5.5M is printed; as hours they are 0.3% below 2,788,000
+    ("A48", 13_666_062, MISLEADING),
     # 172,800 x 8.1 = 1,399,680 hours, x 2 = 2,799,360
     ("B01", 2_799_360, HOLDS),
     # in the range at $2 and at $3.42; at $4.916 it is 6.88M
@@ -191,9 +191,9 @@ def test_an_explanation_types_no_verdict():
         # 5.576 of about 6 at $2, but 9.5M at $3.42
         ("A29", {"pre_training_gpu_hours": 2_788_000.0}, 5_576_000, MOSTLY),
         # no estimate comes near 9M hours
-        ("A48", {"total_gpu_hours": 9e6, "pre_training_gpu_hours": 9e6}, 2_779_915, WRONG),
+        ("A48", {"total_gpu_hours": 9e6, "pre_training_gpu_hours": 9e6}, 13_666_062, WRONG),
         # at three like rents the dollars agree too, and other estimates still do not
-        ("A48", {"market_price_usd_per_gpu_hour": 2.0, "list_price_usd_per_gpu_hour": 2.0}, 2_779_915, MOSTLY),
+        ("A48", {"market_price_usd_per_gpu_hour": 2.0, "list_price_usd_per_gpu_hour": 2.0}, 5_559_830, MOSTLY),
         ("A37", {"reference_tokens": 15.6e12}, 30_840_000, IMPRECISE),
         # 8.1 x 340,000 = 2,754,000
         ("B06", {"v2_gpu_hours_per_trillion_tokens": 340_000.0}, 2_754_000, MOSTLY),
@@ -258,13 +258,13 @@ def test_every_rent_is_tried_and_the_printed_figure_placed_among_them():
             name.removesuffix("_usd_per_gpu_hour") for name in AUDITS[claim_id].assumptions
         }, claim_id
     # 5.4M / 2.788M = 1.937 and 5.6M / 2.788M = 2.0086
-    assert "stands for $1.94 to $2 per hour, which takes in a rent of $2" in run_audit("A08").explanation
+    assert "needs a rent of $1.94 to $2 an hour: $2 fits." in run_audit("A08").explanation
     # 5M / 1.1 / 1,399,680 = 3.2475; 5M / 0.9 / 1,399,680 = 3.969
-    assert "stands for $3.25 to $3.96 per hour, which takes in a market price of $3.42" in run_audit("B16").explanation
+    assert "needs a rent of $3.25 to $3.96 an hour: $3.42 fits." in run_audit("B16").explanation
     between = run_audit("B16", market_price_usd_per_gpu_hour=2.5).explanation
-    assert "stands for $3.25 to $3.96 per hour, between $2.5 and $4.916" in between
+    assert "needs a rent of $3.25 to $3.96 an hour: it lies between $2.5 and $4.916." in between
     above = run_audit("B16", market_price_usd_per_gpu_hour=2.5, list_price_usd_per_gpu_hour=3.0).explanation
-    assert "above all of these rents" in above
+    assert "an hour: it lies above all three." in above
 
 
 def test_which_hours_are_whose():
@@ -295,8 +295,10 @@ def test_what_the_rule_of_six_leaves_out():
 
 
 def test_the_estimates_of_the_hours():
-    in_dollars, first, *values, nvidia = [case.value for case in run_audit("A48").finding.cases]
-    assert in_dollars == first == values[0]
+    farthest, *costs = [case.value for case in run_audit("A48").finding.cases]
+    assert farthest == pytest.approx(2_779_915 * 4.916, rel=1e-6)
+    first, *values, nvidia = [usd / 2 for usd in costs]  # at $2 an hour
+    assert first == values[0]
     # 14.8e12 / 1297 / 3600
     assert nvidia == pytest.approx(3_169_708, rel=1e-5)
     # by the rule; x (260.649 / 222) / (2523.97 / 2430); half of the first;
@@ -358,7 +360,7 @@ def test_what_a_source_says_does_not_change_with_an_assumption(claim_id):
     def sayings(**assumptions):
         clauses = re.split(r"[;.] |, which", run_audit(claim_id, **assumptions).finding.answer.explanation)
         said = filter(by_source.search, clauses)
-        return {clause for clause in said if " × " not in clause and "stands for" not in clause}
+        return {clause for clause in said if " × " not in clause and "needs a rent of" not in clause}
 
     facts = load()
     for name in AUDITS[claim_id].assumptions:

@@ -33,7 +33,7 @@ def test_claims_as_json(repro):
 
 def test_an_audit_in_words(repro):
     out = repro("audit", "b06").stdout
-    assert out.startswith("B06: misleading\nV3 took 2.79 million hours, V2's pre-training 1.4 million\n")
+    assert out.startswith("B06: misleading\nV3 took 2.79 million GPU hours, V2's pre-training 1.4 million\n")
     assert "2.79M GPU hours: V3, all stages (holds)" in out
     assert "Read as V2's pre-training by its reported rate: the sentence says V2/V3, on a" in out
     assert "deepseek_v2.gpu_hours_per_trillion_tokens: v2_report, section 3.2.3 (reported)" in out

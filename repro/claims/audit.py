@@ -95,7 +95,8 @@ class AuditResult:
     @property
     def headline(self) -> str:
         """What is true about the claim, in at most 12 words; empty if it is not audited."""
-        return self.finding.answer.headline if self.finding else ""
+        text = self.finding.answer.headline if self.finding else ""
+        return text[:1].upper() + text[1:]
 
     @property
     def explanation(self) -> str:

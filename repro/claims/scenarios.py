@@ -36,7 +36,7 @@ def reference_name(facts: Ledger, parameters: float, tokens: float, gpu_hours: f
     """Return the name of the run compared with: Llama 3.1 405B, unless its figures were changed by whoever asks."""
     names = ("parameters", "tokens", "gpu_hours")
     published = tuple(facts[f"llama_3_1_405b.{name}"] for name in names)
-    return "Llama 3.1 405B" if (parameters, tokens, gpu_hours) == published else "the run that you assume"
+    return "Llama 3.1 405B" if (parameters, tokens, gpu_hours) == published else "your run"
 
 
 def experts_of(model: Architecture) -> MixtureOfExperts:

@@ -4,10 +4,10 @@ A claim can often be read in several ways, each a `Case`. The first is the readi
 audit gives the reason. A case is graded by its worst part: each recomputed figure against the printed one, the
 comparison that the claim makes, and the claim's word for the thing. Then the claim
 
-- holds, if every reading of its own holds;
-- mostly holds, if the ordinary reading holds and another does not, or has no public figure;
+- holds, if every reading that concerns what the claim names holds;
+- mostly holds, if the ordinary reading holds and another one fails or has no public figure;
 - is imprecise, if the ordinary reading is a little off: near the printed figure, or only its word is wrong;
-- is misleading, if the ordinary reading is wrong and another holds, or the figure is right of another model or stage;
+- is misleading, if the ordinary reading is wrong but another holds, or the figure is true of another model or stage;
 - is wrong, if the ordinary reading is, and no other holds;
 - is not settled, if no public figure decides the ordinary reading.
 

@@ -50,9 +50,11 @@ def _print(result: AuditResult, data: dict[str, Any]) -> None:
         print_field("recomputed", result.recomputed)
     if len(finding.cases) > 1:
         for case, of_case in zip(finding.cases, data["cases"], strict=True):
-            value = format_quantity(case.value, finding.unit, finding.digits)
-            not_own = f", but of {case.about}" if case.about else ""
-            print_field("", f"{value}: {case.reading} ({of_case['verdict']}{not_own})")
+            value = "no public figure"
+            if case.value is not None:
+                value = format_quantity(case.value, finding.unit, finding.digits)
+            verdict = f"not counted, about {case.about}: {of_case['verdict']}" if case.about else of_case["verdict"]
+            print_field("", f"{value}: {case.reading} ({verdict})")
         print_field("ordinary", result.read_as)
     print_field("why", finding.answer.explanation)
     trace = data["trace"]

@@ -24,7 +24,7 @@ def r1_better_or_equal(facts: Ledger, *, tie_points: float) -> Answer:
             Case("on the whole, against each of the four rivals in its report", least, is_true=least >= 0),
             Case("on every benchmark, against each of them", least, is_true=not any(losses.values())),
         ),
-        f"Against o1, R1 wins {against_o1['won']} of its report's benchmarks and loses {against_o1['lost']}",
+        f"In R1's own report R1 beats o1 on {against_o1['won']} benchmarks, loses {against_o1['lost']}",
         f"{describe_tallies(pairs, tie_points)}. Lost to o1: {', '.join(losses[rivals[0]]) or 'none'}; the mean "
         f"margin is {margin:+.1f} points. Left out is the Codeforces rating, which repeats the percentile, "
         f"{format_si(-rating.margin)} below o1's. The scores are DeepSeek's, those of o1 from official reports; gaps "
@@ -70,7 +70,7 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
     """Compare Claude 3.5 Sonnet with V3, in writing and in kinds of coding; the claim joins both."""
     rows = facts.table("v3_table_6")
     pairs = {
-        "writing": compare(facts.table("v3_table_7"), "Claude-Sonnet-3.5-1022", V3, ("writing",)),
+        "open-ended": compare(facts.table("v3_table_7"), "Claude-Sonnet-3.5-1022", V3, ("writing",)),
         "all coding": compare(rows, CLAUDE, V3, ("coding",)),
         "engineering": compare(rows, CLAUDE, V3, ("coding, engineering",)),
         "algorithms": compare(rows, CLAUDE, V3, ("coding, algorithms",)),
@@ -78,8 +78,8 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
     ahead = {name: net_wins(pair, tie_points) for name, pair in pairs.items()}
     leads = ", ".join(name for name, count in ahead.items() if count > 0) or "nothing"
     scopes = {
-        "open-ended tests that another model judges, and all coding, by V3's report": ahead["all coding"],
-        "the same tests, and engineering, the coding that edits whole programs": ahead["engineering"],
+        "writing taken as open-ended tests that another model judges, coding as all of it": ahead["all coding"],
+        "the same, with coding as editing whole programs": ahead["engineering"],
     }
     claude, v3 = (facts[f"aider.{name}_percent"] for name in ("claude_3_5_sonnet", "deepseek_v3"))
     polyglot = next(row for row in rows if row["benchmark"] == "Aider-Polyglot")
@@ -87,12 +87,13 @@ def claude_ahead_in_writing_and_coding(facts: Ledger, *, tie_points: float) -> A
     return Answer(
         (
             Case("writing and coding", None),
-            *(Case(scope, count, is_true=ahead["writing"] > 0 and count > 0) for scope, count in scopes.items()),
+            *(Case(scope, count, is_true=ahead["open-ended"] > 0 and count > 0) for scope, count in scopes.items()),
         ),
-        f"Writing is not measured; on coding, V3's report and Aider {'agree' if agree else 'disagree'}",
-        f"Claude 3.5 Sonnet against V3: {describe_tallies(pairs, tie_points)}. Ahead in: {leads}. No test of writing "
-        "is among them, only open-ended tasks that another model judges. A lead is more benchmarks won than lost. On "
-        f"Aider's polyglot benchmark the report prints {polyglot[CLAUDE]} for Claude and {polyglot[V3]} for V3, "
-        f"Aider's own leaderboard {format_si(claude)} and {format_si(v3)}.",
-        "writing is what people write with it, and the tables have no test of that",
+        "No test measures writing; on coding, DeepSeek's report and Aider's leaderboard "
+        f"{'agree' if agree else 'disagree'}",
+        "Claude 3.5 Sonnet against V3, in open-ended tests, none of which is a test of writing, and in coding: "
+        f"{describe_tallies(pairs, tie_points)}. Claude leads in {leads}; a lead is more benchmarks won than lost. On "
+        f"Aider's polyglot benchmark the report prints {polyglot[CLAUDE]} for Claude and {polyglot[V3]} for V3; "
+        f"Aider's own leaderboard has {format_si(claude)} and {format_si(v3)}.",
+        "by writing, people mean essays, letters, stories, and no published test is of these",
     )

@@ -12,7 +12,7 @@ def first_in_the_app_store(facts: Ledger) -> Answer:
     rank, date = facts["app_store.rank"], facts.date("app_store.rank")
     return Answer(
         (),
-        f"Place {format_si(rank)} of free apps in the US App Store",
+        f"DeepSeek reached number {format_si(rank)} of free apps in the US App Store",
         f"Press of {date}: place {format_si(rank)} of free apps in the US App Store, reached on 26 January 2025 by two "
         "firms that track it; other reports say the 27th. Apple's own list was not read.",
     )

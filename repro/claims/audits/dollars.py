@@ -18,11 +18,11 @@ DOLLAR_BASELINES = {
     "llama_3_1_405b.training_usd_by_epoch_cloud": "Llama 3.1 405B, a third party's estimate",
     "gemini_ultra.training_usd": "Gemini Ultra, a third party's estimate",
     "gemini_ultra.training_usd_by_epoch_cloud": "Gemini Ultra, the same party's newer estimate",
-    "gpt_5.training_run_usd": "a run for GPT-5, by the press",
+    "gpt_5.training_run_usd": "a training run for GPT-5, as the press reports it",
 }
 LATER_RUNS = {"llama_4_maverick": "Llama 4 Maverick", "gpt_oss_120b": "gpt-oss-120b"}
 LATER_IN_DOLLARS = {"gpt_4_5": "GPT-4.5", "grok_3": "Grok-3"}
-DEEPSEEKS_RENT = "the only rent that DeepSeek states, and the one behind the figures that it is set beside"
+DEEPSEEKS_RENT = "the only rent that DeepSeek states, and the one behind V3's $5.576M"
 
 
 def rents(price: float, market: float, list_price: float) -> dict[str, float]:
@@ -39,9 +39,14 @@ def costs(gpu_hours: float, rents: Mapping[str, float]) -> dict[str, float]:
     return {name: run_cost.rental_usd(gpu_hours, rent) for name, rent in rents.items()}
 
 
-def in_words(costs: Mapping[str, float]) -> str:
+def in_words(costs: Mapping[str, float], digits: int = 3) -> str:
     """Return costs in one line, such as "$2.8M, $4.79M or $6.88M"."""
-    return join_or(format_usd(cost, 3) for cost in costs.values())
+    return join_or(format_usd(cost, digits) for cost in costs.values())
+
+
+def rents_in_words(rents: Mapping[str, float]) -> str:
+    """Return rents in one line, such as "$2, $3.42 or $4.916 an hour"."""
+    return f"{join_or(f'${format_si(rent)}' for rent in rents.values())} an hour"
 
 
 def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
@@ -53,15 +58,16 @@ def rents_that_print(claim_id: str, gpu_hours: float) -> tuple[float, float]:
 def where_the_figure_lies(claim_id: str, gpu_hours: float, rents: Mapping[str, float]) -> str:
     """Return a sentence on the rents that a printed cost stands for, and where they lie among the rents assumed."""
     low, high = rents_that_print(claim_id, gpu_hours)
-    inside = [name for name, rent in rents.items() if low <= rent <= high]
+    printed = load_register().claim(claim_id).figure("cost").text
+    inside = [f"${format_si(rent)}" for rent in rents.values() if low <= rent <= high]
     below, above = ([r for r in rents.values() if r < low], [r for r in rents.values() if r > high])
     if inside:
-        place = f"which takes in {' and '.join(inside)}"
+        place = f"{' and '.join(inside)} {'fits' if len(inside) == 1 else 'fit'}"
     elif below and above:
-        place = f"between ${format_si(max(below))} and ${format_si(min(above))}"
+        place = f"it lies between ${format_si(max(below))} and ${format_si(min(above))}"
     else:
-        place = f"{'above' if below else 'below'} all of these rents"
-    return f"The printed figure stands for ${format_si(low, 3)} to ${format_si(high, 3)} per hour, {place}."
+        place = f"it lies {'above' if below else 'below'} all three"
+    return f"The printed {printed} needs a rent of ${format_si(low, 3)} to ${format_si(high, 3)} an hour: {place}."
 
 
 @audit("A02", notebook="02_gpu_hours_to_dollars", unit="ratio", digits=3)
@@ -77,12 +83,12 @@ def fraction_of_the_cost(
     r1, inference = costs(gpu_hours, prices), facts["price.r1_output"] / facts["price.o1_output"]
     reference = reference_name(facts, reference_parameters, reference_tokens, reference_gpu_hours)
     rivals = {
-        "Claude 3.5 Sonnet, by its maker's word": facts["claude_3_5_sonnet.training_usd"],
-        "Claude 3.5 Sonnet, by a third party": facts["claude_3_5_sonnet.training_usd_by_epoch_amortised"],
-        "GPT-4, by a third party": facts["gpt_4.training_usd"],
+        "Claude 3.5 Sonnet (Anthropic: a few tens of millions)": facts["claude_3_5_sonnet.training_usd"],
+        "Claude 3.5 Sonnet (a third party's estimate)": facts["claude_3_5_sonnet.training_usd_by_epoch_amortised"],
+        "GPT-4 (a third party's estimate)": facts["gpt_4.training_usd"],
     }
     training = {
-        f"{rival} ({format_usd(usd, 3)}), R1 at {rent}": cost / usd
+        f"{rival}, {format_usd(usd, 3)}; R1 at {rent}": cost / usd
         for rival, usd in rivals.items()
         for rent, cost in r1.items()
     }
@@ -91,17 +97,18 @@ def fraction_of_the_cost(
     cases = (Case(f"training against {name}", x, is_true=max(x, inference) <= FAR_LESS) for name, x in training.items())
     after = (Case(f"training against {name}", x, is_true=x <= FAR_LESS, about=name) for name, x in later.items())
     first = next(iter(training.values()))
-    listed = join_or(f"{format_percent(x, 2)} of those of {name}" for name, x in later.items())
+    listed = " and ".join(f"{format_si(x, 3)} times {name}'s" for name, x in later.items())
     return Answer(
         (*cases, Case("training against o1", None), *after),
-        f"R1: {format_percent(first, 2)} of Claude 3.5 Sonnet's training cost, {format_percent(inference, 2)} of o1's "
-        "price",
-        f"R1 is V3 and {format_si(own_gpu_hours)} GPU hours of its own, {in_words(r1)} at the three rents. Its output "
-        f"is listed at {format_percent(inference)} of o1's price, and list prices are not costs; o1's training is not "
-        "public. Of Claude 3.5 Sonnet its maker says a few tens of millions, taken as the figure given. A fraction "
-        f"is read as at most {format_percent(FAR_LESS)}, in training and in inference. Mixtures of experts that came "
-        f"later took no more: R1's hours are {listed}.",
-        "competitors, in the plural, are those in R1's own report, and of these Anthropic alone says what it spent",
+        f"Training: {format_percent(first)} of Claude 3.5 Sonnet's cost; output price: {format_percent(inference)} of "
+        "o1's",
+        f"R1 took V3's training and {format_si(own_gpu_hours)} GPU hours of its own: together {in_words(r1)} at "
+        f"{rents_in_words(prices)}. Its output is listed at {format_percent(inference)} of o1's price, but a list "
+        "price is not a cost, and what o1's training cost is not public. Anthropic says that Claude 3.5 Sonnet cost "
+        f"a few tens of millions; we take {format_usd(next(iter(rivals.values())))}. We take a fraction to mean at "
+        f"most {format_percent(FAR_LESS)}, in training and in inference. Later mixtures of experts were cheaper "
+        f"still: R1 took {listed} hours.",
+        "the article speaks of competitors; of those in R1's own report only Anthropic has said what it spent",
     )
 
 
@@ -119,9 +126,9 @@ def final_run_cost(
     return Answer(
         (*cases, Case(reading, alone, {"cost": alone}, about="pre-training")),
         f"{format_usd(total)} at ${format_si(price_usd_per_gpu_hour)} an hour, "
-        f"{format_usd(by_rent[list(prices)[1]], 3)} at a market price",
-        f"{format_si(total_gpu_hours)} GPU hours cost {in_words(by_rent)}; pre-training alone costs "
-        f"{format_usd(alone)} at the first. {where_the_figure_lies('A08', total_gpu_hours, prices)}",
+        f"{format_usd(by_rent[list(prices)[1]])} at a market price",
+        f"{format_si(total_gpu_hours)} GPU hours cost {in_words(by_rent, 4)} at {rents_in_words(prices)}; pre-training "
+        f"alone costs {format_usd(alone)} at the first. {where_the_figure_lies('A08', total_gpu_hours, prices)}",
         "the article itself takes this rent, for the hours of all stages",
     )
 
@@ -172,22 +179,22 @@ def forty_five_times(
         ratios[f"{name}, in dollars, V3 at {rent}"] = in_dollars[name] / cost
     later = {name: facts[f"{key}.gpu_hours"] / total_gpu_hours for key, name in LATER_RUNS.items()}
     later |= {name: facts[f"{key}.training_usd_by_epoch_amortised"] / own[1] for key, name in LATER_IN_DOLLARS.items()}
-    after = (Case(f"{name}, later", ratio, {"ratio": ratio}, about=name) for name, ratio in later.items())
+    after = (Case(f"{name}, a later model", ratio, {"ratio": ratio}, about=name) for name, ratio in later.items())
     at_least, essay = facts["gpt_4.training_usd_by_openai"], facts["forty_five_times.ratio"]
     in_cloud = facts["grok_3.training_usd_by_epoch_cloud"] / own[1]
     maverick = {name: facts[f"llama_4_maverick.{name}"] for name in ("tokens", "active_parameters")}
     hours, low, high = next(iter(in_hours.values())), min(ratios.values()), max(ratios.values())
     return Answer(
         (*readings("ratio", ratios), *after),
-        f"{format_si(hours, 3)} times by GPU hours; other baselines give {format_si(low, 2)} to {format_si(high, 2)}",
-        f"No baseline is named; an essay of {facts.date('forty_five_times.ratio')} has the figure of "
-        f"{format_si(essay)} as tossed around online. {format_si(printed)} times would need a baseline of "
-        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * own[1], 3)}. OpenAI's word for "
-        f"GPT-4, more than {format_usd(at_least)}, is a bound: more than {format_si(at_least / own[1], 3)} times. "
-        f"Runs that came later do not count. Llama 4 Maverick took its hours for {format_si(maverick['tokens'])} "
-        f"tokens with {format_si(maverick['active_parameters'])} active parameters; Grok-3 is put at "
-        f"{format_si(later['Grok-3'], 3)} times with the hardware written off, and at {format_si(in_cloud, 3)} times "
-        "at cloud prices.",
+        f"{format_si(hours, 3)} times against {reference}; {format_si(low, 2)} to {format_si(high, 2)} against others",
+        f"The article names no baseline; an essay of {facts.date('forty_five_times.ratio')} mentions "
+        f"{format_si(essay)} as a figure tossed around online. {format_si(printed)} times would need a baseline of "
+        f"{format_si(printed * total_gpu_hours, 3)} GPU hours or {format_usd(printed * own[1], 3)}. OpenAI says only "
+        f"that GPT-4 cost more than {format_usd(at_least)}: more than {format_si(at_least / own[1], 3)} times. Later "
+        f"models do not count. Llama 4 Maverick used fewer hours than V3, for {format_si(maverick['tokens'])} tokens "
+        f"and {format_si(maverick['active_parameters'])} active parameters; Grok-3 comes to "
+        f"{format_si(later['Grok-3'], 3)} times if the hardware's cost is spread over its life, and to "
+        f"{format_si(in_cloud, 3)} times at cloud prices.",
         "the model that the article compares V3 with further down, in GPU hours",
     )
 
@@ -209,10 +216,11 @@ def tokens_hours_and_dollars(
     everything = "all three stages"
     return Answer(
         (*named, case(f"{everything} at {next(iter(prices))}", total_gpu_hours, total, everything)),
-        f"{format_si(total_gpu_hours)} hours are all stages'; pre-training took {format_si(pre_training_gpu_hours)}",
-        f"On {format_si(tokens)} tokens, all stages took {format_si(total_gpu_hours)} GPU hours, {format_usd(total)}; "
-        f"pre-training, which saw these tokens, {format_si(pre_training_gpu_hours)}, {in_words(by_rent)}. "
-        f"{where_the_figure_lies('A29', pre_training_gpu_hours, prices)}",
+        f"{format_si(total_gpu_hours)} hours cover all stages; pre-training alone took "
+        f"{format_si(pre_training_gpu_hours)}",
+        f"Pre-training, on {format_si(tokens)} tokens, took {format_si(pre_training_gpu_hours)} hours: "
+        f"{in_words(by_rent, 4)} at {rents_in_words(prices)}. All stages took {format_si(total_gpu_hours)}, "
+        f"{format_usd(total)} at the first. {where_the_figure_lies('A29', pre_training_gpu_hours, prices)}",
         "the sentence speaks of pre-training; the rent is the article's own",
     )
 
@@ -248,7 +256,8 @@ def far_below_500_million(
         tuple(Case(name, cost, {"cost": cost}, cost <= FAR_LESS * bound) for name, cost in by_rent.items()),
         f"V2's run cost {format_usd(min(by_rent.values()), 2)} to {format_usd(max(by_rent.values()), 2)} in rent, "
         f"against {format_usd(bound)}",
-        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words(by_rent)}. {format_usd(bound)} are "
+        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words(by_rent)} at {rents_in_words(prices)}. "
+        f"{format_usd(bound)} are "
         f"{times} times as much, and would need a rent of ${format_si(bound / gpu_hours, 3)} per hour.",
         DEEPSEEKS_RENT,
     )
@@ -318,9 +327,10 @@ def v2_five_million(
     return Answer(
         (*readings("cost", by_rent), *(Case(name, cost, {"cost": cost}, about="V3") for name, cost in v3.items())),
         f"V2's run cost {format_usd(own, 2)} at ${format_si(price_usd_per_gpu_hour)} an hour; "
-        f"{format_usd(printed.value)} takes ${format_si(printed.value / gpu_hours, 3)}",
-        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words(by_rent)}. "
-        f"{where_the_figure_lies('B16', gpu_hours, prices)} More likely the sum is V3's, cut down: the table prints "
-        f"{beside.text} GPU hours beside it, which makes ${format_si(printed.value / beside.value, 3)} an hour.",
+        f"{format_usd(printed.value)} would need ${format_si(printed.value / gpu_hours, 3)}",
+        f"{format_si(gpu_hours, 3)} GPU hours of pre-training cost {in_words(by_rent)} at {rents_in_words(prices)}. "
+        f"{where_the_figure_lies('B16', gpu_hours, prices)} More likely the sum is V3's, rounded down: the table "
+        f"prints {beside.text} GPU hours beside it, which would mean ${format_si(printed.value / beside.value, 3)} an "
+        "hour.",
         DEEPSEEKS_RENT,
     )

@@ -57,7 +57,9 @@ def fewer_bubbles(
 
     def case(against: str, durations: str, bubbles: Mapping[str, float]) -> Case:
         fewer = bubbles["DualPipe"] < bubbles[against]
-        reading = f"idle time against {against}, {durations}, and communication in the trace"
+        reading = (
+            f"against {against}'s {format_si(bubbles[against], 3)}, with {durations}; communication hidden in the trace"
+        )
         return Case(reading, bubbles["DualPipe"], is_true=fewer and hidden > 0.5)
 
     listed = ", ".join(f"{format_si(passes)} with {name}" for name, passes in idle.items())
@@ -65,18 +67,18 @@ def fewer_bubbles(
     measured = facts["deepseek_v3.step_bubble_s"] / step_s
     return Answer(
         (
-            case("1F1B", "at the trace's durations", idle_in_trace),
-            case("ZB1P", "at the trace's durations", idle_in_trace),
-            case("1F1B", "at the durations assumed", idle),
-            case("ZB1P", "at the durations assumed", idle),
+            case("1F1B", "the trace's durations", idle_in_trace),
+            case("ZB1P", "the trace's durations", idle_in_trace),
+            case("1F1B", "the durations assumed", idle),
+            case("ZB1P", "the durations assumed", idle),
         ),
-        f"{format_percent(hidden, 2)} of transfers hidden; {format_si(idle_in_trace['DualPipe'], 2)} idle passes "
-        f"against {format_si(idle_in_trace['1F1B'], 2)}, by DeepSeek's trace",
-        f"By the formulas of table 2, at {pipeline_ranks} ranks, a rank idles for so many forward passes: {listed}, "
-        f"if a forward and a backward run together take {format_si(overlapped_over_forward)}; {traced}, at the "
-        "durations of DeepSeek's trace. For this each rank keeps the parameters twice. In the trace "
-        f"{format_percent(hidden, 3)} of the time of dispatch and combine has computation beside it; transfers "
-        f"between stages are not in it. Idle time in training was measured at {format_percent(measured)} of a step.",
+        f"DualPipe: {format_percent(hidden, 2)} of transfers hidden; idle time "
+        f"{format_si(idle_in_trace['DualPipe'], 2)} passes, 1F1B's {format_si(idle_in_trace['1F1B'], 2)}",
+        f"By the formulas of the report's table 2, each of {pipeline_ranks} ranks idles for so many forward passes: "
+        f"{traced}, with the durations of DeepSeek's trace; {listed}, with the durations assumed, a pair at "
+        f"{format_si(overlapped_over_forward)}. For this each rank keeps the parameters twice. In the trace "
+        f"{format_percent(hidden, 3)} of the time of dispatch and combine overlaps with computation; transfers "
+        f"between stages are not in it. DeepSeek measured idle time of {format_percent(measured)} of a step.",
         "1F1B is the usual schedule, and the trace is of V3's training",
     )
 
@@ -96,10 +98,10 @@ def full_bandwidth(facts: Ledger) -> Answer:
     between_nodes = {name: share * (1 - 1 / n_nodes[name]) for name, share in in_test.items()}
     shares = {
         "dispatch and combine in DeepSeek's trace of training": min(in_trace.values()),
-        "the kernels as first published, alone, over 64 GPUs as in training": between_nodes["first"],
-        "the same as their makers print it, with copies inside a node counted": in_test["first"],
-        "the kernels of April 2025, alone": between_nodes["april"],
-        "their second version, alone, over 32 GPUs": between_nodes["second"],
+        "the kernels as first published, tested alone over 64 GPUs": between_nodes["first"],
+        "the same test as DeepSeek prints it, counting copies inside a node": in_test["first"],
+        "the kernels of April 2025, tested alone": between_nodes["april"],
+        "their second version, tested alone over 32 GPUs": between_nodes["second"],
     }
     told = facts["h800_sxm.all_to_all_in_training_bytes_per_s"] / card
     measured = [facts[f"insights.all_to_all_{end}_bytes_per_s"] / 1e9 for end in ("low", "high")]
@@ -109,17 +111,18 @@ def full_bandwidth(facts: Ledger) -> Answer:
     cases = (Case(name, 100 * share, is_true=share >= 1 - RIGHT_SIZE) for name, share in shares.items())
     return Answer(
         (*cases, Case("the training run itself, of which a later paper gives a lower bound alone", None)),
-        f"Training used {format_percent(min(in_trace.values()), 2)} to {format_percent(max(in_trace.values()), 2)} of "
-        f"the network; newer kernels alone {format_percent(between_nodes['second'], 2)}",
-        f"In the trace, under computation, dispatch moves {format_percent(in_trace['dispatch'], 2)} and combine "
-        f"{format_percent(in_trace['combine'], 2)} of {format_si(card / 1e9)} GB/s between nodes, at the median; "
-        f"computation hides {format_percent(facts['trace.hidden_transfer_share'], 3)} of their time, so little is "
-        "lost by it. Tests of the kernels alone print more, since they count copies to a token's own node, which no "
-        f"network carries: a later paper's {format_si(measured[0], 3)} to {format_si(measured[1], 3)} GB/s exceed the "
-        f"card. Of the run that paper says more than {format_percent(told)}, and that it nearly saturates the card. "
-        f"Full is read as within {format_percent(RIGHT_SIZE)}. Dispatch to at most {format_si(nodes)} nodes in FP8 "
-        f"and combine in BF16 move {format_si(sent / 1e3, 3)} KB per token and layer, and {format_si(held)} of "
-        f"{format_si(all_of_them)} multiprocessors are taken for it.",
+        f"{format_percent(min(in_trace.values()), 2)} to {format_percent(max(in_trace.values()), 2)} of the network "
+        f"in training, {format_percent(between_nodes['second'], 2)} in later tests",
+        f"In the trace, beside computation, dispatch moves {format_percent(in_trace['dispatch'], 2)} and combine "
+        f"{format_percent(in_trace['combine'], 2)} of {format_si(card / 1e9)} GB/s between nodes, at the median. "
+        f"Computation hides {format_percent(facts['trace.hidden_transfer_share'], 3)} of their time, so training "
+        "loses little to this. Tests of the kernels alone print more, since they count copies to a token's own node, "
+        f"which no network carries: the bars of a later paper run from {format_si(measured[0], 3)} to "
+        f"{format_si(measured[1], 3)} GB/s, and the highest is more than the card can carry. That paper says the run "
+        f"used more than {format_percent(told)} and nearly saturated the card. We take full to mean within "
+        f"{format_percent(RIGHT_SIZE)}. Dispatch to at most {format_si(nodes)} nodes in FP8 and combine in BF16 move "
+        f"{format_si(sent / 1e3, 3)} KB per token and layer; transfers occupy {format_si(held)} of the GPU's "
+        f"{format_si(all_of_them)} multiprocessors.",
         "the article lists it among the optimisations of training",
     )
 
@@ -179,7 +182,7 @@ def fifty_thousand(facts: Ledger) -> Answer:
             Case("what DeepSeek has", None),
             *readings("gpus", {"a third party's estimate of Hopper GPUs that the group can use": estimate}),
         ),
-        f"{format_si(estimate)} is one outsider's estimate; DeepSeek's papers name {format_si(in_papers)}",
+        f"{estimate:,} is one outsider's estimate; DeepSeek's papers name {in_papers:,}",
         f"SemiAnalysis estimates access to around {format_si(estimate)} Hopper GPUs, H800, H100 and H20 together, in "
         f"the parent group; Alexandr Wang spoke of {format_si(of_wang)} H100 without evidence. DeepSeek's papers name "
         f"{format_si(in_papers)}, A100 and H800, and no total. The same estimate's servers come to {usd_per_gpu} for "
@@ -214,11 +217,14 @@ def five_thousand_a100(facts: Ledger) -> Answer:
     return Answer(
         (
             *readings("gpus", {"its makers' paper of 2024": paper}),
-            Case("an encyclopedia for 2022, with the GPU hours that it gives", then, {"gpus": then}, is_true=enough),
+            Case(
+                "Wikipedia for 2022, checked against the GPU hours that it gives", then, {"gpus": then}, is_true=enough
+            ),
         ),
-        f"Its makers count {paper:,} A100s; {then:,} {'fits' if enough else 'contradicts'} its own source's GPU hours",
-        f"The paper gives {format_si(paper)} A100, an encyclopedia {format_si(then)} during 2022. The GPU hours that "
-        f"the same article gives for 2022 need {format_si(implied, 2)} GPUs on average: more than {format_si(then)}, "
+        f"Its builders count {paper:,} A100s; the source for {then:,} {'agrees with' if enough else 'contradicts'} "
+        "itself",
+        f"The paper gives {format_si(paper)} A100, Wikipedia {format_si(then)} during 2022. The GPU hours that "
+        f"the same page gives for 2022 need {format_si(implied, 2)} GPUs on average: more than {format_si(then)}, "
         f"fewer than {format_si(paper)}.",
         "the claim names no year, and those who built the cluster know its size",
     )
@@ -236,7 +242,7 @@ def h800_and_a100(facts: Ledger) -> Answer:
             Case("V2's experiments, by its report", sum(of_v2), is_true=all(of_v2)),
             Case("what its makers had", sum(of_the_group), is_true=all(of_the_group)),
         ),
-        f"V2's experiments all ran on {used}, by its report",
+        f"By V2's own report, all its experiments ran on {used}",
         f"V2's report puts all its experiments on H800. The group also had {format_si(facts['fire_flyer_2.gpus'])} "
         "A100, by another paper of its own.",
         "the table is of V2's details",

@@ -41,11 +41,11 @@ def llama_against_v3(
     in_paper = figures | {"tokens": facts["llama_3_1_405b.tokens_in_paper"]}
     return Answer(
         (Case("the model card's figures", ratio, figures), Case("the same with the paper's tokens", ratio, in_paper)),
-        f"{format_si(ratio, 3)} times V3's hours, for {format_si(reference_parameters)} parameters: {name}",
+        f"{name} took {format_si(ratio, 3)} times V3's hours, with {format_si(reference_parameters)} parameters",
         f"{format_si(reference_gpu_hours)} / {format_si(total_gpu_hours)} = {format_si(ratio)} times the GPU hours. "
         f"The model has {format_si(reference_parameters)} parameters; Llama's paper puts its tokens at "
         f"{format_si(facts['llama_3_1_405b.tokens_in_paper'])}. On the same 1,024 H100 NVIDIA trains V3 at "
-        f"{format_si(v3)} tokens a second and GPU and Llama at {format_si(llama)}: {format_si(v3 / llama, 2)} times "
+        f"{format_si(v3)} tokens per second per GPU and Llama at {format_si(llama)}: {format_si(v3 / llama, 2)} times "
         "the hours per token.",
         "the model card gives hours and tokens in one place",
     )
@@ -60,7 +60,7 @@ def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: 
     return Answer(
         (
             Case("the reported hours and tokens", rate, {"rate": rate}),
-            Case("the tokens of a day by a later paper", by_day, {"rate": by_day}),
+            Case("a later paper's tokens per day", by_day, {"rate": by_day}),
             Case("NVIDIA's benchmark on 1,024 H100", nvidia, {"rate": nvidia}, about="NVIDIA's run"),
         ),
         f"{format_si(rate, 3)} hours per trillion tokens; NVIDIA's H100 benchmark implies {format_si(nvidia, 3)}",
@@ -69,7 +69,7 @@ def hours_per_trillion(facts: Ledger, *, pre_training_gpu_hours: float, tokens: 
         f"paper's {format_si(facts['deepseek_v3.tokens_per_day'])} tokens a day make {format_si(by_day)}. "
         f"NVIDIA's benchmark of V3 in FP8 on {format_si(facts['nvidia_v3.gpus'])} H100 makes {format_si(nvidia)}, "
         f"{format_percent(nvidia / rate - 1, 2)} more.",
-        "the report states it of its own run",
+        "the claim repeats what the report says of DeepSeek's own run",
     )
 
 
@@ -98,7 +98,7 @@ def less_than_two_months(facts: Ledger, *, pre_training_gpu_hours: float, gpus: 
     another = "" if gpus == stated else f" On {format_si(gpus)} GPUs they are {format_si(assumed, 3)} days."
     return Answer(
         readings("months", {"every GPU at work all the time": months}),
-        f"Pre-training is {format_si(days, 2)} days of {format_si(stated)} GPUs at work",
+        f"On {stated:,} GPUs the reported pre-training hours make {format_si(days, 2)} days",
         f"{format_si(pre_training_gpu_hours)} GPU hours / {format_si(stated)} GPUs = {format_si(days, 3)} days or "
         f"{format_si(months, 3)} months.{another} The report says that no rollback was needed; each per cent of idle "
         f"time would add {format_si(days / 100, 2)} days.",
@@ -169,7 +169,7 @@ def whose_hours(
     listed = "; ".join(f"{name}: {format_si(gpu_hours, 3)}" for name, gpu_hours in v3.items())
     return Answer(
         (*of_v2, *both, *of_v3),
-        f"V3 took {format_si(total_gpu_hours / 1e6, 3)} million hours, V2's pre-training {format_si(v2 / 1e6, 2)} "
+        f"V3 took {format_si(total_gpu_hours / 1e6, 3)} million GPU hours, V2's pre-training {format_si(v2 / 1e6, 2)} "
         "million",
         f"V2: {format_si(rate)} per trillion × {format_si(v2_tokens)} tokens = {format_si(v2, 3)} GPU hours of "
         f"pre-training; its report states no total, and nothing of later stages. {listed}.",
@@ -189,8 +189,8 @@ def tokens_in_that_time(facts: Ledger, *, v2_tokens: float, v2_gpu_hours_per_tri
             Case("the tokens, in the hours printed before", v2_tokens, {"tokens": v2_tokens}, low <= hours <= high),
             Case("the tokens alone", v2_tokens, {"tokens": v2_tokens}),
         ),
-        f"{format_si(v2_tokens)} tokens took V2 {format_si(hours / 1e6, 2)} million GPU hours; the page says "
-        f"{format_si(beside.value / 1e6)}",
+        f"V2 used {format_si(hours)} GPU hours for {format_si(v2_tokens)} tokens; the page says "
+        f"{format_si(beside.value)}",
         f"V2's report gives {format_si(facts['deepseek_v2.tokens'])} tokens, which at its rate took "
         f"{format_si(hours, 3)} GPU hours. In the page's {beside.text} they would have taken {format_si(rates[0], 3)} "
         f"to {format_si(rates[1], 3)} per trillion: the time is V3's.",
@@ -210,7 +210,7 @@ def v2_hours(
     of_v3 = (Case(name, hours, {"gpu_hours": hours}, about="V3") for name, hours in v3.items())
     return Answer(
         (*of_v2, *of_v3),
-        f"V2's pre-training took {format_si(v2 / 1e6, 2)} million GPU hours, all of V3 "
+        f"V2's pre-training took {format_si(v2 / 1e6, 2)} million GPU hours; V3's whole run, "
         f"{format_si(total_gpu_hours / 1e6, 3)} million",
         f"{format_si(rate)} per trillion × {format_si(v2_tokens)} tokens = {format_si(v2, 3)} GPU hours of "
         "pre-training; what V2's later stages took is not published. V3's pre-training took "

@@ -15,14 +15,14 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
     draft, likelier = draft_share(facts), facts["mtp.acceptance_high"]
     bound = serving.speculative_tokens_per_step(acceptance)
     computed = serving.speculative_speedup(acceptance, draft_cost=draft)
-    cluster = "throughput of a large cluster, against one that lacks overlapped scheduling too"
+    cluster = "throughput of a large cluster, where the baseline also lacks overlapped scheduling"
     least, most = (facts[f"mtp.amd_random_speedup_concurrency_{users}"] for users in (64, 1))
     speedups = {
         "tokens per second, as reported": facts["mtp.speedup"],
-        f"tokens a pass of the main model, from an acceptance of {format_percent(acceptance)}": bound,
-        f"the same, from {format_percent(likelier)}": serving.speculative_tokens_per_step(likelier),
-        f"from {format_percent(acceptance)}, a draft at its share of the parameters, {format_percent(draft)}": computed,
-        "throughput, as a later paper tells it, at most": facts["mtp.throughput_ratio"],
+        f"tokens per pass if {format_percent(acceptance)} of drafts are accepted": bound,
+        f"the same if {format_percent(likelier)} are": serving.speculative_tokens_per_step(likelier),
+        f"if {format_percent(acceptance)} are, minus the draft's work, {format_percent(draft)}": computed,
+        "throughput, at most, according to a later paper": facts["mtp.throughput_ratio"],
         "one user and one draft, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_1"],
         "one user and three drafts, as NVIDIA measured R1": facts["mtp.trtllm_speedup_draft_3"],
         "32 sequences together, as SGLang measured": facts["mtp.sglang_speedup_batch_32"],
@@ -37,10 +37,11 @@ def doubled_speed(facts: Ledger, *, acceptance: float) -> Answer:
         f"One drafted token accepted {format_percent(acceptance)} of the time gives {format_si(bound, 3)} tokens a "
         f"step, {format_si(computed, 3)} with the draft's work counted; the report states "
         f"{format_si(facts['mtp.speedup'])}. One draft a step can at most double, with every draft accepted and none "
-        "costing anything; chained drafts, which the report does not use, did more for one user. Measured gains "
-        f"shrink as more are served. AMD's {format_si(least)} to {format_si(most)} for 64 users down to one loosen "
-        f"acceptance, which changes what is generated, and are left out. For V3.2 GLM-5's report counts "
-        f"{format_si(accepted)} tokens accepted a step, with several drafts.",
+        "costing anything; several drafts in a row, which the report does not use, did more for one user. Measured "
+        f"gains shrink as more users share the machine. AMD measured {format_si(least)} for 64 users to "
+        f"{format_si(most)} for one, but accepted drafts by a looser test, which changes the text; we leave these "
+        f"out. For DeepSeek-V3.2, GLM-5's report counts {format_si(accepted)} tokens accepted a step, with several "
+        "drafts.",
         "the report gives this figure for the speed of generation",
     )
 
@@ -69,7 +70,7 @@ def balancing_without_drawbacks(facts: Ledger, *, tie_points: float) -> Answer:
             Case("most scores, against V2's auxiliary losses, at both sizes", least, is_true=least > 0),
             Case("every score, against the same", least, is_true=least > 0 and not losses),
         ),
-        f"It wins {won} of {sum(map(len, pairs.values()))} scores; V3 keeps a small auxiliary loss",
+        f"Loss-free balancing wins {won} of {sum(map(len, pairs.values()))} scores; V3 keeps a small loss",
         f"{describe_tallies(pairs, tie_points)}. Lost: {losses or 'none'}. The biases were published on "
         f"{facts.date('balancing.paper_1b_loss_free_maxvio')}, by DeepSeek; routing without such a loss is older, as "
         "by hash, which DeepSeek's own paper of January 2024 compares with. In separate runs at 1B and 3B a "

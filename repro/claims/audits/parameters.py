@@ -49,7 +49,7 @@ def v3_sizes_and_name(facts: Ledger) -> Answer:
     expert = param_count.expert_parameters(v3)
     return Answer(
         tuple(replace(case, wording_ok=expert >= total) for case in cases),
-        f"Right sizes, wrong name: {format_si(total, 3)} parameters in experts, not in agents",
+        f"Right sizes, wrong name: {format_si(total, 3)} parameters, a mixture of experts, not agents",
         f"{counted}. Agents would be whole models that answer in turn; the report's MoE is a mixture of experts, "
         f"{moe.n_routed_experts} routed ones in a layer of which {moe.top_k} and {moe.n_shared_experts} shared one see "
         f"a token, each of {format_si(expert)} parameters, {format_percent(expert / total, 2)} of the model.",
@@ -88,12 +88,12 @@ def far_less_compute(facts: Ledger, *, flop_per_parameter_per_token: float) -> A
             *comparisons(ratios, lambda ratio: ratio <= FAR_LESS),
             Case(reading, of_v2, is_true=of_v2 <= FAR_LESS, about="V2"),
         ),
-        f"{format_percent(of_its_size, 2)} of a same-size dense model's FLOP, {format_percent(of_72b, 2)} of a 72B "
-        "one's",
-        f"Per token V3 needs {format_si(v3, 3)} FLOP in training. {listed}. Far less is read as at most "
+        f"V3's compute: {format_percent(of_its_size, 2)} of a same-size dense model's, {format_percent(of_72b)} of a "
+        "72B's",
+        f"Per token V3 needs {format_si(v3, 3)} FLOP in training. {listed}. We take far less to mean at most "
         f"{format_percent(FAR_LESS)}. Measured in hours the saving is smaller, since communication and lower "
-        f"utilisation take part of it: V2 took {format_percent(of_v2)} of DeepSeek 67B's per token. How large a dense "
-        "model of equal quality would be is not public.",
+        f"utilisation eat up part of it: V2 took {format_percent(of_v2)} of DeepSeek 67B's per token. How large a "
+        "dense model of equal quality would be is not public.",
         "without experts every parameter would multiply every token",
     )
 
@@ -113,7 +113,7 @@ def main_innovations(facts: Ledger) -> Answer:
             Case("new against DeepSeek 67B, the model before", sum(new), is_true=all(new)),
             Case("first published with V2", sum(first), is_true=all(first)),
         ),
-        f"MLA came with V2, DeepSeekMoE {(published - moe_published).days} days before",
+        f"MLA came with V2; DeepSeekMoE appeared {(published - moe_published).days} days earlier",
         f"V2's abstract names both. MLA is its own; DeepSeekMoE appeared on {moe_published}, "
         f"{(published - moe_published).days} days before V2's report of {published}. Against DeepSeek 67B, V2's cache "
         f"has {format_percent(cache)} of the elements per token, its matrix products {format_percent(flop)} of the "

@@ -25,7 +25,7 @@ def eight_bits_for_thirty_two(facts: Ledger) -> Answer:
             case("operands of the matrix products, against FP32", fp8, single),
             case("all that training keeps per parameter, against FP32", v3, all_fp32),
         ),
-        f"FP8 replaces {format_si(half)}-bit operands; V3's master weights stay at {format_si(single)} bits",
+        f"FP8 replaces {format_si(half)}-bit numbers; V3's master weights stay at {format_si(single)} bits",
         f"Operands shrink from {format_si(half)} bits, which large runs used before, to {format_si(fp8)}. Master "
         f"weights and gradients stay in {format_si(single)} bits and the moments of the optimiser in "
         f"{format_si(half)}: {format_si(v3 / 8)} bytes per parameter, against {format_si(usual / 8)} in BF16 mixed "
@@ -65,7 +65,7 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
     )
     runs["Ling 2.0"] = 1 / (1 + facts["ling_2.mfu_gain"])
     in_trace = product_time_in_trace(facts)
-    listed = ", ".join(f"{name} {format_percent(ratio)}" for name, ratio in runs.items())
+    listed = ", ".join(f"{format_percent(1 / ratio - 1, 2)} ({name})" for name, ratio in runs.items())
     gains = [format_percent(1 / ratio - 1, 2) for ratio in (max(runs.values()), min(runs.values()))]
 
     def case(reading: str, time: float) -> Case:
@@ -73,19 +73,19 @@ def less_memory_and_faster(facts: Ledger, *, gpu: str) -> Answer:
 
     return Answer(
         (
-            case("the slowest of whole runs that others timed in both formats", max(runs.values())),
-            case("the time of a product at peak rates", peaks[0] / peaks[1]),
-            case("the time of products and casts in DeepSeek's trace, against the best for BF16", in_trace),
-            Case("memory, and the time of V3's own run against the same in BF16", None),
+            case("time of the whole run that gained least, of those that others timed both ways", max(runs.values())),
+            case("time of a product at peak rates", peaks[0] / peaks[1]),
+            case("time of products and casts in DeepSeek's trace, against the best for BF16", in_trace),
+            Case("memory, and time of V3's own run against the same in BF16", None),
         ),
-        f"FP8 sped others' runs by {gains[0]} to {gains[1]}; V3's gain is unpublished",
-        f"FP8 over BF16, all else equal: bytes per parameter in training {format_percent(v3 / wider)}, bytes of "
-        f"activations {format_percent(fp8 / bf16)}; time of whole runs: {listed}. In DeepSeek's trace FP8 products "
-        f"run at {format_si(facts['trace.fp8_product_flop_per_s'] / 1e12, 3)} TFLOP/s, and casts take "
-        f"{format_percent(facts['trace.cast_share'])} of the computing: together {format_percent(in_trace)} of what "
-        "the same FLOP would take in BF16 at its practical best, on as many multiprocessors. V3's whole scheme, with "
-        f"moments in BF16, keeps {format_si(v3)} bytes per parameter against "
-        f"{format_si(state_bytes(facts, 'bf16_mixed'))}.",
+        f"FP8 sped up others' runs {gains[0]} to {gains[1]}; V3's gain is unpublished",
+        f"With all else equal, FP8 keeps {format_percent(v3 / wider)} of BF16's bytes per parameter and "
+        f"{format_percent(fp8 / bf16)} of its bytes of activations. Whole runs got faster by {listed}. In DeepSeek's "
+        f"trace FP8 products run at {format_si(facts['trace.fp8_product_flop_per_s'] / 1e12, 3)} TFLOP/s, and casts "
+        f"take {format_percent(facts['trace.cast_share'])} of the computing. Together they take "
+        f"{format_percent(in_trace)} of the time that the same FLOP would take in BF16 at its practical best, on as "
+        f"many multiprocessors. V3's whole scheme, with moments in BF16, keeps {format_si(v3)} bytes per parameter "
+        f"against {format_si(state_bytes(facts, 'bf16_mixed'))}.",
         "the sentence says what the format does, and training is sped up when whole runs are",
     )
 
@@ -104,7 +104,7 @@ def up_to_half(facts: Ledger) -> Answer:
     }
     return Answer(
         readings("reduction", {name: 100 * cut for name, cut in cuts.items()}),
-        f"A number shrinks by half; training keeps {format_percent(state, 2)} less, FP8 alone "
+        f"Numbers halve; training memory per parameter falls {format_percent(state, 2)}, by FP8 alone "
         f"{format_percent(alone, 2)}",
         f"Weights in the products shrink by {format_percent(1 - fp8 / half)} against 16 bits and "
         f"{format_percent(1 - fp8 / single)} against 32; a stored activation with its share of a scale by "
@@ -115,9 +115,9 @@ def up_to_half(facts: Ledger) -> Answer:
     )
 
 
-@audit("A20", notebook="05_precision_and_memory", unit="% of the loss", digits=2)
+@audit("A20", notebook="05_precision_and_memory", unit="% higher loss", digits=2)
 def accuracy_kept(facts: Ledger) -> Answer:
-    """Compare the reported gap in loss with a gap that the same report counts as a gain; V3 has no BF16 twin."""
+    """Compare the reported gap in loss with a gap that the same report counts as a gain; V3 was not repeated."""
     bound, mean = facts["fp8.loss_error"], facts["fp8.mean_loss_error"]
     sequence_wise, loss_free = (facts[f"balancing.v3_1b_{way}_loss"] for way in ("sequence_wise", "loss_free"))
     counted = sequence_wise / loss_free - 1
@@ -125,16 +125,16 @@ def accuracy_kept(facts: Ledger) -> Answer:
     ling, of_ling, ling_tokens = (facts[f"ling_2.{name}"] for name in ("loss_error", "mean_loss_error", "tokens"))
     return Answer(
         (
-            Case("the loss of the worse of two smaller models, on average", 100 * mean, is_true=mean < counted),
+            Case("the worse of two smaller models, on average", 100 * mean, is_true=mean < counted),
             Case("V3 itself against a copy trained in BF16", None),
         ),
-        f"FP8 cost a smaller model {format_percent(mean, 2)} of loss; V3 was not compared",
+        f"FP8 raised a smaller model's loss by {format_percent(mean, 2)}; V3 was not compared",
         f"The report puts the gap below {format_percent(bound)} on models of 16B and 230B parameters; read off its "
-        f"figure 10 it is {format_percent(mean)} on average at 16B and about nothing at 230B. It counts "
-        f"{format_percent(counted)} as a gain when it compares ways of balancing. Ling 2.0, trained by such a recipe, "
+        f"figure 10 it is {format_percent(mean)} on average at 16B and about nothing at 230B. For scale: elsewhere the "
+        f"report calls a difference of {format_percent(counted)} a gain. Ling 2.0, trained by such a recipe, "
         f"reports a gap within {format_percent(ling)}, {format_percent(of_ling)} on average, over "
-        f"{format_si(ling_tokens)} tokens. V3 has no BF16 twin. Sums are promoted to FP32 after at most "
-        f"{format_si(additions)} additions of limited precision.",
+        f"{format_si(ling_tokens)} tokens. V3 was never repeated in BF16. The tensor cores add with limited "
+        f"precision; after at most {format_si(additions)} such additions V3 moves the sum to FP32.",
         "the sentence is about the strategies, and the report tried them on two models trained both ways",
     )
 
@@ -151,11 +151,11 @@ def without_tensor_parallelism(facts: Ledger, *, gpus: int, tokens_per_micro_bat
     fits = "fits" if saving <= room else "does not fit"
     return Answer(
         (Case(layout, saving / GB, is_true=saving <= room < without), Case("what the GPUs held in the run", None)),
-        f"By estimate V3 {fits} its GPUs: {format_si(saving / GB, 2)} of {format_si(room / GB, 2)} GB",
-        f"An estimate for the fullest GPU, on pipeline rank {rank}: {listed}; {format_si(saving / GB, 3)} of the "
-        f"{format_si(room / GB, 3)} GB that an H800 shows in DeepSeek's trace (its sheet says "
-        f"{format_si(on_the_sheet / GB)}), and {format_si(without / GB, 3)} GB in BF16 with nothing computed again. "
-        "Layers are taken as spread evenly; buffers for communication are left out. A later paper adds that tensor "
-        "parallelism would have been slow over the H800's reduced links.",
+        f"We estimate that V3 {fits}: {format_si(saving / GB, 2)} of {format_si(room / GB, 2)} GB",
+        f"An estimate for the fullest GPU, on pipeline rank {rank}, in GB: {listed}; in all "
+        f"{format_si(saving / GB, 3)} of the {format_si(room / GB, 3)} GB that an H800 shows in DeepSeek's trace (its "
+        f"sheet says {format_si(on_the_sheet / GB)}), and {format_si(without / GB, 3)} GB in BF16 with nothing "
+        "computed again. Layers are taken as spread evenly; buffers for communication are left out. A later paper "
+        "adds that tensor parallelism would have been slow over the H800's reduced links.",
         "the report describes this layout, and says that it spares tensor parallelism",
     )

@@ -40,7 +40,7 @@ def consumer_hardware(facts: Ledger, *, weight_bits: float) -> Answer:
     one_expert = expert * weight_bits / memory.BITS_PER_BYTE / facts["rtx_5090.memory_bytes"]
     return Answer(
         (*cases, Case("one expert alone on a consumer card", one_expert, is_true=True, wording_ok=expert >= total)),
-        f"At {format_si(four_bits)} bits V3 needs {at_four} consumer cards; experts are no models",
+        f"At {format_si(four_bits)} bits V3 needs {at_four} consumer cards; experts aren't small models",
         f"All weights, {format_si(stored / GB, 3)} GB at {format_si(weight_bits)} bits or {format_si(small / GB, 3)} "
         f"GB at {format_si(four_bits)}, must be resident, since any token may choose any expert; a token touches "
         f"{format_si(touched / GB, 3)} GB of the latter, and {format_si(facts['mac_studio_m3_ultra.tokens_per_s'])} "
@@ -66,7 +66,7 @@ def one_of_the_cheapest(facts: Ledger, *, price_usd_per_gpu_hour: float) -> Answ
     cheaper = sum(facts[f"price.{name}_input_cny"] < own for name in ("doubao_pro", "qwen_long"))
     free = int(facts["price.free_models_2024"])
     later, of_all = places["large and small models"] + cheaper + free, len(lists["large and small models"]) + 2 + free
-    reading = f"the same two weeks later, when others had cut theirs or charged nothing, of {of_all}"
+    reading = f"list prices two weeks later, after others had cut theirs or gone free, of {of_all}"
     cases.append(Case(reading, later, is_true=4 * later <= of_all))
     place, of = places["large models"], len(LARGE)
     return Answer(
