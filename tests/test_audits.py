@@ -11,7 +11,7 @@ import repro
 from repro.claims import Verdict, load_register, result_to_json, run_all, run_audit, under
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
-from repro.claims.audits.dollars import rents_that_print
+from repro.claims.rents import rents_that_print
 from repro.claims.scenarios import counted_train_flop_per_token
 from repro.errors import InputError
 from repro.facts import Ledger, load
