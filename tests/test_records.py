@@ -32,10 +32,17 @@ def test_results_come_in_the_order_of_seeds():
     ]
     found = Record({}, [*rows, {"run": {"way": "b", "seed": 0}, "status": "diverged", "results": {}}, *rows[:1]])
     for wanted in ({"way": "a"}, {"way": "b"}, {"way": "c"}):  # a seed twice, a run that stopped, none
-        with pytest.raises(InputError, match="must be complete, one of each seed"):
+        with pytest.raises(InputError, match=r"must be complete|must be one of each seed"):
             found.over_seeds("loss", **wanted)
     assert Record({}, rows).over_seeds("loss", way="a") == [0, 0.5, 1]
     assert Record({}, rows).over_seeds("by.x", way="a") == [0, 3, 6]
+
+
+def test_a_run_of_several_seeds_has_a_result_for_each():
+    row = {"run": {"way": "a", "seeds": [7, 3]}, "status": "complete", "results": {"loss": [0.7, 0.3]}}
+    assert Record({}, [row]).over_seeds("loss", way="a") == [0.3, 0.7]
+    with pytest.raises(InputError, match="one of each seed"):
+        Record({}, [row, row]).over_seeds("loss", way="a")
 
 
 @pytest.mark.parametrize("text", ["{}", '{"machine": [], "rows": []}', '{"machine": {}}', "[]", "{"])

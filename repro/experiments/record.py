@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, TypedDict
 from tqdm import tqdm
 
 from repro.errors import InputError
+from repro.experiments.power import Plan
 from repro.experiments.watch import Trace, Window
 from repro.files import read_json
 from repro.machine import describe_machine
@@ -48,11 +49,15 @@ class Difference(NamedTuple):
 
 @dataclass(frozen=True)
 class Study:
-    """Runs of one kind, and how one is measured: training fills an empty trace, and results are plain values."""
+    """Runs of one kind, and how one is measured: training fills an empty trace, and results are plain values.
+
+    A run has one `seed`, or `seeds` where several train side by side; then each result is a list, one of each seed.
+    """
 
     name: str
     runs: Sequence[Any]  #: frozen dataclasses of plain values
     measure: Callable[[Any, Trace], Mapping[str, Any]]
+    plans: tuple[Plan, ...] = ()  #: what it compares, and what so many seeds can tell apart
 
 
 def run_key(run: Mapping[str, Any]) -> str:

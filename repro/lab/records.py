@@ -27,6 +27,8 @@ class Record:
     def over_seeds(self, result: str, **settings: Any) -> list[Any]:
         """Return a result of all runs with these settings, ordered by seed.
 
+        A run is of one seed, or of several at once: then its settings have `seeds` and each result is a list of theirs.
+
         Args:
             result: its name; dots lead into nested ones, as in "loss.main".
             **settings: fields of the run and their values.
@@ -34,11 +36,13 @@ class Record:
         Raises:
             InputError: if there is no such run, one did not complete, or a seed occurs twice.
         """
-        runs = sorted((row for row in self.rows if _has(row["run"], settings)), key=lambda row: row["run"]["seed"])
-        seeds = [row["run"]["seed"] for row in runs]
-        if not runs or len(set(seeds)) < len(seeds) or any(row["status"] != "complete" for row in runs):
-            raise InputError(f"recorded runs of {settings}: {len(runs)}, must be complete, one of each seed")
-        return [reduce(lambda part, name: part[name], result.split("."), row["results"]) for row in runs]
+        rows = [row for row in self.rows if _has(row["run"], settings)]
+        if not rows or any(row["status"] != "complete" for row in rows):
+            raise InputError(f"recorded runs of {settings}: {len(rows)}, must be complete")
+        by_seed = [pair for row in rows for pair in _by_seed(row, result)]
+        if len({seed for seed, _ in by_seed}) < len(by_seed):
+            raise InputError(f"recorded runs of {settings}: {len(rows)}, must be one of each seed")
+        return [value for _, value in sorted(by_seed, key=lambda pair: pair[0])]
 
     @property
     def machine_line(self) -> str:
@@ -49,6 +53,14 @@ class Record:
 
 def _has(row: Mapping[str, Any], fields: Mapping[str, Any]) -> bool:
     return all(row.get(name) == value for name, value in fields.items())
+
+
+def _by_seed(row: Mapping[str, Any], result: str) -> list[tuple[int, Any]]:
+    """Return the seeds of one run with what each has as a result."""
+    value = reduce(lambda part, name: part[name], result.split("."), row["results"])
+    if "seeds" in row["run"]:
+        return list(zip(row["run"]["seeds"], value, strict=True))
+    return [(row["run"]["seed"], value)]
 
 
 def load_record(name: str, kind: str = "benchmarks") -> Record:

@@ -1,0 +1,115 @@
+"""Say what a study can find before it runs, and what it found afterwards, with intervals that allow for all looks.
+
+A difference between two recipes means something only beside two numbers fixed beforehand: the smallest difference that
+would change what we write, and the chance that so many seeds detect it. Runs are paired by seed, so that what counts is
+the spread of differences, taken from pilot seeds that the study does not use again. Afterwards there are three
+outcomes. The interval lies on one side of zero: a difference. It lies within the smallest effect on both sides: none
+that matters, which is a result. Or it holds both zero and effects that matter: undecided, more seeds are needed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Literal
+
+from scipy.special import nctdtr, stdtrit
+
+from repro.errors import InputError
+from repro.spread import Interval, paired_interval
+from repro.validate import check_integer, check_number
+
+MAX_SEEDS = 10_000
+Outcome = Literal["higher", "lower", "no difference that matters", "undecided"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study compares, fixed before its seeds run."""
+
+    result: str  #: the name of the result compared, as the record has it
+    unit: str
+    smallest_effect: float  #: the smallest mean difference that would change what we write, in that unit
+    pilot_sd: float  #: standard deviation of differences by seed, from pilot seeds that the study does not use
+    seeds: int
+    comparisons: int = 1  #: how many intervals are to hold together
+    level: float = 0.95  #: the chance that all of them hold
+
+    def __post_init__(self) -> None:
+        check_number("smallest_effect", self.smallest_effect, above=0)
+        check_number("pilot_sd", self.pilot_sd, above=0)
+        check_integer("seeds", self.seeds, least=2)
+        check_integer("comparisons", self.comparisons)
+        check_number("level", self.level, above=0, below=1)
+
+    @property
+    def level_of_each(self) -> float:
+        """The level of each interval by which all hold together at least at `level`.
+
+        Source: Dunn, Journal of the American Statistical Association 56 (1961), 52-64 (Bonferroni's correction).
+        """
+        return 1 - (1 - self.level) / self.comparisons
+
+    @property
+    def power(self) -> float:
+        """The chance that a difference of the smallest effect is told apart from zero, and with the right sign."""
+        return detection_probability(self.smallest_effect, self.pilot_sd, self.seeds, level=self.level_of_each)
+
+    @property
+    def detectable(self) -> float:
+        """The smallest difference that these seeds tell apart from zero in four cases of five, in the unit."""
+        return smallest_detectable(self.pilot_sd, self.seeds, level=self.level_of_each)
+
+
+def detection_probability(effect: float, sd: float, seeds: int, *, level: float = 0.95) -> float:
+    """Return the chance that the paired interval of a true difference excludes zero on the right side.
+
+    Args:
+        effect: true mean difference, above 0.
+        sd: standard deviation of the differences by seed, in the same unit.
+        seeds: number of pairs, at least 2.
+        level: of the two-sided interval.
+
+    Source: Student's noncentral t, as in Owen, Biometrika 52 (1965), 437-446.
+    """
+    freedom = seeds - 1
+    return float(1 - nctdtr(freedom, effect / sd * sqrt(seeds), stdtrit(freedom, (1 + level) / 2)))
+
+
+def seeds_needed(effect: float, sd: float, *, level: float = 0.95, power: float = 0.8) -> int:
+    """Return the fewest seeds that detect an effect with this probability; InputError if 10,000 are too few."""
+    for seeds in range(2, MAX_SEEDS + 1):
+        if detection_probability(effect, sd, seeds, level=level) >= power:
+            return seeds
+    raise InputError(f"effect = {effect:g} at a spread of {sd:g}: {MAX_SEEDS:,} seeds are too few")
+
+
+def smallest_detectable(sd: float, seeds: int, *, level: float = 0.95, power: float = 0.8) -> float:
+    """Return the effect, in the unit of `sd`, that so many seeds detect with this probability; found by bisection."""
+    low, high = 0.0, 1.0
+    while detection_probability(high, 1, seeds, level=level) < power:
+        low, high = high, 2 * high
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = detection_probability(middle, 1, seeds, level=level) < power
+        low, high = (middle, high) if below else (low, middle)
+    return high * sd
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a study found of one pair of settings."""
+
+    interval: Interval  #: of the mean difference, one of the plan's intervals that hold together
+    outcome: Outcome
+
+    def __str__(self) -> str:
+        return f"{self.interval.mean:+.3g} ± {self.interval.half:.2g}, {self.outcome}"
+
+
+def compare_settings(values: Sequence[float], baseline: Sequence[float], plan: Plan) -> Comparison:
+    """Compare two settings seed by seed as the plan says: values minus baseline, in the order of their seeds."""
+    interval = paired_interval(values, baseline, level=plan.level_of_each)
+    if interval.sign:
+        return Comparison(interval, "higher" if interval.sign > 0 else "lower")
+    null = -plan.smallest_effect < interval.low and interval.high < plan.smallest_effect
+    return Comparison(interval, "no difference that matters" if null else "undecided")
