@@ -41,12 +41,13 @@ HELD_OUT_SEED = 1_000_000  # plus the run's seed: batches that no run trains on
 
 @dataclass(frozen=True)
 class Task:
-    """How many domains there are, what they share, how often each occurs, and the size of a batch."""
+    """How many domains there are, what they and their tokens share, how often each occurs, and the size of a batch."""
 
     n_domains: int = 8
     d_teacher: int = 12  #: hidden width of each network of the teacher
     common_share: float = 0.0  #: share of the teacher's variance that one network common to all domains gives
     popularity: float = 0.0  #: exponent a: domain k, from 1, occurs in proportion to 1 / kᵃ; 0 for equally often
+    offset: float = 0.0  #: added to every number of all embeddings: what all tokens have in common
     n_sequences: int = 32  #: in a batch
     length: int = 32  #: tokens of a sequence
     d_input: int = 16  #: width of inputs and outputs
@@ -56,6 +57,7 @@ class Task:
         for name in ("n_domains", "d_teacher", "n_sequences", "length", "d_input", "d_domain"):
             check_integer(name, getattr(self, name))
         check_number("popularity", self.popularity)
+        check_number("offset", self.offset)
         check_number("common_share", self.common_share)
         if self.common_share > 1:
             raise InputError(f"common_share = {self.common_share:g}: must be from 0 to 1")
@@ -122,10 +124,11 @@ class Teacher:
 
 
 def draw_teacher(task: Task, seed: int) -> Teacher:
-    """Return a random teacher; its networks do not depend on `common_share` or `popularity`."""
+    """Return a random teacher; its networks do not depend on `common_share`, `popularity` or `offset`."""
     rng = np.random.default_rng([seed, 0])
     common, *networks = (_draw_network(task, rng) for _ in range(1 + task.n_domains))
-    return Teacher(task, tuple(networks), common, rng.standard_normal((task.n_domains, task.d_domain)))
+    embeddings = task.offset + rng.standard_normal((task.n_domains, task.d_domain))  # [D, d_domain]
+    return Teacher(task, tuple(networks), common, embeddings)
 
 
 def _draw_network(task: Task, rng: np.random.Generator) -> Network:
