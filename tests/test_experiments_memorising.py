@@ -33,10 +33,10 @@ def small(**options):
 
 
 def test_sizes_of_students_by_hand():
-    # 16 experts of width 4: 3 · 16 · 4 = 192 parameters each, and a gate of 16 · 16; a key passes 2 of them.
-    assert (MIXTURE.total_parameters, MIXTURE.active_parameters) == (16 * 192 + 256, 2 * 192 + 256)
-    assert [STUDENTS[name].width for name in ("dense, active", "dense, total")] == [13, 69]  # 640 / 48, 3,328 / 48
-    assert STUDENTS["hash of the key"].total_parameters == 16 * 192
+    # 16 experts of width 4: 3 · 8 · 4 = 96 parameters each, and a gate of 16 · 8; a key passes 2 of them.
+    assert (MIXTURE.total_parameters, MIXTURE.active_parameters) == (16 * 96 + 128, 2 * 96 + 128)
+    assert [STUDENTS[name].width for name in ("dense, active", "dense, total")] == [13, 69]  # 320 / 24, 1,664 / 24
+    assert STUDENTS["hash of the key"].total_parameters == 16 * 96
 
 
 def test_dense_students_have_the_mixtures_sizes_to_three_per_cent():
@@ -46,9 +46,9 @@ def test_dense_students_have_the_mixtures_sizes_to_three_per_cent():
 
 def test_finer_experts_have_equal_parameters_and_work_but_for_the_gate():
     sizes = [STUDENTS[name] for name in GRANULARITIES]
-    assert {s.total_parameters - s.gate_parameters for s in sizes} == {3072}
-    assert {s.active_parameters - s.gate_parameters for s in sizes} == {384}
-    assert [s.gate_parameters for s in sizes] == [128, 256, 512, 1024]
+    assert {s.total_parameters - s.gate_parameters for s in sizes} == {1536}
+    assert {s.active_parameters - s.gate_parameters for s in sizes} == {192}
+    assert [s.gate_parameters for s in sizes] == [64, 128, 256, 512]
 
 
 @pytest.mark.parametrize("name", list(STUDENTS))
@@ -110,7 +110,7 @@ def test_a_router_that_collapses_leaves_a_dense_layer_of_the_chosen_experts():
     layer = init_layer(small(scoring="sigmoid, normalised", router="hash"), 10, 2)
     layer.params["gate"]["e_score_correction_bias"] = np.array([10.0, 0, 0, 10.0, 0, 0, 0, 0])
     gate_up, down = (layer.params["experts"][name] for name in ("gate_up_proj", "down_proj"))
-    halves = [gate_up[[0, 3], part].reshape(4, 16) for part in (slice(2), slice(2, 4))]
+    halves = [gate_up[[0, 3], part].reshape(4, 8) for part in (slice(2), slice(2, 4))]
     side_by_side = {"gate_up_proj": np.concatenate(halves), "down_proj": np.concatenate(down[[0, 3]], axis=1) / 2}
     assert np.allclose(layer.forward(facts.keys)[0], mlp(facts.keys, side_by_side)[0], rtol=0, atol=1e-12)
 
@@ -131,12 +131,12 @@ def test_weights_sum_to_about_one_at_the_start(scoring):
 
 
 def test_bits_by_hand():
-    facts = Facts(np.zeros((4, 16)), np.arange(4))
+    facts = Facts(np.zeros((4, 8)), np.arange(4))
     says = {
-        "nothing": (np.zeros((4, 16)), 0.0),
-        "one of two": (np.repeat([[0.0, 0.0] + [-1e3] * 14], 4, axis=0), 0.0),  # right for two facts, hopeless for two
-        "all": (1e3 * np.eye(16)[:4], 16.0),
-        "the right half": (np.where(np.arange(16) < 8, 0.0, -1e3) * np.ones((4, 1)), 4.0),  # one bit of each
+        "nothing": (np.zeros((4, 8)), 0.0),
+        "one of two": (np.repeat([[0.0, 0.0] + [-1e3] * 6], 4, axis=0), 0.0),  # right for two facts, hopeless for two
+        "all": (1e3 * np.eye(8)[:4], 12.0),
+        "the right half": (np.where(np.arange(8) < 4, 0.0, -1e3) * np.ones((4, 1)), 4.0),  # one bit of each
     }
     for name, (logits, bits) in says.items():
         layer = Layer(Student(1), {}, np.random.default_rng(0))
@@ -153,14 +153,14 @@ def test_an_unknown_student_is_named():
 @pytest.mark.slow
 def test_who_stores_facts_in_a_short_run():
     found = {
-        name: measure(MemorisingRun(name, 768, seed=1, steps=200), Trace())
+        name: measure(MemorisingRun(name, 512, seed=1, steps=200), Trace())
         for name in ("dense, active", "softmax gate", "hash of the key", "chance, each time")
     }
     bits = {name: one["bits"] for name, one in found.items()}
     assert bits["hash of the key"] > 1.5 * bits["dense, active"]
     assert bits["softmax gate"] > 1.5 * bits["dense, active"]
     assert bits["chance, each time"] < bits["dense, active"]  # each expert meets every fact
-    assert all(0 <= value <= 768 * 4 for value in bits.values())
+    assert all(0 <= value <= 512 * 3 for value in bits.values())
     assert found["softmax gate"]["idle"] == 0
 
 

@@ -1,8 +1,8 @@
 """The study of memorising: do facts that a layer can store go with its total parameters, or with its active ones?
 
-Idea: a fact is a random key, a vector, with a random value, one of 16. Nothing in the facts can be guessed, so that a
-student knows of them what its parameters hold. Its bits: N facts times what it saves of the 4 bits of a value,
-log2(16) minus its cross-entropy in bits. With more and more facts the bits reach a ceiling, the student's capacity.
+Idea: a fact is a random key, a vector, with a random value, one of 8. Nothing in the facts can be guessed, so that a
+student knows of them what its parameters hold. Its bits: N facts times what it saves of the 3 bits of a value,
+log2(8) minus its cross-entropy in bits. With more and more facts the bits reach a ceiling, the student's capacity.
 Design: a mixture of which a key passes an eighth of the width, beside dense layers with its active and its total
 parameters; gates of several kinds, trained, frozen, or replaced by a hash of the key, or by chance.
 Each fact is seen once per step, in float64, until the loss stands still. All have the same three learning rates to
@@ -30,7 +30,7 @@ from repro.nano.training.loop import TrainingDiverged, TrainStep
 from repro.nano.training.optimizer import AdamW, Recipe
 from repro.validate import check_integer
 
-D_MODEL = 16  # width of a key, and number of values: the layer's output is read as logits
+D_MODEL = 8  # width of a key, and number of values: the layer's output is read as logits
 BITS = float(np.log2(D_MODEL))  # of a value
 WIDTH, SHARE = 64, 8  # of all experts together, and the part of it that a key passes: one in SHARE
 GATE_SCALE = 0.1  # standard deviation of the gate's weights at the start
@@ -225,7 +225,7 @@ class MemorisingRun:
     student: str  #: a key of STUDENTS
     n_facts: int
     seed: int = 0  #: of facts and weights
-    steps: int = 1000  #: and so how often each fact is seen
+    steps: int = 800  #: and so how often each fact is seen
 
 
 def measure(run: MemorisingRun, trace: Trace) -> dict[str, float]:
@@ -237,3 +237,20 @@ def measure(run: MemorisingRun, trace: Trace) -> dict[str, float]:
     layer = init_layer(STUDENTS[run.student], run.n_facts, run.seed)
     follow(train(layer, facts, run.steps), trace)
     return known(layer, facts)
+
+
+SMALL, LARGE, FULL = (128, 256, 512, 1024), (256, 512, 1024, 1536), (1024, 1536)  # numbers of facts
+N_FACTS = {"dense, active": SMALL, "chance, each time": SMALL} | dict.fromkeys(
+    ("dense, total", "softmax gate", "V3's gate", "hash of the key"), LARGE
+)
+SEEDS = range(5)
+RUNS = tuple(
+    MemorisingRun(student, n_facts, seed)
+    for seed in SEEDS
+    for student in STUDENTS
+    for n_facts in N_FACTS.get(student, FULL)
+) + tuple(
+    MemorisingRun(student, FULL[-1], seed, steps=1600)
+    for seed in SEEDS[:2]
+    for student in ("dense, total", "softmax gate", "V3's gate")
+)

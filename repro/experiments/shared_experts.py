@@ -1,0 +1,60 @@
+"""The study of shared experts: is a slot that every token passes worth more than one that the gate may choose?
+
+Idea: what all domains have in common, each routed expert must learn for itself, since any of them may be the one that
+is chosen; a shared expert learns it once. Where nothing is common, it is one choice fewer and one expert fewer. So its
+worth should grow with the part that is common, from nothing or less.
+Design: a teacher with domains (repro.experiments.domains), of whose variance a share is common to all of them. Against
+4 of 16 routed experts stands a shared one with 3 of 15: equal parameters and FLOPs but for one row of the gate. Biases
+keep the load even, as in V3, or nothing does. Runs are paired: a seed is one teacher, one stream of tokens.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from repro.experiments import domains
+from repro.experiments.domains import Layer, Task, Teacher, draw_teacher, init_layer
+from repro.experiments.power import Plan
+from repro.experiments.record import Study
+from repro.experiments.watch import Trace, follow
+from repro.models.architecture import MixtureOfExperts
+from repro.nano.balance import Balance
+from repro.nano.gate import Gate
+from repro.nano.training.optimizer import Recipe
+
+N_EXPERTS, TOP_K, D_EXPERT = 16, 4, 8  # experts and those that a token passes, shared ones counted
+PEAK_LR = 2e-2  # the best of four for both kinds, on seeds that the study does not use
+COMMON_SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9)
+SEEDS = range(10)
+WINDOWS = 20  # of a trace
+
+
+@dataclass(frozen=True)
+class SharedExpertRun:
+    """One training run."""
+
+    n_shared_experts: int  #: of the TOP_K that a token passes
+    common_share: float  #: of the teacher's variance
+    seed: int = 0  #: of teacher, tokens and weights
+    bias_speed: float = 0.01  #: of V3's biases; 0 leaves the load alone
+    steps: int = 1000
+
+
+def build(run: SharedExpertRun) -> tuple[Teacher, Layer]:
+    """Return the teacher and the untrained layer."""
+    task, shared = Task(common_share=run.common_share), run.n_shared_experts
+    experts = MixtureOfExperts(N_EXPERTS - shared, shared, TOP_K - shared, D_EXPERT, correction_bias=True)
+    return draw_teacher(task, run.seed), init_layer(task, experts, Gate("sigmoid"), run.seed)
+
+
+def measure(run: SharedExpertRun, trace: Trace) -> dict[str, Any]:
+    """Train, then measure on held-out tokens; differences of `log_error` are relative ones of the error."""
+    trace.every = max(run.steps // WINDOWS, 1)
+    teacher, layer = build(run)
+    balance = Balance(bias_speed=run.bias_speed) if run.bias_speed else None
+    recipe = Recipe(run.steps, peak_lr=PEAK_LR, weight_decay=0.0, balance=balance)
+    follow(domains.train(layer, teacher, recipe, run.seed), trace)
+    found = domains.measure(layer, teacher, run.seed)
+    kept = ("error", "global", "idle", "specialisation_bits")
+    return {"log_error": float(np.log(found["error"])), **{name: found[name] for name in kept}}
