@@ -83,9 +83,8 @@ def build(run: BalancingRun) -> tuple[Scene, Recipe]:
             raise unknown_name(kind, name, known)
     scene = SCENES[run.scene]
     gate = with_capacity(scene.gate, scene.experts) if run.dropping else scene.gate
-    recipe = Recipe(
-        run.steps, warmup_steps=min(50, run.steps), weight_decay=0, balance=METHODS[run.method](run.strength)
-    )
+    kept_even = METHODS[run.method](run.strength)
+    recipe = Recipe(run.steps, PEAK_LR, warmup_steps=min(50, run.steps), weight_decay=0, balance=kept_even)
     return scene._replace(gate=gate), recipe
 
 
