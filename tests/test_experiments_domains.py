@@ -53,7 +53,7 @@ def test_a_batch_tells_the_domain_and_what_its_network_says():
     for sequence in (0, 17, 31):
         rows = slice(32 * sequence, 32 * (sequence + 1))
         assert np.array_equal(x[rows, 16:], np.tile(teacher.embeddings[of[sequence]], (32, 1)))
-        up, down = teacher.networks[of[sequence]]
+        up, down = teacher.networks.up[of[sequence]], teacher.networks.down[of[sequence]]
         assert y[rows] == pytest.approx(np.tanh(x[rows, :16] @ up.T) @ down.T)
 
 
@@ -72,7 +72,7 @@ def test_outputs_have_variance_one_and_the_common_share_is_their_covariance(shar
 
 def test_what_is_shared_changes_neither_networks_nor_inputs():
     plain, shared, offset = (draw_teacher(task, 5) for task in (Task(), Task(common_share=0.5), Task(offset=3)))
-    assert np.array_equal(plain.networks[2].up, shared.networks[2].up)
+    assert np.array_equal(plain.networks.up, shared.networks.up)
     assert offset.embeddings == pytest.approx(plain.embeddings + 3)
     one, other = (teacher.batch(np.random.default_rng(0)) for teacher in (plain, shared))
     assert np.array_equal(one.x, other.x)

@@ -83,14 +83,14 @@ class Batch(NamedTuple):
 
 
 class Network(NamedTuple):
-    """One network of the teacher: down tanh(up x), with outputs of mean 0 and variance 1."""
+    """One network of the teacher, or a stack of them: down tanh(up x), with outputs of mean 0 and variance 1."""
 
-    up: Array  #: [d_teacher, d_input]
-    down: Array  #: [d_input, d_teacher]
+    up: Array  #: [..., d_teacher, d_input]
+    down: Array  #: [..., d_input, d_teacher]
 
     def outputs(self, x: Array) -> Array:
-        """Return what it makes of inputs: [..., d_input] -> [..., d_input]."""
-        return np.tanh(x @ self.up.T) @ self.down.T
+        """Return what it makes of inputs: [..., L, d_input] -> [..., L, d_input]."""
+        return np.tanh(x @ self.up.swapaxes(-1, -2)) @ self.down.swapaxes(-1, -2)
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Teacher:
     """The networks of all domains, the common one, and the embeddings that name domains."""
 
     task: Task
-    networks: tuple[Network, ...]
+    networks: Network  #: stacked: [D, d_teacher, d_input] and [D, d_input, d_teacher]
     common: Network
     embeddings: Array  #: [D, d_domain]
 
@@ -114,9 +114,7 @@ class Teacher:
 
     def outputs(self, inputs: Array, domains: IntArray) -> Array:
         """Return what it says: inputs [S, L, d_input] and domains [S] -> [S, L, d_input], of variance 1."""
-        own = np.empty_like(inputs)  # [S, L, d_input]
-        for domain, network in enumerate(self.networks):
-            own[domains == domain] = network.outputs(inputs[domains == domain])
+        own = Network(self.networks.up[domains], self.networks.down[domains]).outputs(inputs)  # [S, L, d_input]
         if not self.task.common_share:
             return own
         share = self.task.common_share
@@ -128,7 +126,7 @@ def draw_teacher(task: Task, seed: int) -> Teacher:
     rng = np.random.default_rng([seed, 0])
     common, *networks = (_draw_network(task, rng) for _ in range(1 + task.n_domains))
     embeddings = task.offset + rng.standard_normal((task.n_domains, task.d_domain))  # [D, d_domain]
-    return Teacher(task, tuple(networks), common, embeddings)
+    return Teacher(task, Network(*map(np.stack, zip(*networks, strict=True))), common, embeddings)
 
 
 def _draw_network(task: Task, rng: np.random.Generator) -> Network:
