@@ -56,7 +56,7 @@ class Student:
     top_k: int = 0
     scoring: str = "softmax"  #: a key of GATES
     router: Router = "trained"  #: "hash" gives each fact experts by chance for good, "random" anew in each step
-    peak_lr: float = 1e-2
+    peak_lr: float = 0.1
 
     @property
     def experts(self) -> MixtureOfExperts:
@@ -102,16 +102,17 @@ def dense(parameters: int, **options: Any) -> Student:
 
 
 MIXTURE = mixture(16)
+# Learning rates: of 0.01, 0.03, 0.1 and 0.3 the one that stores most on seed 1000, at 256 facts for the first, 1,536.
 STUDENTS = {
     "dense, active": dense(MIXTURE.active_parameters),
-    "dense, total": dense(MIXTURE.total_parameters),
+    "dense, total": dense(MIXTURE.total_parameters, peak_lr=0.03),
     "softmax gate": MIXTURE,
     "V3's gate": mixture(16, scoring="sigmoid, normalised"),
     "softmax, normalised": mixture(16, scoring="softmax, normalised"),
     "sigmoid": mixture(16, scoring="sigmoid"),
-    "frozen gate": mixture(16, scoring="sigmoid, normalised", router="frozen"),
-    "hash of the key": mixture(16, scoring="sigmoid, normalised", router="hash"),
-    "chance, each time": mixture(16, scoring="sigmoid, normalised", router="random"),
+    "frozen gate": mixture(16, scoring="sigmoid, normalised", router="frozen", peak_lr=0.3),
+    "hash of the key": mixture(16, scoring="sigmoid, normalised", router="hash", peak_lr=0.03),
+    "chance, each time": mixture(16, scoring="sigmoid, normalised", router="random", peak_lr=0.03),
     "1 of 8": mixture(8),
     "4 of 32": mixture(32),
     "8 of 64": mixture(64),
@@ -243,7 +244,7 @@ SMALL, LARGE, FULL = (128, 256, 512, 1024), (256, 512, 1024, 1536), (1024, 1536)
 N_FACTS = {"dense, active": SMALL, "chance, each time": SMALL} | dict.fromkeys(
     ("dense, total", "softmax gate", "V3's gate", "hash of the key"), LARGE
 )
-SEEDS = range(5)
+SEEDS = range(6)
 RUNS = tuple(
     MemorisingRun(student, n_facts, seed)
     for seed in SEEDS
@@ -254,3 +255,31 @@ RUNS = tuple(
     for seed in SEEDS[:2]
     for student in ("dense, total", "softmax gate", "V3's gate")
 )
+
+
+class Pair(NamedTuple):
+    """Two students that are compared by capacity: the first minus the second, seed by seed."""
+
+    student: str
+    baseline: str
+
+
+COMPARISONS = (
+    Pair("softmax gate", "dense, active"),
+    Pair("softmax gate", "dense, total"),
+    Pair("V3's gate", "dense, active"),
+    Pair("V3's gate", "dense, total"),
+    Pair("frozen gate", "V3's gate"),
+    Pair("hash of the key", "softmax gate"),
+    Pair("chance, each time", "dense, active"),
+    Pair("1 of 8", "softmax gate"),
+    Pair("4 of 32", "softmax gate"),
+    Pair("8 of 64", "softmax gate"),
+)
+# Fixed before the study ran. On seeds 1000 to 1002 the differences spread by 40 to 130 bits; a twelfth of what the dense
+# layer of all parameters stored there is what would change the text.
+PLANS = tuple(
+    Plan("bits", "bits", smallest_effect=250, pilot_sd=100, seeds=len(SEEDS), comparisons=len(COMPARISONS))
+    for _ in COMPARISONS
+)
+STUDY = Study("memorising", RUNS, measure, plans=PLANS)

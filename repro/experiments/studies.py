@@ -1,6 +1,8 @@
 """All studies by name."""
 
-from repro.experiments import ablations, balancing, prediction
+from repro.experiments import ablations, balancing, memorising, prediction
 from repro.experiments.record import Study
 
-STUDIES: dict[str, Study] = {study.name: study for study in (balancing.STUDY, prediction.STUDY, ablations.STUDY)}
+STUDIES: dict[str, Study] = {
+    study.name: study for study in (balancing.STUDY, prediction.STUDY, ablations.STUDY, memorising.STUDY)
+}
