@@ -60,10 +60,10 @@ class Plan:
         return smallest_detectable(self.pilot_sd, self.seeds, level=self.level_of_each)
 
     def __str__(self) -> str:
+        effect = f"{self.smallest_effect:g} {self.unit}"
         looks = f", {self.comparisons} comparisons allowed for" if self.comparisons > 1 else ""
         return (
-            f"{self.result}: {self.seeds} seeds find a difference of {self.smallest_effect:g} {self.unit} with a chance "
-            f"of {self.power:.0%}{looks}"
+            f"{self.result}: {self.seeds} seeds find a difference of {effect} with a chance of {self.power:.0%}{looks}"
         )
 
 
