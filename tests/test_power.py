@@ -36,9 +36,9 @@ def test_intervals_widen_with_the_number_of_comparisons():
 
 
 def test_a_plan_reads_as_a_sentence():
-    assert str(PLAN) == "loss: 34 seeds find 0.5 nats of difference with a chance of 81%"
+    assert str(PLAN) == "loss: 34 seeds find a difference of 0.5 nats with a chance of 81%"
     five = Plan("loss", "nats", 2.0, 1.0, seeds=34, comparisons=5)
-    assert str(five).endswith("2 nats of difference with a chance of 100%, 5 comparisons allowed for")
+    assert str(five).endswith("a difference of 2 nats with a chance of 100%, 5 comparisons allowed for")
 
 
 def alternate(mean, spread):
