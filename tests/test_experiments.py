@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import ablations, balancing, prediction, record, watch
+from repro.experiments import ablations, balancing, copying, record, watch
 from repro.experiments.record import (
     Study,
     code_version,
