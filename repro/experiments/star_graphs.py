@@ -27,10 +27,10 @@ from repro.nano.ops import Params
 
 DEGREE, ARM = 2, 3  # arms, and edges of each
 NODES = 1 + DEGREE * ARM
-HIDDEN = NODES  # the token that stands for a path's own, where they are hidden
+BAR, HIDDEN = NODES, NODES + 1  # tokens after each edge, and in the place of a path's own where they are hidden
 BATCH, CHECK_EVERY = 32, 100
 HELD_OUT_SEED, HELD_OUT = 4_000_000, 500  # of graphs that no run trains on, and how many
-PILOT_SD = 0.05  # of differences of accuracy by seed, from seeds 1000 and up
+PILOT_SD = 0.04  # of differences of accuracy by seed, from seeds 1000 and up
 N_SEEDS = 5
 Training: TypeAlias = Literal["next token", "chained", "parallel", "teacherless", "reversed"]
 
@@ -41,7 +41,7 @@ class StarRun:
 
     training: Training = "next token"
     seed: int = 0
-    steps: int = 2000
+    steps: int = 1000
     mtp_weight: float = 1.0  #: λ, if there is a module: as much as the main loss, to give it every chance
 
 
@@ -81,28 +81,29 @@ def hide_path(tokens: IntArray) -> IntArray:
 
 
 def draw_graphs(rng: np.random.Generator, batch: int = BATCH, *, is_reversed: bool = False) -> IntArray:
-    """Draw stars as tokens, [batch, 2 · edges + 2 + ARM]: edges in any order, the centre, the end, the path.
+    """Draw stars as tokens, [batch, 3 · edges + 2 + ARM]: edges in any order, a query, and the path that answers it.
 
-    Nodes are named at random. The path goes from the centre's neighbour to the end, or, reversed, from the end's
-    neighbour to the centre.
+    Nodes are named at random, an edge is two nodes and a bar. The query is an arm's end and the centre, and the path
+    goes on from there to the end; or, reversed, the centre and an arm's end, and the path goes back to the centre.
     """
     nodes = rng.random((batch, NODES)).argsort(axis=1)  # [B, NODES], a random name of each
     centre = nodes[:, :1]  # [B, 1]
     arms = nodes[:, 1:].reshape(batch, DEGREE, ARM)  # [B, DEGREE, ARM]
     starts = np.concatenate([np.repeat(centre[:, None], DEGREE, axis=1), arms[:, :, :-1]], axis=2)  # [B, DEGREE, ARM]
-    edges = np.stack([starts, arms], axis=-1).reshape(batch, -1, 2)  # [B, edges, 2]: from the centre outwards
+    bars = np.full_like(starts, BAR)
+    edges = np.stack([starts, arms, bars], axis=-1).reshape(batch, -1, 3)  # [B, edges, 3]: from the centre outwards
     order = rng.random(edges.shape[:2]).argsort(axis=1)  # [B, edges]
-    edges = np.take_along_axis(edges, order[..., None], axis=1)  # [B, edges, 2]
-    arm = arms[:, 0]  # [B, ARM]: names and order being random, any will do
-    path = np.concatenate([arm[:, -2::-1], centre], axis=1) if is_reversed else arm  # [B, ARM]
-    return np.concatenate([edges.reshape(batch, -1), centre, arm[:, -1:], path], axis=1)
+    edges = np.take_along_axis(edges, order[..., None], axis=1)  # [B, edges, 3]
+    path = np.concatenate([centre, arms[:, 0]], axis=1)  # [B, 1 + ARM]: names and order being random, any arm will do
+    path = path[:, ::-1] if is_reversed else path
+    return np.concatenate([edges.reshape(batch, -1), path[:, -1:], path], axis=1)
 
 
 def build_model(run: StarRun) -> Model:
     """Return the model of a run before training; those of a seed have the same weights but for the module's."""
     if run.training not in get_args(Training):
         raise InputError(f"training = {run.training!r}: must be one of: {', '.join(get_args(Training))}")
-    config = dense_config(NODES + 1, n_layers=3, n_mtp_modules=int(run.training in ("chained", "parallel")))
+    config = dense_config(HIDDEN + 1, n_layers=3, n_mtp_modules=int(run.training in ("chained", "parallel")))
     params = init_model(config, seed=run.seed, std=0.1, dtype=np.float64).params
     model = TeacherlessModel(config, params) if run.training == "teacherless" else PathModel(config, params)
     if run.training == "parallel":
@@ -127,7 +128,7 @@ def train_run(run: StarRun, trace: Trace) -> tuple[Model, list[list[float]]]:
     held_out = draw_graphs(np.random.default_rng(HELD_OUT_SEED), HELD_OUT, is_reversed=is_reversed)
     model, rng, checks = build_model(run), np.random.default_rng(run.seed), []
     graphs = (draw_graphs(rng, is_reversed=is_reversed) for _ in repeat(None))
-    recipe = Recipe(run.steps, peak_lr=4e-3, final_lr_share=1.0, weight_decay=0.0, mtp_weight=run.mtp_weight)
+    recipe = Recipe(run.steps, final_lr_share=1.0, weight_decay=0.0, mtp_weight=run.mtp_weight)
     for step in train(model, graphs, recipe):
         trace.add(step)
         if run.training == "parallel":
