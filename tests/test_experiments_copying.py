@@ -1,10 +1,12 @@
 """The study of copying: its texts and targets by hand, its controls, and survival analysis on published data."""
 
+from dataclasses import asdict, replace
+
 import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import copying
+from repro.experiments import copying, star_graphs
 from repro.experiments.copying import CopyingRun
 from repro.experiments.survival import Times, log_rank_p
 from repro.experiments.watch import Trace
@@ -98,6 +100,15 @@ def test_a_run_that_does_not_learn_is_censored_at_its_last_step():
     results = copying.measure(CopyingRun("none", 0.0, steps=30), Trace())
     assert (results["steps"], results["learned"]) == (30, False)
     assert results["best_accuracy"] < copying.GOAL
+
+
+@pytest.mark.parametrize(("module", "study"), [(copying, "copying"), (star_graphs, "star_graphs")])
+def test_the_record_begins_as_a_run_made_now_does(module, study):
+    rows, trace = load_record(study, "experiments").rows, Trace()
+    module.train_run(replace(module.STUDY.runs[-1], steps=20), trace)
+    assert rows[-1]["run"] == asdict(module.STUDY.runs[-1])
+    for now, then in zip(trace.rows, rows[-1]["trace"][:2], strict=True):
+        assert now["loss"] == pytest.approx(then["loss"], rel=1e-6)
 
 
 @pytest.mark.slow

@@ -28,6 +28,7 @@ from repro.nano.serving.speculative import distribution, expected_acceptance, sp
 
 LETTERS, SHORTEST, LONGEST = 12, 3, 6  # of the alphabet, and of a word, whose letters all differ
 COLON, NEWLINE = LETTERS, LETTERS + 1  # tokens after the letters
+ALPHABET = "ABCDEFGHIJKL:/"  # how tokens are printed, a newline as a slash
 BATCH, LENGTH = 16, 25  # sequences, and tokens of each: 24 to read, 24 to predict
 GOAL, CHECK_EVERY = 0.9, 10  # share of copied letters; steps between two looks at it
 HELD_OUT_SEED, HELD_OUT = 3_000_000, 64  # of texts that no run trains on, and how many
@@ -37,7 +38,7 @@ TEMPERATURES = {"greedy": 0.0, "sampled": 1.0}
 PLACES = ("copied", "random")  # letters of the copy but the first, and letters of the word
 Module: TypeAlias = Literal["none", "chained", "parallel", "uninformed"]
 PILOT_SD = 0.3  # of differences of ln(steps) by seed, from seeds 1000 to 1005
-N_SEEDS = 30
+N_SEEDS = 24
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,11 @@ def copy_accuracy(model: Model, texts: Texts) -> float:
     likeliest = model.forward(texts.tokens[:, :-1]).argmax(axis=-1)  # [B, T - 1]
     copied = texts.places[:, 1:] == 0
     return float(np.mean((likeliest == texts.tokens[:, 1:])[copied]))
+
+
+def decode_letters(tokens: IntArray) -> str:
+    """Return tokens, [T], as letters."""
+    return "".join(ALPHABET[token] for token in tokens)
 
 
 def held_out_texts() -> Texts:
