@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import balancing, prediction, record, watch
+from repro.experiments import balancing, record, watch
 from repro.experiments.record import (
     Study,
     code_version,
@@ -228,7 +228,7 @@ def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
     assert all(row["status"] in record.DONE and (row["status"] != "complete" or row["results"]) for row in found.rows)
 
 
-@pytest.mark.parametrize("module", [balancing, prediction])
+@pytest.mark.parametrize("module", [balancing])
 def test_the_record_begins_as_a_run_made_now_does(module, monkeypatch):
     monkeypatch.setattr(module, "follow", lambda steps, trace: watch.follow(islice(steps, 20), trace))
     rows, trace = load_record(module.STUDY.name, "experiments").rows, Trace()
