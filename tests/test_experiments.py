@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import balancing, record, watch
+from repro.experiments import record, watch
 from repro.experiments.record import (
     Study,
     code_version,
@@ -27,7 +27,6 @@ from repro.experiments.record import (
     write_record,
 )
 from repro.experiments.studies import STUDIES
-from repro.experiments.texts import held_out_texts
 from repro.experiments.watch import Trace, follow
 from repro.lab.records import load_record
 from repro.nano import Recipe, evaluate, init_model, small_config, train
@@ -223,28 +222,16 @@ def test_a_repeat_that_ends_otherwise_or_has_another_run_is_named(tmp_path):
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_what_is_committed_is_one_row_for_every_run_of_the_study(name):
     found, wanted = load_record(name, "experiments"), STUDIES[name].runs
-    assert [row["run"] for row in found.rows] == [record.asdict(run) for run in wanted]
+    assert [record.run_key(row["run"]) for row in found.rows] == [record.run_key(record.asdict(run)) for run in wanted]
     assert set(found.machine) == {"date", "processor", "cores", "python", "numpy"}
     assert all(row["status"] in record.DONE and (row["status"] != "complete" or row["results"]) for row in found.rows)
-
-
-@pytest.mark.parametrize("module", [balancing])
-def test_the_record_begins_as_a_run_made_now_does(module, monkeypatch):
-    monkeypatch.setattr(module, "follow", lambda steps, trace: watch.follow(islice(steps, 20), trace))
-    rows, trace = load_record(module.STUDY.name, "experiments").rows, Trace()
-    module.train_run(module.STUDY.runs[-1], trace)
-    assert rows[-1]["run"] == record.asdict(module.STUDY.runs[-1])
-    for now, then in zip(trace.rows, rows[-1]["trace"][:2], strict=True):
-        assert now.keys() == then.keys()
-        assert now["loss"] == pytest.approx(then["loss"], rel=1e-6)
-        assert now["max_violation"] == pytest.approx(then["max_violation"], abs=0.02)  # a choice or two may flip
 
 
 @pytest.mark.parametrize("name", list(STUDIES))
 def test_every_run_of_a_study_is_there_once(name):
     keys = [record.run_key(record.asdict(run)) for run in STUDIES[name].runs]
     assert len(set(keys)) == len(keys)
-    seeds = {run.seed for run in STUDIES[name].runs}
+    seeds = {seed for run in STUDIES[name].runs for seed in (run.seeds if hasattr(run, "seeds") else [run.seed])}
     assert seeds == set(range(len(seeds)))
 
 
@@ -289,60 +276,9 @@ def test_an_interrupted_study_keeps_marked_partial_rows(tmp_path):
     assert errors.splitlines()[-1] == "experiments: interrupted; finished runs are kept, call again to go on"
     rows = [json.loads(line) for line in (tmp_path / "recall.jsonl").read_text().splitlines()]
     assert [row["status"] for row in rows] == ["interrupted"]
-    assert printed.startswith("recall: interrupted after ")
+    (line,) = [line for line in printed.splitlines() if not line.startswith("recall: plan: ")]
+    assert line.startswith("recall: interrupted after ")
     assert rows[0]["trace"][-1]["step"] <= rows[0]["steps_done"]
-
-
-# The studies themselves, in small
-
-
-def test_the_balancing_study_measures_what_it_says():
-    run = balancing.BalancingRun("loss-free", 1e-3, seed=1, steps=20)
-    model = balancing.train_run(run, Trace())
-    found = balancing.observe(model, n_batches=2)
-    loads = np.array(found["loads"])  # [gates, domains, E]
-    assert loads.sum(axis=(1, 2)).tolist() == [2 * 8 * 64 * 4] * 2
-    assert loads.sum(axis=2).tolist() == [[2 * 2 * 64 * 4] * 4] * 2
-    whole = loads.sum(axis=1)
-    assert found["global"] == pytest.approx(np.mean(whole.max(axis=1) / whole.mean(axis=1) - 1))
-    assert found["global"] <= found["batch"] <= found["sequence"]  # a maximum of means is at most the mean of maxima
-    groups = whole.reshape(2, 4, 4).sum(axis=2)
-    assert found["device"] == pytest.approx(np.mean(groups.max(axis=1) / groups.mean(axis=1) - 1))
-    of_batches = [
-        one.load for text in held_out_texts(balancing.HELD_OUT_SEED, 2) for one in model.routings(text[:, :-1])
-    ]
-    assert found["batch"] == pytest.approx(np.mean([one.max() / one.mean() - 1 for one in of_batches]))
-    assert 0 <= found["dropped"] < 1
-    held = np.concatenate(held_out_texts(balancing.HELD_OUT_SEED, 2))
-    assert found["loss"] == pytest.approx(evaluate(model, held), rel=1e-9)
-
-
-def test_dropping_while_training_changes_the_training_and_not_what_is_measured_without():
-    run = balancing.BalancingRun("none", seed=1, steps=15)
-    plain, limited = (balancing.train_run(replace(run, dropping=one), Trace()) for one in (False, True))
-    assert limited.config.gate.capacity_factor == 1
-    one, other = (balancing.observe(model, 1) for model in (plain, limited))
-    assert one["loss"] != other["loss"]
-    text = held_out_texts(balancing.HELD_OUT_SEED, 1)[0]
-    free = balancing.with_capacity(limited, None)
-    assert other["loss"] == pytest.approx(balancing.mean_loss(free, [text]))
-    kept_share = np.mean([one.kept.mean() for one in limited.routings(text[:, :-1])])
-    assert other["dropped"] == pytest.approx(1 - kept_share)
-    assert kept_share < 1
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (
-            lambda: balancing.build_model(balancing.BalancingRun("all")),
-            "method = 'all': must be one of: none, V2's three losses",
-        ),
-    ],
-)
-def test_unknown_methods_and_variants(make, message):
-    with pytest.raises(InputError, match=message):
-        make()
 
 
 # Spread

@@ -1,37 +1,59 @@
-"""The study of balancing: what does each way of loading experts evenly cost in loss, and in specialisation?
+"""The study of balancing: what does each way of loading experts evenly cost in error, and when does it save a layer?
 
-Design: one small model behind V3's gate, trained without balancing, with V2's three losses, a sequence-wise or a
-batch-wise loss, and V3's biases; each at several strengths, over five seeds; two of them with V2's token dropping too.
-Measured: loss on held-out texts, MaxVio over several scopes, idle experts, how far experts specialise by domain.
+Design: one MoE layer learns from a teacher with domains (see `domains`), without balancing, with V2's three losses, a
+sequence-wise or a batch-wise loss, V3's biases, and V3's biases with its tiny loss; each at several strengths, paired
+by seed. Two gates that see a part of each token show the limits: one is blind to domains, one sees nothing else. In a
+second scene gates collapse, in a third some domains are rare; some experts drop what exceeds their even share.
+Measured: error on held-out tokens, MaxVio over several scopes, idle experts, how far experts specialise by domain.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from repro.arrays import IntArray
-from repro.errors import InputError
+from repro.errors import unknown_name
+from repro.experiments import domains
+from repro.experiments.domains import Layer, Sees, Task
+from repro.experiments.power import Plan
 from repro.experiments.record import Study
-from repro.experiments.texts import BATCH, HELD_OUT_BATCHES, SEEDS, held_out_texts, training_texts
 from repro.experiments.watch import Trace, follow
-from repro.nano import Config, Model, Recipe, balance, evaluate, init_model, small_config, train
-from repro.nano.balance import Balance, max_violation
-from repro.nano.gate import Routing
-from repro.nano.training.toy_data import DOMAINS
+from repro.models.architecture import MixtureOfExperts
+from repro.nano import Recipe, balance
+from repro.nano.balance import Balance
+from repro.nano.gate import Gate
 
-N_GROUPS, TOPK_GROUP = 4, 2  # devices of four experts each, of which a token reaches at most two
-HELD_OUT_SEED = 1_000_000
-CAPACITY = 1.0  # V2's, in even shares
+SEEDS, FEW_SEEDS = 14, 4  # of settings that are compared by plan, and of those that only show the course of a curve
+WINDOW = 50  # steps of a window of the trace
+PEAK_LR = 0.03  # of 0.001, 0.003, 0.01, 0.03 and 0.1 the best on a pilot seed without balancing and with either loss
+CAPACITY = 1.0  # tokens that an expert accepts where it drops, in even shares
 
 METHODS: dict[str, Callable[[float], Balance | None]] = {
     "none": lambda _: None,
-    "V2's three losses": balance.v2_losses,
+    "V2's losses": balance.v2_losses,
     "sequence-wise loss": lambda weight: Balance(expert=weight),
     "batch-wise loss": lambda weight: Balance(expert=weight, scope="batch"),
-    "loss-free": balance.loss_free,
-    "biases alone": lambda speed: Balance(bias_speed=speed),
+    "biases": lambda speed: Balance(bias_speed=speed),
+    "biases and tiny loss": balance.loss_free,
+}
+
+
+class Scene(NamedTuple):
+    """A task, and the layer that learns it."""
+
+    task: Task
+    experts: MixtureOfExperts
+    gate: Gate
+
+
+# Four devices of four experts, for V2's losses. A token reaches two, which its best two experts never exceed.
+V3_GATE = Gate("sigmoid", n_group=4, topk_group=2, scores_per_group=1)
+V2_GATE = Gate("softmax", norm_topk_prob=False, routed_scaling_factor=16)
+TOP_2 = MixtureOfExperts(n_routed_experts=16, n_shared_experts=0, top_k=2, d_expert=8, correction_bias=True)
+SCENES = {
+    "equal domains": Scene(Task(), TOP_2, V3_GATE),
+    "common direction": Scene(Task(offset=3.0), TOP_2, V3_GATE),
+    "rare domains": Scene(Task(popularity=1.0), replace(TOP_2, top_k=1, d_expert=16), V2_GATE),
+    "dense": Scene(Task(), MixtureOfExperts(1, 0, 1, d_expert=16, correction_bias=True), Gate()),
 }
 
 
@@ -41,89 +63,105 @@ class BalancingRun:
 
     method: str  #: a key of METHODS
     strength: float = 0.0  #: factor of V2's weights, weight of a loss, or speed of biases
-    seed: int = 0  #: of weights and texts
-    steps: int = 500
-    dropping: bool = False  #: whether groups drop what exceeds their capacity while training
+    seed: int = 0  #: of teacher, weights and batches
+    scene: str = "equal domains"  #: a key of SCENES
+    gate_sees: Sees = "all"  #: what of a token the gate may read
+    dropping: bool = False  #: whether experts drop what exceeds their capacity
+    steps: int = 600
     keep_loads: bool = False  #: whether the trace holds tokens per expert
 
 
-def build_model(run: BalancingRun) -> Model:
-    """Return the untrained model, in float64."""
-    if run.method not in METHODS:
-        raise InputError(f"method = {run.method!r}: must be one of: {', '.join(METHODS)}")
-    capacity = CAPACITY if run.dropping else None
-    config = _with_gate(small_config(n_layers=3), n_group=N_GROUPS, topk_group=TOPK_GROUP, capacity_factor=capacity)
-    return init_model(config, seed=run.seed, dtype=np.float64)
+def setting_fields(run: BalancingRun) -> dict[str, Any]:
+    """Return the fields that runs of one setting share, whatever their seed, by which a record finds them."""
+    return {name: value for name, value in asdict(run).items() if name not in ("seed", "keep_loads")}
 
 
-def train_run(run: BalancingRun, trace: Trace) -> Model:
-    """Return the model after training, its trace filled."""
-    model, recipe = build_model(run), Recipe(run.steps, balance=METHODS[run.method](run.strength))
-    follow(train(model, training_texts(run.seed), recipe), trace)
-    return model
+def build(run: BalancingRun) -> tuple[Scene, Recipe]:
+    """Return the scene of a run, its gate limited if it drops, and the recipe by which it trains."""
+    for kind, name, known in (("method", run.method, METHODS), ("scene", run.scene, SCENES)):
+        if name not in known:
+            raise unknown_name(kind, name, known)
+    scene = SCENES[run.scene]
+    gate = with_capacity(scene.gate, scene.experts) if run.dropping else scene.gate
+    kept_even = METHODS[run.method](run.strength)
+    recipe = Recipe(run.steps, PEAK_LR, warmup_steps=min(50, run.steps), weight_decay=0, balance=kept_even)
+    return scene._replace(gate=gate), recipe
+
+
+def with_capacity(gate: Gate, experts: MixtureOfExperts) -> Gate:
+    """Return a gate whose experts each accept their even share of a batch, and drop the least weighted of the rest."""
+    groups = experts.n_routed_experts  # the gate drops by group of experts: here each expert is one
+    return replace(gate, n_group=groups, topk_group=experts.top_k, scores_per_group=1, capacity_factor=CAPACITY)
+
+
+def train_run(run: BalancingRun, trace: Trace) -> Layer:
+    """Return the layer after training, its trace filled."""
+    (task, experts, gate), recipe = build(run)
+    layer = domains.init_layer(task, experts, gate, run.seed, gate_sees=run.gate_sees)
+    trace.every = WINDOW
+    follow(domains.train(layer, domains.draw_teacher(task, run.seed), recipe, run.seed), trace)
+    return layer
 
 
 def measure(run: BalancingRun, trace: Trace) -> dict[str, Any]:
-    """Train, then measure loss, imbalance and specialisation on held-out texts."""
-    return observe(train_run(run, trace))
+    """Train, then measure on held-out tokens as `domains.measure` does; also what a capacity would drop, and cost."""
+    layer = train_run(run, trace)
+    teacher = domains.draw_teacher(SCENES[run.scene].task, run.seed)
+    limited = domains.measure(replace(layer, gate=with_capacity(layer.gate, layer.experts)), teacher, run.seed)
+    found = limited if run.dropping else domains.measure(layer, teacher, run.seed)
+    return found | {"error_dropping": limited["error"], "dropped": limited["dropped"]}
 
 
-def with_capacity(model: Model, capacity_factor: float | None) -> Model:
-    """Return the same weights behind a gate that drops above a capacity, or drops nothing."""
-    return replace(model, config=_with_gate(model.config, capacity_factor=capacity_factor))
+NONE = BalancingRun("none")
+BIASES = BalancingRun("biases", 0.001)
+V3 = BalancingRun("biases and tiny loss", 0.001)
+SEQUENCE = BalancingRun("sequence-wise loss", 0.1)
+BATCH = BalancingRun("batch-wise loss", 0.1)
+COLLAPSING = BalancingRun("none", scene="common direction", keep_loads=True)
+SAVED = BalancingRun("biases", 0.01, scene="common direction", keep_loads=True)
+RARE = BalancingRun("none", scene="rare domains")
+RARE_EVENED = BalancingRun("biases", 0.001, scene="rare domains")
 
 
-def _with_gate(config: Config, **changes: Any) -> Config:
-    assert config.gate is not None
-    return replace(config, gate=replace(config.gate, **changes))
+class Pair(NamedTuple):
+    """Two settings that are compared by their error: the first minus the second, seed by seed."""
+
+    setting: BalancingRun
+    baseline: BalancingRun
+    plan: Plan
 
 
-def observe(model: Model, n_batches: int = HELD_OUT_BATCHES) -> dict[str, Any]:
-    """Return what a trained model does on held-out texts, in plain numbers, those of experts as means over gates."""
-    texts = held_out_texts(HELD_OUT_SEED, n_batches)
-    free, limited = with_capacity(model, None), with_capacity(model, CAPACITY)
-    loads = np.stack([_by_sequence(free.routings(text[:, :-1])) for text in texts], axis=1)  # [gates, batches, B, E]
-    by_domain = loads.reshape(len(loads), -1, len(DOMAINS), loads.shape[-1]).sum(axis=1)  # [gates, domains, E]
-    load = by_domain.sum(axis=1)  # [gates, E]
-    kept = [routing.kept for text in texts for routing in limited.routings(text[:, :-1])]
-    return {
-        "loss": mean_loss(free, texts),
-        "loss_dropping": mean_loss(limited, texts),  # if groups drop at capacity 1, and the share of pairs dropped then
-        "dropped": float(1 - np.mean([1.0 if mask is None else np.mean(mask) for mask in kept])),
-        "global": float(max_violation(load).mean()),  # MaxVio over all texts; then of a batch, a sequence, a device
-        "batch": float(max_violation(loads.sum(axis=2)).mean()),
-        "sequence": float(max_violation(loads).mean()),
-        "device": float(max_violation(balance.group_load(load, N_GROUPS)).mean()),
-        "max_violation_of": dict(zip(DOMAINS, max_violation(by_domain).mean(axis=0).tolist(), strict=True)),
-        "idle": float(balance.idle_fraction(load).mean()),  # share of experts
-        "specialisation_bits": float(np.mean([balance.specialisation_bits(gate) for gate in by_domain])),
-        "loads": by_domain.tolist(),  # [gates, domains, E]
-    }
+def _pair(setting: BalancingRun, baseline: BalancingRun, smallest_effect: float, pilot_sd: float) -> Pair:
+    return Pair(setting, baseline, Plan("error", "variances", smallest_effect, pilot_sd, SEEDS, comparisons=7))
 
 
-def mean_loss(model: Model, texts: list[IntArray]) -> float:
-    """Return the mean cross-entropy in nats over batches, each on its own since dropping depends on the batch."""
-    return float(np.mean([evaluate(model, text) for text in texts]))
-
-
-def _by_sequence(gates: list[Routing]) -> IntArray:
-    """Return the tokens that chose each expert, by gate and sequence: [gates, BATCH, E]."""
-    return np.array([balance.count_choices(gate.experts, gate.scores.shape[1], BATCH) for gate in gates])
-
-
-STRENGTHS = {
-    "none": [0.0],
-    "V2's three losses": [1.0, 10.0, 100.0],
-    "sequence-wise loss": [1e-3, 1e-2, 1e-1, 1.0, 10.0],
-    "batch-wise loss": [1e-3, 1e-2, 1e-1, 1.0, 10.0],
-    "loss-free": [1e-4, 1e-3, 1e-2, 1e-1],
-    "biases alone": [1e-3],
+# Fixed before the study ran, from seeds 1000 to 1002, where biases end at an error of 0.07. An effect is a tenth of it,
+# half of it for a loss that the claim calls harmful, all of it for a collapse, more than a tenth where seeds differ
+# most.
+COMPARISONS = {
+    "none minus biases": _pair(NONE, BIASES, 0.007, 0.006),
+    "sequence-wise minus biases": _pair(SEQUENCE, BIASES, 0.035, 0.03),
+    "batch-wise minus biases": _pair(BATCH, BIASES, 0.007, 0.0065),
+    "V3's minus biases": _pair(V3, BIASES, 0.007, 0.0065),
+    "common direction: none minus biases": _pair(COLLAPSING, SAVED, 0.07, 0.06),
+    "rare domains: none minus biases": _pair(RARE, RARE_EVENED, 0.016, 0.0145),
+    "dropping: none minus biases": _pair(replace(NONE, dropping=True), replace(BIASES, dropping=True), 0.025, 0.0225),
 }
-SETTINGS = [(method, strength, False) for method, strengths in STRENGTHS.items() for strength in strengths]
-SETTINGS += [("none", 0.0, True), ("V2's three losses", 1.0, True)]
+CURVES = [  # settings of which a few seeds show the course
+    *(replace(BIASES, strength=speed) for speed in (0.0001, 0.01, 0.1)),
+    *(replace(SEQUENCE, strength=weight) for weight in (0.001, 0.01, 1.0)),
+    *(replace(BATCH, strength=weight) for weight in (0.01, 1.0)),
+    *(BalancingRun("V2's losses", factor) for factor in (1.0, 10.0)),
+    replace(BIASES, gate_sees="input"), replace(BIASES, gate_sees="domain"), replace(NONE, scene="dense"),
+    replace(BATCH, scene="common direction"),
+]  # fmt: skip
+
+
+COMPARED = dict.fromkeys(run for setting, baseline, _ in COMPARISONS.values() for run in (setting, baseline))
 RUNS = tuple(
-    BalancingRun(method, strength, seed, dropping=dropping, keep_loads=seed == 0)
-    for seed in SEEDS
-    for method, strength, dropping in SETTINGS
+    replace(setting, seed=seed, keep_loads=setting.keep_loads and seed == 0)
+    for settings, count in ((COMPARED, SEEDS), (CURVES, FEW_SEEDS))
+    for setting in settings
+    for seed in range(count)
 )
-STUDY = Study("balancing", RUNS, measure)
+STUDY = Study("balancing", RUNS, measure, plans=tuple(pair.plan for pair in COMPARISONS.values()))
