@@ -1,8 +1,16 @@
 """All studies by name."""
 
-from repro.experiments import balancing, copying, recall, star_graphs
+from repro.experiments import (
+    balancing,
+    copying,
+    long_sums,
+    loud_tokens,
+    memorising,
+    recall,
+    shared_experts,
+    star_graphs,
+)
 from repro.experiments.record import Study
 
-STUDIES: dict[str, Study] = {
-    study.name: study for study in (balancing.STUDY, recall.STUDY, copying.STUDY, star_graphs.STUDY)
-}
+ALL = (loud_tokens, long_sums, balancing, shared_experts, memorising, recall, copying, star_graphs)
+STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in ALL}
