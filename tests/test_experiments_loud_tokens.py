@@ -153,7 +153,7 @@ def test_each_document_pulls_the_loud_token_its_way_and_the_pulls_cancel():
 
 def test_what_a_running_sum_cuts_off_by_hand():
     # With 4 bits the last bit beside 1 is 2^-3, so that 0.25 is left of 0.3; beside 0.3 itself it is 2^-5: 0.28125.
-    products, quiet = np.array([1.0, 0.3, -1.0, 0.3]), np.array([False, True, False, True])
+    products, quiet = np.array([[1.0], [0.3], [-1.0], [0.3]]), np.array([False, True, False, True])
     assert long_sums.predicted_kept_share(products, quiet, 4, bits=4) == pytest.approx((0.25 + 0.28125) / 0.6)
     assert long_sums.predicted_kept_share(products, quiet, 2, bits=4) == pytest.approx(0.5 / 0.6)
     assert long_sums.predicted_kept_share(products, quiet, 1, bits=4) == pytest.approx(0.5625 / 0.6)
@@ -161,16 +161,10 @@ def test_what_a_running_sum_cuts_off_by_hand():
 
 @pytest.mark.parametrize(("scheme", "every"), [("never promoted", 4096), ("promoted", 128)])
 def test_exact_running_sums_predict_what_the_emulated_sum_keeps(scheme, every):
-    rng = np.random.default_rng(4)
-    task = long_sums.draw_task(rng)
-    batch = long_sums.draw_batch(task, rng)
-    x, quiet = task.features[batch.contexts], batch.contexts > 0
-    weight = QuantizedWeight.cast(task.weight, long_sums.SCHEMES[f"rows of 4,096, {scheme}"])
-    d_logits = long_sums.output_gradient(x @ task.weight.T, batch, 1e-3)
-    predicted = [
-        long_sums.predicted_kept_share(d_logits[:, i] * x[:, j], quiet, every) for i in range(8) for j in range(16)
-    ]
-    assert long_sums.kept_share(weight, x, d_logits, quiet) == pytest.approx(np.median(predicted), abs=0.1)
+    products, quiet = long_sums.first_products(4, 1e-3)
+    run = long_sums.SumsRun(f"rows of 4,096, {scheme}", 1e-3, seeds=(4,), steps=10)
+    (kept,) = measured(run, long_sums)["kept_first"]
+    assert kept == pytest.approx(long_sums.predicted_kept_share(products, quiet, every), abs=0.1)
 
 
 def test_without_emulated_sums_the_whole_pull_is_kept():

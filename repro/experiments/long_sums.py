@@ -119,21 +119,32 @@ def kept_share(weight: QuantizedWeight, x: Array, d_logits: Array, quiet: BoolAr
     return float(np.vdot(change, pull) / np.vdot(pull, pull))
 
 
+def first_products(seed: int, quiet_weight: float) -> tuple[Array, BoolArray]:
+    """Return what each token adds to each weight's gradient in the first step, [TOKENS, weights], and who is quiet."""
+    rng = np.random.default_rng(seed)
+    task = draw_task(rng)
+    batch = draw_batch(task, rng)
+    x = task.features[batch.contexts]  # [TOKENS, FEATURES]
+    d_logits = output_gradient(x @ task.weight.T, batch, quiet_weight)  # [TOKENS, UNITS]
+    return (d_logits[:, :, None] * x[:, None]).reshape(TOKENS, -1), batch.contexts > 0
+
+
 def predicted_kept_share(products: Array, quiet: BoolArray, promote_every: int, bits: int = BITS) -> float:
-    """Return the share of quiet products that sums of so many bits keep, from exact running sums; nothing is emulated.
+    """Return what `kept_share` measures, from exact running sums: each product keeps bits beside the sum it meets.
 
     Args:
-        products: of one weight's gradient, in the order of the tokens, [N].
-        quiet: which of them are quiet, [N].
+        products: of each weight's gradient, in the order of the tokens, [N, weights].
+        quiet: which tokens are quiet, [N].
         promote_every: products after which the running sum starts anew.
         bits: kept below the running sum's exponent.
     """
-    parts = products.reshape(-1, promote_every)
+    parts = products.reshape(-1, promote_every, products.shape[-1])  # [sums, promote_every, weights]
     before = np.cumsum(parts, axis=1) - parts  # the running sum that each product meets
-    largest = np.maximum(np.abs(before), np.abs(parts)).ravel()
-    last_bit = np.ldexp(1.0, np.frexp(largest)[1] - bits)  # [N]
-    kept = np.trunc(products / last_bit) * last_bit
-    return float(np.sum(kept[quiet]) / np.sum(products[quiet]))
+    largest = np.maximum(np.abs(before), np.abs(parts)).reshape(products.shape)  # [N, weights]
+    last_bit = np.ldexp(1.0, np.frexp(largest)[1] - bits)
+    kept = np.sum((np.trunc(products / last_bit) * last_bit)[quiet], axis=0)  # [weights]
+    pull = np.sum(products[quiet], axis=0)
+    return float(np.vdot(kept, pull) / np.vdot(pull, pull))
 
 
 def measure_seed(run: SumsRun, seed: int) -> dict[str, float]:
