@@ -7,7 +7,6 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,7 +14,7 @@ import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import record, watch
+from repro.experiments import record
 from repro.experiments.record import (
     Study,
     code_version,
@@ -29,7 +28,7 @@ from repro.experiments.record import (
 from repro.experiments.studies import STUDIES
 from repro.experiments.watch import Trace, follow
 from repro.lab.records import load_record
-from repro.nano import Recipe, evaluate, init_model, small_config, train
+from repro.nano import Recipe, init_model, small_config, train
 from repro.nano.training.loop import TrainingDiverged
 from repro.spread import confidence_interval, paired_interval
 
