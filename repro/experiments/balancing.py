@@ -24,7 +24,7 @@ from repro.nano.gate import Gate
 
 SEEDS, FEW_SEEDS = 14, 4  # of settings that are compared by plan, and of those that only show the course of a curve
 WINDOW = 50  # steps of a window of the trace
-PEAK_LR = 0.03  # of 0.001, 0.003, 0.01, 0.03 and 0.1 the best on a pilot seed without balancing and with either loss
+PEAK_LR = 0.03  # of 0.001 to 0.1 the best without balancing and with the sequence-wise loss, on a pilot seed
 CAPACITY = 1.0  # tokens that an expert accepts where it drops, in even shares
 
 METHODS: dict[str, Callable[[float], Balance | None]] = {
