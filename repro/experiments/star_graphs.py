@@ -4,8 +4,9 @@ A star has arms that meet at its centre; given its edges in any order, the centr
 say the path between them. Only the first step is hard: to know which arm to enter, one must follow it back from its
 end. But trained on true paths, a model reads the first step when it predicts the second, so that the edges alone give
 all the rest, and nothing is left to teach it the first (the "Clever Hans cheat" of Bachmann and Nagarajan, arXiv
-2403.06963). DeepSeek's module reads the true next token too, so it can cheat as well. Two controls must succeed, or
-the failure says nothing: the path told from its end, and training that hides the path from the model ("teacherless").
+2403.06963). DeepSeek's module reads the true next token too, so it can cheat as well. The control is the path told from
+its end, which must be learned, or the failure says nothing. Beside it stands Bachmann and Nagarajan's remedy, training
+that hides the path from the model ("teacherless"), whatever it does here.
 """
 
 from dataclasses import dataclass
@@ -37,7 +38,7 @@ Training: TypeAlias = Literal["next token", "chained", "parallel", "teacherless"
 
 @dataclass(frozen=True)
 class StarRun:
-    """One training run: on the next token alone, with a module as in `copying`, or one of the two controls."""
+    """One training run: the next token alone, with a module as in `copying`, the path hidden, or the path reversed."""
 
     training: Training = "next token"
     seed: int = 0
