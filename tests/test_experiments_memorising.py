@@ -1,12 +1,13 @@
 """Memorising: what students are made of, who chooses experts, bits by hand, and which routers cannot store facts."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import islice
 
 import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import memorising
+from repro.experiments import memorising, watch
 from repro.experiments.memorising import (
     MIXTURE,
     STUDENTS,
@@ -21,6 +22,7 @@ from repro.experiments.memorising import (
     mixture,
 )
 from repro.experiments.watch import Trace
+from repro.lab.records import load_record
 from repro.nano.ops import cross_entropy, mlp
 from repro.nano.param_shapes import iter_leaves
 
@@ -173,3 +175,18 @@ def test_biases_even_out_the_load_of_a_gate_that_is_not_trained():
         pass
     assert known(layer, facts)["max_violation"] < before / 2
     assert np.array_equal(layer.params["gate"]["weight"], weight)
+
+
+@pytest.mark.parametrize("name", ["dense, total", "softmax gate"])
+def test_the_record_begins_as_a_run_made_now_does(name, monkeypatch):
+    monkeypatch.setattr(memorising, "follow", lambda steps, trace: watch.follow(islice(steps, 40), trace))
+    run, trace = MemorisingRun(name, 256, seed=2), Trace()
+    measure(run, trace)
+    (row,) = [row for row in load_record("memorising", "experiments").rows if row["run"] == asdict(run)]
+    assert trace.rows[0]["loss"] == pytest.approx(row["trace"][0]["loss"], rel=1e-6)
+
+
+def test_comparisons_are_of_students_that_ran():
+    assert {name for pair in memorising.COMPARISONS for name in pair} <= set(STUDENTS)
+    assert {run.student for run in memorising.RUNS} == set(STUDENTS)
+    assert memorising.PLAN.power > 0.8

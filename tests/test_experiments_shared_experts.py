@@ -1,11 +1,15 @@
 """Shared experts: what the two kinds of layer have in common, what they learn from, and where the shared one pays."""
 
+from dataclasses import asdict
+from itertools import islice
+
 import numpy as np
 import pytest
 
-from repro.experiments import shared_experts
+from repro.experiments import shared_experts, watch
 from repro.experiments.shared_experts import COMMON_SHARES, RUNS, SharedExpertRun, build, measure
 from repro.experiments.watch import Trace
+from repro.lab.records import load_record
 from repro.nano.param_shapes import iter_leaves
 
 KINDS = [SharedExpertRun(shared, 0.5, seed=3) for shared in (0, 1)]
@@ -38,9 +42,9 @@ def test_a_share_is_one_of_the_variance():
 
 
 def test_every_pair_of_runs_is_there():
-    keys = {(run.common_share, run.seed, run.bias_speed): set() for run in RUNS}
+    keys = {(run.common_share, run.seed, run.peak_lr): set() for run in RUNS}
     for run in RUNS:
-        keys[run.common_share, run.seed, run.bias_speed].add(run.n_shared_experts)
+        keys[run.common_share, run.seed, run.peak_lr].add(run.n_shared_experts)
     assert set(map(tuple, keys.values())) == {(0, 1)}
     assert {share for share, *_ in keys} == set(COMMON_SHARES)
 
@@ -55,3 +59,12 @@ def test_a_shared_expert_pays_where_nearly_all_is_common_and_not_where_nothing_i
     }
     assert found[1.0][1] < found[1.0][0] - 0.1
     assert found[0.0][1] > found[0.0][0] - 0.1
+
+
+def test_the_record_begins_as_a_run_made_now_does(monkeypatch):
+    monkeypatch.setattr(shared_experts, "follow", lambda steps, trace: watch.follow(islice(steps, 30), trace))
+    trace = Trace()
+    measure(RUNS[-1], trace)
+    row = load_record("shared_experts", "experiments").rows[-1]
+    assert row["run"] == asdict(RUNS[-1])
+    assert trace.rows[0]["loss"] == pytest.approx(row["trace"][0]["loss"], rel=1e-6)

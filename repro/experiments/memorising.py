@@ -167,9 +167,8 @@ class Layer:
 def init_layer(student: Student, n_facts: int, seed: int) -> Layer:
     """Return an untrained layer, in float64; `n_facts` is how many keys a hash gives experts to."""
     rng = np.random.default_rng([seed, 2])
-    count, width, experts = (), student.width, student.n_routed_experts
-    if experts:
-        count = (experts,)
+    width, experts = student.width, student.n_routed_experts
+    count = (experts,) * bool(experts)  # of the leading axis, which a dense layer has not
     weights = {
         "gate_up_proj": rng.standard_normal((*count, 2 * width, D_MODEL)) / np.sqrt(D_MODEL),
         "down_proj": rng.standard_normal((*count, D_MODEL, width)) / np.sqrt(width),
