@@ -64,11 +64,13 @@ def test_the_gradient_behind_the_layer_is_that_of_the_loss():
         return np.mean(weights * (np.log(np.exp(logits).sum(axis=1)) - chosen))
 
     step = np.zeros_like(passed.pre)
-    for row, column in ((0, 0), (3, 7), (100, 64)):
+    open_, shut = np.argwhere(passed.pre > 0.1), np.argwhere(passed.pre < -0.1)  # ReLU lets through, and does not
+    for row, column in (open_[0], open_[-1], shut[0], shut[-1]):
         step[:] = 0
         step[row, column] = 1e-5
         slope = (loss(passed.pre + step) - loss(passed.pre - step)) / 2e-5
         assert gradient[row, column] == pytest.approx(slope, abs=1e-9)
+    assert np.all(gradient[tuple(shut.T)] == 0)
 
 
 def test_half_of_a_batch_is_loud_and_quiet_tokens_have_one_successor_each():
