@@ -36,7 +36,7 @@ N_TOKENS = N_ATTRIBUTES * N_VALUES  # each attribute has values of its own
 CHANCE = 1 / N_RECORDS  # each value occurs in one record: one that is named blindly is right this often
 BATCH, N_QUERIES = 8, 16  # sequences of a step, and queries of each
 HELD_OUT_SEED, HELD_OUT_BATCH = 2_000_000, 128
-# Each kind has its own best of 2.5e-3, 5e-3, 1e-2 and 2e-2, by recall over two pilot seeds: MLA and MQA at 16 cached
+# Each kind has its own best of 2.5e-3, 5e-3, 1e-2 (two pilot seeds each) and 2e-2 (one): MLA and MQA at 16 cached
 # elements, GQA and MHA at 32.
 PEAK_LR: dict[Kind, float] = {"MLA": 5e-3, "MQA": 1e-2, "GQA": 1e-2, "MHA": 1e-2}
 CACHE_ELEMENTS = (8, 16, 32, 64, 128)
