@@ -58,6 +58,8 @@ def main() -> None:
             raise unknown_name("study", name, STUDIES)
     for name in arguments.studies or STUDIES:
         study, record = STUDIES[name], HERE / "recorded" / f"{name}.json"
+        for plan in dict.fromkeys(study.plans):  # each once, where several pairs share one
+            print(f"{study.name}: plan: {plan}")
         rows = perform_all(study, arguments.runs / f"{name}.jsonl", arguments.workers)
         if arguments.record:
             write_record(study, rows, record)

@@ -1,5 +1,6 @@
 """The study of balancing in small: what gates do, that a wrong mechanism loses, that the record can be made again."""
 
+from collections import Counter
 from itertools import islice
 
 import numpy as np
@@ -7,7 +8,8 @@ import pytest
 
 from repro.errors import InputError
 from repro.experiments import balancing, watch
-from repro.experiments.balancing import SCENES, BalancingRun, build, measure, train_run
+from repro.experiments.balancing import COMPARISONS, REPEATED, SCENES, BalancingRun, build, measure, train_run
+from repro.experiments.power import compare_settings, seeds_needed
 from repro.experiments.record import asdict
 from repro.experiments.watch import Trace
 from repro.lab.records import load_record
@@ -68,6 +70,51 @@ def test_without_balancing_a_common_direction_idles_experts():
     assert found["none"]["idle"] > 0.4
     assert found["biases"]["idle"] < 0.1
     assert found["none"]["error"] > 1.1 * found["biases"]["error"]
+
+
+def first_seeds(setting):
+    """Return the errors of a setting's runs of the first plan, in the order of their seeds."""
+    record = load_record("balancing", "experiments")
+    return record.over_seeds("error", only=range(balancing.SEEDS), **balancing.setting_fields(setting))
+
+
+def test_the_repeat_is_planned_from_the_spread_of_the_first_seeds():
+    needed = Counter()
+    for name, (setting, baseline, plan) in REPEATED.items():
+        errors, baselines = first_seeds(setting), first_seeds(baseline)[: len(first_seeds(setting))]
+        assert plan.pilot_sd == pytest.approx(np.std(np.subtract(errors, baselines), ddof=1), rel=2e-3), name
+        alone = seeds_needed(plan.smallest_effect, plan.pilot_sd, level=1 - 0.05 / len(REPEATED), power=0.8)
+        needed[baseline] = max(needed[baseline], alone)
+    for name, (_, baseline, plan) in REPEATED.items():
+        assert (plan.seeds, plan.comparisons) == (needed[baseline], len(REPEATED)), name
+
+
+def test_the_seeds_of_the_repeat_are_fresh_and_those_of_a_pair_equal():
+    for name, (setting, baseline, plan) in REPEATED.items():
+        for run in (setting, baseline):
+            fields = balancing.setting_fields(run)
+            seeds = [one.seed for one in balancing.RUNS if balancing.setting_fields(one) == fields]
+            assert seeds[-plan.seeds :] == list(range(14, 14 + plan.seeds)), name
+            assert max(seeds[: -plan.seeds]) < 14, name
+    for name in COMPARISONS.keys() & REPEATED.keys():
+        assert REPEATED[name].plan.smallest_effect == COMPARISONS[name].plan.smallest_effect, name
+
+
+def test_the_diverged_run_does_not_decide_what_a_common_direction_costs():
+    setting, baseline, plan = REPEATED["common direction: none minus biases"]
+    record = load_record("balancing", "experiments")
+    fields = [balancing.setting_fields(run) for run in (setting, baseline)]
+    (diverged,) = record.diverged_seeds(**fields[1])
+    fresh = set(range(balancing.SEEDS, balancing.SEEDS + plan.seeds))
+    without, with_biases = (record.over_seeds("error", only=fresh - {diverged}, **one) for one in fields)
+    pairs = compare_settings(without, with_biases, plan)
+    worst = compare_settings(
+        [*without, *record.over_seeds("error", only={diverged}, **fields[0])],
+        [*with_biases, 1.0],  # what a layer that says nothing would have
+        plan,
+    )
+    assert pairs.outcome == worst.outcome == "higher"
+    assert (round(worst.interval.mean, 3), round(worst.interval.half, 3)) == (0.077, 0.057)  # as notebook 12 says
 
 
 def test_dropping_is_part_of_the_training_and_of_what_is_measured():

@@ -11,7 +11,7 @@ from repro.nano.gate import route, route_backward
 from repro.nano.model import init_model
 from repro.nano.moe import moe, moe_backward
 from repro.nano.mtp import mtp_module, mtp_module_backward
-from repro.nano.param_shapes import iter_leaves
+from repro.nano.param_shapes import flatten, iter_leaves
 from repro.nano.rope import apply_rope, apply_rope_backward, cos_sin_tables
 
 STEP = 1e-5
@@ -84,6 +84,16 @@ def test_cross_entropy():
     logits, targets = 2 * normal(2, 3, 5), np.array([[0, 4, 2], [1, 1, 3]])
     _, d_logits = ops.cross_entropy(logits, targets)
     agree(lambda: ops.cross_entropy(logits, targets)[0], {"x": d_logits}, {"x": logits})
+
+
+def test_cross_entropy_leaves_out_what_is_not_to_be_predicted():
+    logits, targets = normal(2, 3, 5), np.array([[1, -1, 4], [-1, -1, 0]])
+    loss, d_logits = ops.cross_entropy(logits, targets)
+    parts = [ops.cross_entropy(logits[b, t], targets[b, t])[0] for b, t in ((0, 0), (0, 2), (1, 2))]
+    assert loss == pytest.approx(np.mean(parts))
+    assert (d_logits[targets < 0] == 0).all()
+    agree(lambda: ops.cross_entropy(logits, targets)[0], {"logits": d_logits}, {"logits": logits})
+    assert ops.cross_entropy(logits, np.full((2, 3), -1))[0] == 0
 
 
 @pytest.mark.parametrize("interleaved", [True, False])
@@ -163,6 +173,20 @@ def test_one_module_of_multi_token_prediction():
     cos_sin = tables(V3, 3)
     d_h, d_e, d_p = mtp_module_backward(d_y, p, V3, mtp_module(h, e, p, V3, cos_sin)[1])
     agree(lambda: np.sum(mtp_module(h, e, p, V3, cos_sin)[0] * d_y), {"h": d_h, "e": d_e, **d_p}, {"h": h, "e": e, **p})
+
+
+def test_a_model_given_targets_of_its_own():
+    model = init_model(V3, seed=6, std=0.4, dtype=np.float64)
+    tokens = np.random.default_rng(7).integers(0, 11, (2, 6))
+    depths = 1 + V3.arch.n_mtp_modules
+    itself = [tokens[:, depth + 1 :] for depth in range(depths)]
+    plain, given = (model.loss_and_gradients(tokens, targets=targets) for targets in (None, itself))
+    assert plain[0] == given[0]
+    assert np.array_equal(flatten(plain[1]), flatten(given[1]))
+    nothing = [itself[0], *(np.full_like(targets, -1) for targets in itself[1:])]
+    loss, gradients = model.loss_and_gradients(tokens, targets=nothing)
+    assert loss.mtp == (0,) * (depths - 1)
+    assert not flatten(gradients["mtp"]).any()
 
 
 @pytest.mark.slow

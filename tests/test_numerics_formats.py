@@ -158,3 +158,12 @@ def test_sizes_of_the_formats():
     assert [one.bits for one in ALL] == [8, 8, 12]
     assert [one.smallest for one in ALL] == [2.0**-9, 2.0**-16, 2.0**-20]
     assert E5M6.largest == (2 - 2.0**-6) * 2.0**15
+
+
+@pytest.mark.parametrize("form", [E4M3, E5M2], ids=lambda form: form.name)
+@pytest.mark.parametrize("lower", [0, 1, 0x7FFF, 0x8000, 0x8001, 0xFFFF])
+def test_codes_looked_up_by_half_a_number_are_those_of_a_cast(form, lower):
+    # Every upper half there is, with lower halves below, at and above a half of its last bit: 393,216 numbers.
+    x = ((np.arange(2**16, dtype=np.uint32) << 16) | lower).view(np.float32)
+    x = x[np.abs(x) <= form.largest]  # without NaN, and without what a cast does not saturate
+    assert np.array_equal(encode(x, form), x.astype(form.dtype).view(np.uint8))

@@ -35,6 +35,12 @@ def test_intervals_widen_with_the_number_of_comparisons():
     assert five.power < PLAN.power
 
 
+def test_a_plan_reads_as_a_sentence():
+    assert str(PLAN) == "loss: 34 seeds find a difference of 0.5 nats with a chance of 81%"
+    five = Plan("loss", "nats", 2.0, 1.0, seeds=34, comparisons=5)
+    assert str(five).endswith("a difference of 2 nats with a chance of 100%, 5 comparisons allowed for")
+
+
 def alternate(mean, spread):
     """Return ten differences with this mean, alternating around it."""
     return mean + spread * np.tile([-1.0, 1.0], 5)

@@ -36,11 +36,15 @@ def test_results_come_in_the_order_of_seeds():
             found.over_seeds("loss", **wanted)
     assert Record({}, rows).over_seeds("loss", way="a") == [0, 0.5, 1]
     assert Record({}, rows).over_seeds("by.x", way="a") == [0, 3, 6]
+    assert Record({}, rows).over_seeds("loss", only={1, 2, 9}, way="a") == [0.5, 1]
+    assert found.over_seeds("loss", only={0}, way="a") == [0]
+    assert (found.diverged_seeds(way="a"), found.diverged_seeds(way="b")) == (set(), {0})
 
 
 def test_a_run_of_several_seeds_has_a_result_for_each():
     row = {"run": {"way": "a", "seeds": [7, 3]}, "status": "complete", "results": {"loss": [0.7, 0.3]}}
     assert Record({}, [row]).over_seeds("loss", way="a") == [0.3, 0.7]
+    assert Record({}, [row]).over_seeds("loss", only=[7], way="a") == [0.7]
     with pytest.raises(InputError, match="one of each seed"):
         Record({}, [row, row]).over_seeds("loss", way="a")
 

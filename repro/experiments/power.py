@@ -59,6 +59,13 @@ class Plan:
         """The smallest difference that these seeds tell apart from zero in four cases of five, in the unit."""
         return smallest_detectable(self.pilot_sd, self.seeds, level=self.level_of_each)
 
+    def __str__(self) -> str:
+        effect = f"{self.smallest_effect:g} {self.unit}"
+        looks = f", {self.comparisons} comparisons allowed for" if self.comparisons > 1 else ""
+        return (
+            f"{self.result}: {self.seeds} seeds find a difference of {effect} with a chance of {self.power:.0%}{looks}"
+        )
+
 
 def detection_probability(effect: float, sd: float, seeds: int, *, level: float = 0.95) -> float:
     """Return the chance that the paired interval of a true difference excludes zero on the right side.

@@ -1,9 +1,16 @@
 """All studies by name."""
 
-from repro.experiments import ablations, balancing, memorising, prediction, shared_experts
+from repro.experiments import (
+    balancing,
+    copying,
+    long_sums,
+    loud_tokens,
+    memorising,
+    recall,
+    shared_experts,
+    star_graphs,
+)
 from repro.experiments.record import Study
 
-STUDIES: dict[str, Study] = {
-    study.name: study
-    for study in (balancing.STUDY, prediction.STUDY, ablations.STUDY, memorising.STUDY, shared_experts.STUDY)
-}
+ALL = (loud_tokens, long_sums, balancing, shared_experts, memorising, recall, copying, star_graphs)
+STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in ALL}

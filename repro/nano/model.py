@@ -130,14 +130,17 @@ class Model:
 
     @ops.ignore_blas_flags
     def loss_and_gradients(
-        self, tokens: IntArray, *, mtp_weight: float = 0.3, balance: Balance | None = None
-    ) -> tuple[Loss, Params]:
+        self, tokens: IntArray, *, mtp_weight: float = 0.3, balance: Balance | None = None,
+        targets: Sequence[IntArray] | None = None,
+    ) -> tuple[Loss, Params]:  # fmt: skip
         """Return the loss of predicting each token from those before it, and its gradients.
 
         Args:
             tokens: ids, [B, T + 1].
             mtp_weight: λ of the modules' losses, if there are any.
             balance: auxiliary losses to add; its biases are moved by the training loop.
+            targets: what each depth k is to predict, [B, T - k]; None for the tokens themselves. Where it is -1,
+                nothing is to be predicted, and the depth's loss is the mean over the rest.
 
         Returns:
             The loss, and gradients nested as the parameters are; selection biases have none.
@@ -157,7 +160,8 @@ class Model:
             share = output.shape[1] / inputs.shape[1]  # the report divides each depth's sum by all T positions
             weight = share * (mtp_weight / n_mtp_modules if depth else 1)
             logits = ops.linear(output, self.head)  # [B, T - depth, V]
-            loss, d_logits = ops.cross_entropy(logits, tokens[:, depth + 1 :])  # [B, T - depth, V]
+            wanted = tokens[:, depth + 1 :] if targets is None else targets[depth]  # [B, T - depth]
+            loss, d_logits = ops.cross_entropy(logits, wanted)  # [B, T - depth, V]
             saved_output = ops.save_for_backward(output, self.head)
             d_output, d_head_at_depth = ops.linear_backward(d_logits * weight, saved_output, self.head)
             losses.append(loss * share)

@@ -182,13 +182,19 @@ def mlp_backward(d_y: Array, p: Params, saved: MlpSaved) -> tuple[Array, Params]
 
 
 def cross_entropy(logits: Array, targets: IntArray) -> tuple[float, Array]:
-    """Return the mean of -log p(target) in nats, and its gradient: logits [..., V] and targets [...] -> [..., V]."""
+    """Return the mean of -log p(target) in nats, and its gradient: logits [..., V] and targets [...] -> [..., V].
+
+    Where a target is -1 nothing is to be predicted; the mean is over the rest.
+    """
     rows, columns = logits.reshape(-1, logits.shape[-1]), targets.reshape(-1, 1)  # [N, V], [N, 1]
+    counted = columns >= 0  # [N, 1]
+    count = max(int(counted.sum()), 1)
     shifted = rows - rows.max(axis=-1, keepdims=True)  # [N, V]
     p = np.exp(shifted)  # [N, V]
     total = p.sum(axis=-1, keepdims=True)  # [N, 1]
-    loss = float(np.mean(np.log(total) - np.take_along_axis(shifted, columns, axis=-1)))
+    losses = np.log(total) - np.take_along_axis(shifted, columns, axis=-1)  # [N, 1]
     p /= total
     p[np.arange(len(rows)), columns[:, 0]] -= 1
-    p /= len(rows)
-    return loss, p.reshape(logits.shape)
+    p /= count
+    p[~counted[:, 0]] = 0
+    return float(np.sum(losses * counted)) / count, p.reshape(logits.shape)

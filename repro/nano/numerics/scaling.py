@@ -15,6 +15,7 @@ from repro.arrays import Array
 from repro.errors import InputError
 from repro.nano.numerics.formats import E4M3, Format, decode, encode
 
+AT_ONCE = 2**15  # elements cast together, so that what lies between stays in a core's cache
 LEAST_SCALE = 2.0**-126  # the smallest normal number of FP32
 Tile = tuple[int | None, int | None]  # rows and columns that share a scale; None for all
 WHOLE_TENSOR: Tile = (None, None)
@@ -90,17 +91,34 @@ def quantize(x: ArrayLike, form: Format = E4M3, tile: Tile = (1, 128), *, power_
         raise InputError(f"x of shape {x.shape}: must be matrices, [..., rows, columns]")
     if any(size is not None and size < 1 for size in tile):
         raise InputError(f"tile = {tile}: must be rows and columns of at least 1, or None for all")
-    scales = _scales(_tile_amax(np.abs(x), tile), form, power_of_two=power_of_two)
-    return Quantized(encode(x / _expand_scales(scales, x.shape, tile), form), scales, form, tile, x.shape[-1])
+    scales = _scales(_tile_amax(x, tile), form, power_of_two=power_of_two)
+    return Quantized(_encode_scaled(x, scales, form, tile), scales, form, tile, x.shape[-1])
 
 
-def _tile_amax(magnitudes: Array, tile: Tile) -> Array:
+def _tile_amax(x: Array, tile: Tile) -> Array:
     """Return the largest magnitude of each tile: [..., rows, columns] -> [..., tiles down, tiles across]."""
-    for axis, size in ((-2, tile[0]), (-1, tile[1])):
-        length = magnitudes.shape[axis]
+    largest = smallest = x
+    for axis, size in ((-1, tile[1]), (-2, tile[0])):  # along rows first, whose elements lie side by side
+        length = x.shape[axis]
         if size != 1 and length:
-            magnitudes = np.maximum.reduceat(magnitudes, np.arange(0, length, size or length), axis=axis)
-    return magnitudes
+            starts = np.arange(0, length, size or length)
+            largest = np.maximum.reduceat(largest, starts, axis=axis)
+            smallest = np.minimum.reduceat(smallest, starts, axis=axis)
+    return np.maximum(largest, -smallest)
+
+
+def _encode_scaled(x: Array, scales: Array, form: Format, tile: Tile) -> NDArray[np.uint8]:
+    """Return the codes of x / scales, [..., rows, bytes of a row], some rows at a time."""
+    if not x.size:
+        return encode(x, form)
+    scales = _expand_scales(scales, x.shape, (tile[0], None))  # [..., rows, tiles across], or one row for all
+    scales = np.broadcast_to(scales, (*x.shape[:-1], scales.shape[-1])).reshape(-1, scales.shape[-1])
+    rows, count = x.reshape(-1, x.shape[-1]), max(AT_ONCE // x.shape[-1], 1)  # [R, columns]
+    codes = []
+    for start in range(0, len(rows), count):
+        some = slice(start, start + count)
+        codes.append(encode(rows[some] / _expand_scales(scales[some], rows.shape, (1, tile[1])), form))
+    return np.concatenate(codes).reshape(*x.shape[:-1], -1)
 
 
 def _scales(amax: Array, form: Format, *, power_of_two: bool) -> Array:
