@@ -56,6 +56,7 @@ def main() -> None:
     for name in arguments.studies:
         if name not in STUDIES:
             raise unknown_name("study", name, STUDIES)
+    arguments.runs.mkdir(parents=True, exist_ok=True)
     for name in arguments.studies or STUDIES:
         study, record = STUDIES[name], HERE / "recorded" / f"{name}.json"
         for plan in dict.fromkeys(study.plans):  # each once, where several pairs share one
