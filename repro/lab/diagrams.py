@@ -55,7 +55,7 @@ def note(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
 
 
 def draw_kv_caches(n_heads: int = 8, n_groups: int = 2) -> Figure:
-    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of each head, of a group, of all, or a latent."""
+    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of every head, a group or all, or a latent."""
     figure, axes = canvas(8.5, 3.6, columns=17, rows=6.6)
     kinds = {"MHA": n_heads, "GQA": n_groups, "MQA": 1, "MLA": 0}
     says = {
