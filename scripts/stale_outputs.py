@@ -6,29 +6,10 @@ Whether a fresh run gives the same outputs takes minutes to know: `make check` t
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
-METADATA = {
-    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
-    "language_info": {"name": "python"},
-}
+from repro.lab.committed import complaints
 
-
-def complaints(notebook: dict[str, Any]) -> list[str]:
-    """Return what is wrong with a notebook's outputs, one line each."""
-    cells = [cell for cell in notebook["cells"] if cell["cell_type"] == "code"]
-    counts = [cell["execution_count"] for cell in cells]
-    errors = [output for cell in cells for output in cell["outputs"] if output["output_type"] == "error"]
-    return [
-        message
-        for message, wrong in {
-            "its cells were not run once each, from top to bottom": counts != list(range(1, len(cells) + 1)),
-            "most of its cells have no output": sum(bool(cell["outputs"]) for cell in cells) <= len(cells) / 2,
-            "a cell ended in an error": bool(errors),
-            "its metadata is not what `make notebooks` writes": notebook["metadata"] != METADATA,
-        }.items()
-        if wrong
-    ]
+FIGURES = Path(__file__).resolve().parents[1] / "figures"
 
 
 def main(paths: list[str]) -> int:
@@ -36,7 +17,7 @@ def main(paths: list[str]) -> int:
     lines = [
         f"{path}: {message}; run make notebooks"
         for path in paths
-        for message in complaints(json.loads(Path(path).read_text(encoding="utf-8")))
+        for message in complaints(json.loads(Path(path).read_text(encoding="utf-8")), FIGURES)
     ]
     print(*lines, sep="\n", end="\n" if lines else "", file=sys.stderr)
     return 1 if lines else 0

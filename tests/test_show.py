@@ -1,11 +1,9 @@
-"""What notebooks show: tables whose texts are safe for a browser, and findings as data."""
+"""What notebooks show as tables: texts that are safe for a browser, verdicts in their colours."""
 
 import pandas as pd
 import pytest
 
-from repro import FINDING
 from repro.claims import run_all, run_audit
-from repro.claims.audit import AUDITS
 from repro.facts import load
 from repro.lab import show
 
@@ -29,33 +27,6 @@ def test_a_dollar_stands_in_an_element_of_its_own(shown):
 def test_a_verdict_has_its_colour(shown):
     show.show_table(pd.DataFrame({"verdict": ["wrong", "other"]}, index=["A", "B"]))
     assert shown[0]["text/html"].count("background-color: #D55E0080") == 1
-
-
-def test_a_finding_is_shown_in_words_and_as_data(shown):
-    show.show(run_audit("A46"))
-    (data,) = shown
-    assert data[FINDING]["value"] == 5_576_000
-    assert data[FINDING]["verdict"] == "holds"
-    assert data["text/plain"].startswith("A46 holds: ")
-    assert "<b>A46: holds</b>" in data["text/html"]
-
-
-def test_values_as_data_have_six_digits(shown):
-    show.show(run_audit("A07"))
-    assert shown[0][FINDING]["value"] == 1.86359
-
-
-def test_an_audit_to_come_has_no_value(shown, monkeypatch):
-    monkeypatch.delitem(AUDITS, "A12")
-    show.show(run_audit("A12"))
-    assert shown[0][FINDING]["value"] is None
-
-
-def test_context_is_cited_and_has_no_value(shown):
-    show.show(run_audit("A04"))
-    assert shown[0][FINDING]["value"] is None
-    assert shown[0][FINDING]["verdict"] == "context"
-    assert "2025-01-27" in shown[0]["text/plain"]
 
 
 def test_columns_share_the_names_of_their_rows(shown):

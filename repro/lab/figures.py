@@ -1,9 +1,11 @@
-"""One look for all figures, saved as SVG for reading and PNG for slides.
+"""One look for all figures, saved as SVG for reading and PNG for slides, with their numbers and a text beside them.
 
-nbval does not compare pictures. So each notebook also prints what its figure shows, read back from the drawing itself
-by the functions here: a bar of a wrong length shows in a test.
+nbval does not compare pictures. So the output that shows one also holds what is drawn as JSON, which it does compare,
+and the picture's checksum; the files of a figure are a picture twice and that JSON with the checksums of both.
 """
 
+import io
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
+from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.container import BarContainer
@@ -20,6 +23,8 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from repro.calc.rounding import to_digits
+from repro.lab.committed import FIGURE, checksum
+from repro.lab.drawn import figure_data
 from repro.lab.run import FIGURES
 
 # The palette of Okabe and Ito, which people with any common colour blindness can tell apart.
@@ -67,6 +72,35 @@ def save(figure: Figure, name: str) -> None:
         return
     for kind, options in KINDS.items():
         figure.savefig(Path(folder) / f"{name}.{kind}", **options)
+
+
+def show_figure(figure: Figure, name: str, alt: str, *, digits: int = 4) -> None:
+    """Display a figure with its numbers and its text, and write its files into the folder of the run, if there is one.
+
+    Args:
+        figure: drawn; it is closed.
+        name: of its files: NAME.svg, NAME.png and NAME.json.
+        alt: one or two sentences that say what a reader sees in it, for those who cannot see it.
+        digits: significant digits that the numbers keep.
+    """
+    data = {"name": name, "alt": alt, **figure_data(figure, digits)}
+    picture = _picture(figure, "png", dpi=mpl.rcParams["figure.dpi"])
+    metadata = {"image/png": {"alt": alt, "sha256": checksum(picture)}}
+    display({"image/png": picture, FIGURE: data, "text/plain": alt}, metadata=metadata, raw=True)
+    if folder := os.environ.get(FIGURES):
+        files = {kind: _picture(figure, kind) for kind in KINDS}
+        for kind, content in files.items():
+            (Path(folder) / f"{name}.{kind}").write_bytes(content)
+        described = data | {"sha256": {kind: checksum(content) for kind, content in files.items()}}
+        lines = [f' "{key}": {json.dumps(value, ensure_ascii=False)}' for key, value in described.items()]
+        (Path(folder) / f"{name}.json").write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8")
+    plt.close(figure)
+
+
+def _picture(figure: Figure, kind: str, **options: Any) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format=kind, **(KINDS[kind] | options))
+    return file.getvalue()
 
 
 def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:

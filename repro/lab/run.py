@@ -16,6 +16,7 @@ from repro.lab.notebooks import Notebook, folder
 
 FIGURES = "REPRO_FIGURES"  # the folder for a notebook's figures; save() writes nothing while it is not set
 KERNEL = "python3"
+HIDDEN = "hide-input"  # the tag of a cell whose source only draws
 
 
 @dataclass(frozen=True)
@@ -134,10 +135,25 @@ def canonical(node: Any) -> Any:
         node.metadata["papermill"] = {"parameters": parameters}
     for cell in node.cells:
         tags = cell.metadata.get("tags", [])
-        cell.metadata = {"tags": tags} if tags else {}
+        cell.metadata = _cell_metadata(tags, cell.get("outputs", []))
         if "injected-parameters" in tags:
             cell.id = "injected-parameters"
     return node
+
+
+def _cell_metadata(tags: list[str], outputs: list[Any]) -> dict[str, Any]:
+    """Return tags, whether the source is hidden, and the text of a picture, each as the programs that read it want it.
+
+    JupyterLab hides by `jupyter`, Jupyter Book by the tag. nbconvert and JupyterLab find the text of a picture in the
+    output or as `alt` of the cell, myst-nb under its own name.
+    """
+    metadata: dict[str, Any] = {"tags": tags} if tags else {}
+    if HIDDEN in tags:
+        metadata["jupyter"] = {"source_hidden": True}
+    texts = [output.get("metadata", {}).get("image/png", {}).get("alt") for output in outputs]
+    if alt := next(filter(None, texts), None):
+        metadata |= {"alt": alt, "mystnb": {"image": {"alt": alt}}}
+    return metadata
 
 
 def findings(node: Any) -> Iterator[dict[str, Any]]:
