@@ -1,11 +1,13 @@
 """Compares the committed notebooks' outputs with a fresh run; the one place that knows nbval."""
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 from repro.errors import InputError
+from repro.lab.committed import complaints
 from repro.lab.notebooks import folder, read
 from repro.lab.run import FIGURES
 
@@ -20,6 +22,8 @@ def check(paths: list[Path]) -> None:
     """Run nbval strictly, its report on standard output; raise InputError if an output differs or it cannot run."""
     for path in paths:
         read(path)
+        for line in complaints(json.loads(path.read_text(encoding="utf-8")), folder().parent / "figures"):
+            raise InputError(f"{path.name}: {line}")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *NBVAL]
     if len(paths) > 1:
         command += PARALLEL

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from repro.lab.prose import PROSE, unlisted
+
 FIGURE = "application/vnd.repro.figure+json"  # the mimetype under which a notebook's outputs carry a figure's numbers
 METADATA = {
     "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
@@ -38,6 +40,7 @@ def complaints(notebook: Json, figures: Path) -> list[str]:
     }
     pictured = [output for output in outputs if {"image/png", FIGURE} & set(output.get("data", {}))]
     told = [message for message, applies in wrong.items() if applies]
+    told += unlisted(notebook) if any(PROSE in output.get("data", {}) for output in outputs) else []
     return told + [line for output in pictured for line in (*_in_output(output), *_in_files(output, figures))]
 
 
