@@ -11,6 +11,7 @@ import pytest
 from repro.lab import figures
 from repro.lab.committed import FIGURE, METADATA, complaints
 from repro.lab.drawn import MOST, figure_data
+from repro.lab.prose import PROSE
 from repro.lab.run import FIGURES, canonical
 
 pytestmark = pytest.mark.usefixtures("plain_matplotlib")
@@ -58,7 +59,8 @@ def notebook(tmp_path, monkeypatch):
     figures.show_figure(figure, "one", "Two bars.")
     data = shown["data"] | {"image/png": base64.b64encode(shown["data"]["image/png"]).decode()}
     output = {"output_type": "display_data", "data": data, "metadata": shown["metadata"]}
-    cell = {"cell_type": "code", "source": "", "execution_count": 1, "metadata": {}, "outputs": [output]}
+    listed = {"output_type": "display_data", "data": {PROSE: {}}, "metadata": {}}
+    cell = {"cell_type": "code", "source": "", "execution_count": 1, "metadata": {}, "outputs": [output, listed]}
     return {"cells": [cell], "metadata": copy.deepcopy(METADATA)}
 
 

@@ -79,13 +79,12 @@ def test_files_are_equal_from_run_to_run_and_nothing_is_written_outside_a_run(tm
 def test_every_figure_that_a_notebook_saves_is_committed_and_no_other():
     import re
 
-    saved = {
-        name
-        for path in folder().glob("*.ipynb")
-        for name in re.findall(r"save\(figure, \\\"([^\\]+)", path.read_text())
-    }
-    assert saved
-    assert {path.name for path in COMMITTED.iterdir()} == {f"{name}.{end}" for name in saved for end in ("svg", "png")}
+    text = "".join(path.read_text() for path in folder().glob("*.ipynb"))
+    saved = set(re.findall(r"save\(figure, \\\"([^\\]+)", text))
+    shown = set(re.findall(r"show_figure\([^\"]*?, \\\"([^\\]+)", text))
+    assert saved | shown
+    files = {f"{name}.{end}" for name in saved | shown for end in ("svg", "png")} | {f"{name}.json" for name in shown}
+    assert {path.name for path in COMMITTED.iterdir()} == files
 
 
 def test_labelled_lines_are_read_back_as_texts_and_ticks_written_out():

@@ -40,7 +40,9 @@ def complaints(notebook: Json, figures: Path) -> list[str]:
     }
     pictured = [output for output in outputs if {"image/png", FIGURE} & set(output.get("data", {}))]
     told = [message for message, applies in wrong.items() if applies]
-    told += unlisted(notebook) if any(PROSE in output.get("data", {}) for output in outputs) else []
+    if not any(PROSE in output.get("data", {}) for output in outputs):
+        return told
+    told += unlisted(notebook)
     return told + [line for output in pictured for line in (*_in_output(output), *_in_files(output, figures))]
 
 
