@@ -1,6 +1,6 @@
 """How much there is to read in each notebook: words, cells, visible lines of code, and minutes.
 
-Words are those of the text, of the outputs in view (their plain form), and of the code that is not hidden. The minutes
+Words are those of the text, of the outputs but pictures (their plain form), and of the code that is not hidden. Minutes
 assume 180 words a minute for text and outputs, and four seconds for a line of code.
 """
 
@@ -29,7 +29,7 @@ def reading_load(cells: list[dict[str, Any]]) -> Load:
     visible = [cell for cell in cells if cell["cell_type"] == "code" and HIDDEN not in cell["metadata"].get("tags", [])]
     code = ["".join(cell["source"]) for cell in visible]
     texts = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown"]
-    outputs = [output for cell in cells for output in cell.get("outputs", [])]
+    outputs = [one for cell in cells for one in cell.get("outputs", []) if "image/png" not in one.get("data", {})]
     texts += ["".join(one.get("text", one.get("data", {}).get("text/plain", ""))) for one in outputs]
     lines = sum(bool(line.strip()) for text in code for line in text.splitlines())
     read = sum(len(text.split()) for text in texts)

@@ -1,9 +1,12 @@
 """Figures: the data they show, their labels and units, and files equal from run to run."""
 
+import json
+
 import matplotlib.pyplot as plt
 import pytest
 
 from repro.claims import count_verdicts, run_all
+from repro.lab.committed import FIGURE
 from repro.lab.figures import (
     VERDICT_COLOURS,
     bar_lengths,
@@ -79,9 +82,10 @@ def test_files_are_equal_from_run_to_run_and_nothing_is_written_outside_a_run(tm
 def test_every_figure_that_a_notebook_saves_is_committed_and_no_other():
     import re
 
-    text = "".join(path.read_text() for path in folder().glob("*.ipynb"))
-    saved = set(re.findall(r"save\(figure, \\\"([^\\]+)", text))
-    shown = set(re.findall(r"show_figure\([^\"]*?, \\\"([^\\]+)", text))
+    texts = [path.read_text() for path in folder().glob("*.ipynb")]
+    saved = {name for text in texts for name in re.findall(r"save\(figure, \\\"([^\\]+)", text)}
+    outputs = [one for text in texts for cell in json.loads(text)["cells"] for one in cell.get("outputs", [])]
+    shown = {one["data"][FIGURE]["name"] for one in outputs if FIGURE in one.get("data", {})}
     assert saved | shown
     files = {f"{name}.{end}" for name in saved | shown for end in ("svg", "png")} | {f"{name}.json" for name in shown}
     assert {path.name for path in COMMITTED.iterdir()} == files

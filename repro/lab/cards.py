@@ -33,6 +33,23 @@ def show(result: AuditResult, facts: Facts | None = None) -> None:
     display({FINDING: finding_data(result), "text/html": rich, "text/plain": "\n".join(plain)}, raw=True)
 
 
+def show_brief(*results: AuditResult, facts: Facts | None = None) -> None:
+    """Display several claims, a line each with verdict, what is true and the figures; the claim and the rest fold away.
+
+    For claims that need no discussion: a table repeated correctly, a sum that adds up.
+    """
+    known = facts if facts is not None else load()
+    for result in results:
+        figures = "; ".join(f"{name.lower()} {text}" for name, text in _figures(result))
+        told = f"{result.headline}." + (f" {figures[:1].upper()}{figures[1:]}." if figures else "")
+        name = f"{result.claim.id} {result.verdict}"
+        head = f"<summary>{_badge(name, str(result.verdict))} {as_html(told)}</summary>"
+        rich = (
+            f"<details>{head}<ul>{_items([*_claim(result), *_readings(result), *_end(result, known)])}</ul></details>"
+        )
+        display({FINDING: finding_data(result), "text/html": rich, "text/plain": f"{name}: {told}"}, raw=True)
+
+
 def show_line(result: AuditResult) -> None:
     """Display a claim's verdict in one line, where another notebook argues it."""
     name = f"{result.claim.id} {result.verdict}"
@@ -94,9 +111,23 @@ def _badge(text: str, verdict: str) -> str:
     return f"<span style='{BADGE.format(VERDICT_COLOURS[verdict])}'>{as_html(text)}</span>"
 
 
+def _claim(result: AuditResult) -> list[str]:
+    return [f"Claim: {as_html(result.claim.statement)}.", as_html(_reason(result))]
+
+
+def _end(result: AuditResult, facts: Facts) -> list[str]:
+    """Return the explanation, the assumptions and the sources."""
+    told = "" if result.verdict is Verdict.CONTEXT else as_html(result.explanation)
+    return [told, *_assumptions(result, facts), *_sources(result, facts)]
+
+
 def _folded(title: str, lines: Iterable[str]) -> str:
-    items = "".join(f"<li>{line}</li>" for line in lines if line)
+    items = _items(lines)
     return f"<details><summary>{title}</summary><ul>{items}</ul></details>" if items else ""
+
+
+def _items(lines: Iterable[str]) -> str:
+    return "".join(f"<li>{line}</li>" for line in lines if line)
 
 
 def _readings(result: AuditResult) -> list[str]:

@@ -12,7 +12,7 @@ from repro.facts import Fact, Facts
 from repro.lab.cards import as_html, show
 from repro.lab.figures import VERDICT_COLOURS
 
-__all__ = ["cases_table", "facts_table", "scoreboard", "show", "show_columns", "show_table"]
+__all__ = ["cases_table", "facts_table", "scoreboard", "show", "show_columns", "show_facts", "show_table"]
 
 LEFT = 'style="text-align: left"'
 
@@ -29,6 +29,21 @@ def show_table(frame: pd.DataFrame, name: str = "") -> None:
 def show_columns(name: str, columns: Mapping[str, Mapping[str, object]]) -> None:
     """Display columns, each a value by row; `name` heads the rows' names, which the first column gives."""
     show_table(pd.DataFrame({head: dict(values) for head, values in columns.items()}), name)
+
+
+def show_facts(facts: Facts, keys: Sequence[str]) -> None:
+    """Display where some figures come from, folded away: value, publication with its address, place, standing."""
+    rows = facts_table(facts, keys).reset_index()
+    links = [f"<a href='{facts.references[source].url}'>{as_html(source)}</a>" for source in rows["source"]]
+    cells = zip(rows["fact"], rows["value"], links, rows["locator"], rows["standing"], strict=True)
+    body = "".join(
+        f"<tr>{_cell(key)}{_cell(value)}<td {LEFT}>{link}</td>{_cell(place)}{_cell(standing)}</tr>"
+        for key, value, link, place, standing in cells
+    )
+    title = f"Where {len(rows)} figures come from"
+    head = "".join(f"<th {LEFT}>{name}</th>" for name in ("figure", "value", "source", "place", "standing"))
+    rich = f"<details><summary>{title}</summary><table><tr>{head}</tr>{body}</table></details>"
+    display({"text/html": rich, "text/plain": f"{title}: {', '.join(dict.fromkeys(rows['source']))}"}, raw=True)
 
 
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
