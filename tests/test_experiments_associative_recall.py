@@ -14,15 +14,16 @@ from repro.lab.records import load_record
 from repro.nano import attention
 from repro.nano.ops import cross_entropy
 
-SHORT = AssociativeRun("MHA", 32, seed=1, n_pairs=3, steps=600)
+SHORT = AssociativeRun("MLA", 32, seed=1, n_pairs=3, steps=500, peak_lr=3e-3)
 
 
 def rng(seed=1):
     return np.random.default_rng(seed)
 
 
-def shares_of_short_run():
-    return study.train_run(SHORT, Trace())[1]
+def best_share():
+    """Return the best share of right answers of a short run, which guesses right 1 time in 3."""
+    return max(study.train_run(SHORT, Trace())[1])
 
 
 # Sequences
@@ -65,13 +66,14 @@ def test_only_answers_are_to_be_predicted_the_last_one_too():
     queries = np.s_[:, -study.N_PAIRS :]
     logits, wanted = model.forward(tokens)[queries], study.answers(tokens)[queries]
     assert loss.main == pytest.approx(cross_entropy(logits, wanted)[0], rel=1e-12)
-    row = model.params["layers"][1]["self_attn"]["kv_b_proj"]
+    row, losses = model.params["layers"][1]["self_attn"]["kv_b_proj"], []
     before = row[0, 0]
-    losses = []
     for nudge in (1e-6, -1e-6):
         row[0, 0] = before + nudge
         losses.append(model.loss_and_gradients(tokens)[0].main)
-    assert gradients["layers"][1]["self_attn"]["kv_b_proj"][0, 0] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-4)
+    assert gradients["layers"][1]["self_attn"]["kv_b_proj"][0, 0] == pytest.approx(
+        (losses[0] - losses[1]) / 2e-6, rel=1e-4
+    )
 
 
 # Equal cache
@@ -109,18 +111,19 @@ def test_what_cannot_be_built_is_named(kind, cache_elements, message):
 # Runs
 
 
-def test_a_short_run_learns():
+def test_a_short_run_learns_what_broken_ones_below_do_not():
     trace = Trace()
     results = study.measure(SHORT, trace)
-    assert results["learned"]
-    assert results["accuracy"] >= study.CONVERGED
-    assert results["steps"] <= trace.steps_done < SHORT.steps
-    assert len(results["checks"]) == trace.steps_done / study.CHECK_EVERY
+    checks = results["checks"]
+    assert checks[-1] == results["accuracy"] > 0.7
+    assert len(checks) == trace.steps_done / study.CHECK_EVERY
+    above = [study.CHECK_EVERY * (i + 1) for i, share in enumerate(checks) if share >= study.GOAL]
+    assert (results["learned"], results["steps"]) == ((True, above[0]) if above else (False, SHORT.steps))
 
 
 def test_a_run_that_does_not_learn_is_censored_at_its_last_step():
-    results = study.measure(replace(SHORT, steps=50), Trace())
-    assert (results["steps"], results["learned"], len(results["checks"])) == (50, False, 1)
+    results = study.measure(replace(SHORT, steps=100), Trace())
+    assert (results["steps"], results["learned"], len(results["checks"])) == (100, False, 1)
 
 
 def test_answers_of_other_pairs_cannot_be_learned(monkeypatch):
@@ -133,7 +136,7 @@ def test_answers_of_other_pairs_cannot_be_learned(monkeypatch):
         return wanted
 
     monkeypatch.setattr(study, "answers", shuffled)
-    assert max(shares_of_short_run()) < 0.5  # chance is a third
+    assert best_share() < 0.5
 
 
 def test_a_mask_that_hides_all_but_a_token_itself_leaves_nothing_to_learn(monkeypatch):
@@ -145,12 +148,12 @@ def test_a_mask_that_hides_all_but_a_token_itself_leaves_nothing_to_learn(monkey
         return np.einsum("bgrts,bgsd->bgrtd", weights, v), weights
 
     monkeypatch.setattr(attention, "scaled_dot_product_attention", own_token_alone)
-    assert max(shares_of_short_run()) < 0.5
+    assert best_share() < 0.5
 
 
 def test_one_layer_is_not_enough(monkeypatch):
     monkeypatch.setattr(study, "N_LAYERS", 1)
-    assert max(shares_of_short_run()) < 0.7
+    assert best_share() < 0.5
 
 
 def test_the_record_begins_as_a_run_made_now_does():
