@@ -62,6 +62,19 @@ def test_a_rule_that_says_what_followed_this_letter_before_copies_everything():
 # Modules
 
 
+def test_a_detached_module_learns_and_teaches_nothing():
+    tokens = copying.draw_texts(np.random.default_rng(5)).tokens
+    detached, chained = (copying.build_model(CopyingRun(module, seed=3)) for module in ("detached", "chained"))
+    loss, gradients = detached.loss_and_gradients(tokens, mtp_weight=0.3)
+    taught, both = chained.loss_and_gradients(tokens, mtp_weight=0.3)
+    _, alone = chained.loss_and_gradients(tokens, mtp_weight=0.0)
+    assert loss == taught
+    for name in ("embed_tokens", "lm_head", "layers", "norm"):
+        assert np.array_equal(*(flatten({"": found[name]}) for found in (gradients, alone))), name
+    assert np.abs(flatten(both["layers"]) - flatten(alone["layers"])).max() > 1e-4  # a chained one teaches
+    assert np.array_equal(flatten(gradients["mtp"]), flatten(both["mtp"]))
+
+
 def test_runs_of_a_seed_begin_with_the_same_main_model_and_modules():
     models = {module: copying.build_model(CopyingRun(module, seed=3)) for module in ("none", "chained", "parallel")}
     models["uninformed"] = copying.build_model(CopyingRun("uninformed", seed=3))
