@@ -5,7 +5,7 @@ follows its assumptions, and returns a matplotlib figure that `save` writes like
 orange, what is computed is blue, what travels is green, what is left out is grey.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -54,39 +54,51 @@ def note(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     axes.text(x, y, text, **{"ha": "left", "va": "center", "fontsize": 9.5, "color": INK, **style})
 
 
-def draw_kv_caches(n_heads: int = 8, n_groups: int = 2) -> Figure:
-    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of every head, a group or all, or a latent."""
-    figure, axes = canvas(8.5, 3.6, columns=17, rows=6.6)
+def draw_kv_caches(elements: Mapping[str, int] | None = None, *, n_heads: int = 8, n_groups: int = 2) -> Figure:
+    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of every head, a group or all, or a latent.
+
+    Args:
+        elements: what each of the four caches per token and layer, written below it; nothing is written without.
+        n_heads: heads drawn.
+        n_groups: groups of GQA that are drawn.
+    """
+    figure, axes = canvas(8.5, 3.7, columns=17, rows=7.4)
     kinds = {"MHA": n_heads, "GQA": n_groups, "MQA": 1, "MLA": 0}
     says = {
         "MHA": "a key and a value\nfor every head",
-        "GQA": f"{n_groups} keys and values,\neach shared by a group",
-        "MQA": "one key and value\nfor all heads",
-        "MLA": "one short vector, and\na small key with the position",
+        "GQA": "a key and a value\nfor each group of heads",
+        "MQA": "one key and one value\nfor all heads",
+        "MLA": "one short vector and\none small key for all",
     }
+    size = 3.2 / n_heads
     for place, (kind, groups) in enumerate(kinds.items()):
-        x = 0.4 + 4.2 * place
-        note(axes, x, 6.2, kind, fontsize=13, fontweight="bold")
-        cells(axes, x, 4.9, [BLUE] * n_heads, size=0.4)
-        middle = x + 0.2 * n_heads
+        x = 0.4 + 4.3 * place
+        middle = x + size * n_heads / 2
+        note(axes, middle, 7.0, kind, fontsize=14, fontweight="bold", ha="center")
+        cells(axes, x, 5.9, [BLUE] * n_heads, size=size)
         if groups:
             share = n_heads // groups
             for group in range(groups):
-                at = x + 0.4 * share * (group + 0.5)
-                cells(axes, at - 0.2, 2.9, [ORANGE], size=0.4)
-                cells(axes, at - 0.2, 2.4, [ORANGE], size=0.4)
+                at = x + size * share * (group + 0.5)
+                cells(axes, at - size / 2, 3.6, [ORANGE], size=size)
+                cells(axes, at - size / 2, 3.6 - size, [ORANGE], size=size)
                 for head in range(share):
-                    arrow(axes, (x + 0.4 * (group * share + head) + 0.2, 4.85), (at, 3.35), linewidth=0.7,
-                          mutation_scale=5)  # fmt: skip
+                    arrow(axes, (x + size * (group * share + head + 0.5), 5.85), (at, 3.7 + size), linewidth=0.8,
+                          mutation_scale=6)  # fmt: skip
         else:
-            box(axes, x, 3.7, 0.4 * n_heads, 0.55, "keys and values, recomputed", BLUE, fontsize=7.5)
-            arrow(axes, (middle, 4.85), (middle, 4.3), mutation_scale=7)
-            cells(axes, x + 0.2, 2.65, [ORANGE] * 4, size=0.4)
-            cells(axes, x + 2.3, 2.65, [ORANGE], size=0.4)
-            arrow(axes, (middle, 3.65), (middle - 0.4, 3.1), mutation_scale=7)
-        note(axes, middle, 1.35, says[kind], ha="center")
-    note(axes, 0.4, 0.2, "blue: queries, one per head", color=BLUE)
-    note(axes, 6.4, 0.2, "orange: what stays in the cache, for every token and layer", color="#A86F00")
+            box(axes, x - 0.1, 4.35, size * n_heads + 0.2, 0.75, "keys and values,\ncomputed again", BLUE, fontsize=8)
+            arrow(axes, (middle, 5.85), (middle, 5.15), mutation_scale=8)
+            cells(axes, middle - 3 * size, 3.4, [ORANGE] * 4, size=size)
+            cells(axes, middle + 2 * size, 3.4, [ORANGE], size=size)
+            arrow(axes, (middle - size, 3.45 + size), (middle - size, 4.3), mutation_scale=8)
+            arrow(axes, (middle + 2.5 * size, 3.45 + size), (middle + 2.5 * size, 4.3), mutation_scale=8)
+        note(axes, middle, 2.35, says[kind], ha="center", fontsize=10)
+        if elements:
+            note(axes, middle, 1.35, f"{elements[kind]:,}", ha="center", fontsize=13, fontweight="bold",
+                 color="#A86F00")  # fmt: skip
+    note(axes, 0.4, 0.3, "blue: queries, one per head", color=BLUE)
+    note(axes, 16.6, 0.3, "orange: cached for every token and layer" + (", in elements" if elements else ""),
+         color="#A86F00", ha="right")  # fmt: skip
     return figure
 
 
