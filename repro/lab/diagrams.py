@@ -184,6 +184,56 @@ def draw_promotion(bits: int, every: int, length: int) -> Figure:
     return figure
 
 
+def draw_training_memory(bytes_per_parameter: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> Figure:
+    """Draw the copies of a parameter that a training step keeps, and the bytes of each under two schemes.
+
+    Args:
+        bytes_per_parameter: of "master_weights", "weights", "gradients" and "moments", under either scheme.
+        names: of the two schemes.
+    """
+    figure, axes = canvas(8.5, 3.2, columns=17, rows=6.4)
+    says = {"master_weights": "master weight,\nthe precise copy", "weights": "weight, rounded\nfor products",
+            "gradients": "gradient, which\nway to change it", "moments": "two moments,\nmean gradients"}  # fmt: skip
+    lefts = [3.5 + 3.5 * place for place in range(len(says))]
+    for (part, text), x in zip(says.items(), lefts, strict=True):
+        box(axes, x, 3.2, 2.8, 1.3, text, ORANGE, fontsize=9)
+        for row, size in enumerate(bytes_per_parameter[part]):
+            note(axes, x + 1.4, 1.9 - row, f"{size:g} byte{'s' * (size != 1)}", ha="center", fontsize=11)
+    note(axes, 0.2, 2.7, "bytes per parameter")
+    for row, name in enumerate(names):
+        total = sum(sizes[row] for sizes in bytes_per_parameter.values())
+        note(axes, 0.2, 1.9 - row, f"{name}: {total:g}", fontsize=11, fontweight="bold", color="#A86F00")
+    for x in lefts[:-1]:
+        arrow(axes, (x + 2.85, 3.85), (x + 3.45, 3.85))
+    last = lefts[-1] + 1.4
+    axes.plot([last, last, lefts[0] + 1.4, lefts[0] + 1.4], [4.55, 5.5, 5.5, 5.0], color=INK, linewidth=1.2)
+    arrow(axes, (lefts[0] + 1.4, 5.1), (lefts[0] + 1.4, 4.55))
+    middle = (last + lefts[0] + 1.4) / 2
+    note(axes, middle, 5.95, "the optimiser updates the master weight after each batch", ha="center", color=BLUE)
+    note(axes, (lefts[1] + lefts[2] + 2.8) / 2, 4.9, "forward, backward", ha="center", fontsize=8.5)
+    return figure
+
+
+def draw_pipeline(ranks: int, *, layers: int, gpus_per_rank: int) -> Figure:
+    """Draw a model's layers cut into stages, and DualPipe's ranks, each with a stage from either end."""
+    figure, axes = canvas(8.5, 3.0, columns=17, rows=6.2)
+    width = 13.4 / ranks
+    for rank in range(ranks):
+        x = 3.2 + rank * width
+        note(axes, x + width / 2, 4.95, f"{rank}", ha="center", fontsize=8.5)
+        box(axes, x + 0.05, 3.5, width - 0.1, 1.0, f"{rank}", BLUE, fontsize=9)
+        box(axes, x + 0.05, 1.9, width - 0.1, 1.0, f"{ranks - 1 - rank}", ORANGE, fontsize=9)
+    note(axes, 0.3, 4.95, "rank", fontweight="bold")
+    note(axes, 0.3, 4.0, "stage, from\nthe front", color=BLUE)
+    note(axes, 0.3, 2.4, "stage, from\nthe back", color="#A86F00")
+    arrow(axes, (3.2, 3.32), (16.6, 3.32), color=BLUE)
+    arrow(axes, (16.6, 3.06), (3.2, 3.06), color="#A86F00")
+    title = f"{ranks} pipeline ranks of {gpus_per_rank:g} GPUs; {layers} layers in {ranks} stages"
+    note(axes, 0.3, 5.8, title, fontsize=11, fontweight="bold")
+    note(axes, 3.2, 0.8, "Micro-batches enter at both ends, pass through all stages, and come back the same way.")
+    return figure
+
+
 def draw_mtp(accepted: bool) -> Figure:
     """Draw the module for multi-token prediction, and what becomes of its draft in the next pass."""
     figure, axes = canvas(8.5, 3.9, columns=17, rows=7.8)
