@@ -270,7 +270,7 @@ def draw_mtp(accepted: bool) -> Figure:
 
 def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Figure:
     """Draw nodes of GPUs: inside a node NVLink, between nodes one InfiniBand card for each GPU."""
-    figure, axes = canvas(8.5, 3.3, columns=17, rows=6.6)
+    figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
     for node in range(nodes):
         x = 0.4 + node * 9.0
         box(axes, x, 1.8, 7.2, 4.3, "", GREY)
@@ -281,9 +281,10 @@ def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Fig
             box(axes, left, 3.1, 6.6 / gpus - 0.1, 0.9, "GPU", BLUE, fontsize=7)
             box(axes, left, 2.0, 6.6 / gpus - 0.1, 0.6, "card", ORANGE, fontsize=7)
             centre = left + 3.3 / gpus - 0.05
-            arrow(axes, (centre, 4.05), (centre, 4.45), mutation_scale=6)
-            arrow(axes, (centre, 3.05), (centre, 2.65), mutation_scale=6)
+            for low, high in ((4.05, 4.45), (2.65, 3.05), (1.25, 1.95)):
+                arrow(axes, (centre, low), (centre, high), mutation_scale=5, arrowstyle="<|-|>")
     box(axes, 0.4, 0.4, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
+    note(axes, 0.4, 6.6, f"A node is a server with {gpus} GPUs, each with a network card of its own")
     return figure
 
 
