@@ -28,7 +28,7 @@ NOT_STATED = [
     r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\]\([^)]*\)", r"<[^>]*>", r"(?m)^\s*\d+\. ",
     rf"(?i)\b(?:{PLACES})\s+\d[\d.]*(?:(?:,|\s+and|\s+to|\s+or)\s+\d[\d.]*)*",
     r"\b(?:Llama|Claude|GPT|Qwen|Gemini|Grok|Mixtral|Python|DeepSeek|Gemma|Mistral)[ -]\d[\w.]*(?: \d+x?\d*B)?",
-    r"\b0\d\b", r"\b[A-Za-z][A-Za-z-]*\d[\w.]*", r"\b\d+[A-Z]\d\w*",
+    r"(?<![\w.,])0\d\b", r"\b[A-Za-z][A-Za-z-]*\d[\w.]*", r"\b\d+[A-Z]\d\w*",
 ]  # fmt: skip
 
 
