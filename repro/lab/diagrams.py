@@ -225,25 +225,29 @@ def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Fig
     return figure
 
 
-def draw_cost_path(steps: Sequence[tuple[str, str]], operations: Sequence[str]) -> Figure:
-    """Draw the way from FLOPs to dollars: what each box holds, with its figure, and what is done between boxes."""
-    figure, axes = canvas(8.5, 1.9, columns=17, rows=3.8)
+def draw_cost_path(
+    steps: Sequence[tuple[str, str]], operations: Sequence[str], notes: Sequence[tuple[str, str]] = (), title: str = ""
+) -> Figure:
+    """Draw the way from FLOPs to dollars.
+
+    Args:
+        steps: what each box holds, with its figure.
+        operations: what is done between a box and the next.
+        notes: what is to be said under each box, with its colour.
+        title: above the boxes.
+    """
+    figure, axes = canvas(8.5, 2.3, columns=17, rows=4.6)
+    note(axes, 0.3, 4.3, title, fontsize=12, fontweight="bold")
     width = (16.4 - 1.5 * (len(steps) - 1)) / len(steps)
-    for place, (name, figure_text) in enumerate(steps):
-        x = 0.3 + place * (width + 1.5)
-        box(
-            axes,
-            x,
-            1.0,
-            width,
-            1.7,
-            f"{name}\n{figure_text}",
-            ORANGE if place == len(steps) - 1 else BLUE,
-            fontsize=9.5,
-        )
-        if place < len(operations):
-            arrow(axes, (x + width + 0.1, 1.85), (x + width + 1.4, 1.85))
-            note(axes, x + width + 0.75, 2.95, operations[place], ha="center", fontsize=8.5)
+    for place, (name, text) in enumerate(steps):
+        x, last = 0.3 + place * (width + 1.5), place == len(steps) - 1
+        box(axes, x, 1.3, width, 1.5, f"{name}\n{text}", ORANGE if last else BLUE)
+        if not last:
+            arrow(axes, (x + width + 0.1, 2.05), (x + width + 1.4, 2.05))
+            note(axes, x + width + 0.75, 3.4, operations[place], ha="center", fontsize=9)
+        if notes:
+            told, colour = notes[place]
+            note(axes, x + width / 2, 0.6, told, ha="center", color=colour, fontweight="bold")
     return figure
 
 
