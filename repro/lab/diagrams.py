@@ -251,6 +251,43 @@ def draw_cost_path(
     return figure
 
 
+def draw_active(idle: str, active: str, parts: dict[str, float], *, share: float, title: str = "") -> Figure:
+    """Draw which share of a model's parameters works on a token, to scale, and below it enlarged what that share holds.
+
+    Args:
+        idle: what is said of the rest.
+        active: what is said of the share.
+        parts: billions of parameters of the share, by name, in the order drawn.
+        share: of all parameters, from 0 to 1.
+        title: above the bars.
+    """
+    figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
+    note(axes, 0.3, 6.6, title, fontsize=12, fontweight="bold")
+    left, whole = 0.3, 16.4
+    cut = left + whole * share
+    for x, width, colour in ((left, cut - left, BLUE), (cut, left + whole - cut, GREY)):
+        axes.add_patch(Rectangle((x, 4.6), width, 1.1, facecolor=colour, edgecolor="white"))
+    note(axes, cut + 0.3, 5.15, idle)
+    for x, end in ((left, left), (cut, left + whole)):
+        axes.plot([x, end], [4.55, 3.35], color=GREY, linewidth=1)
+    note(axes, left + 0.2, 3.7, active, color=BLUE, fontweight="bold")
+    colours = [BLUE, ORANGE, GREEN, "#56B4E9", RED, GREY]
+    x, total, below = left, sum(parts.values()), 0
+    for (name, billions), colour in zip(parts.items(), colours, strict=False):
+        width = whole * billions / total
+        axes.add_patch(Rectangle((x, 2.2), width, 1.1, facecolor=colour, edgecolor="white"))
+        if width > 2.5:
+            note(axes, x + width / 2, 2.75, f"{name}\n{billions:.1f}B", ha="center",
+                 color="white" if colour == BLUE else "black")  # fmt: skip
+        else:
+            row = 1.55 - 0.6 * below
+            axes.plot([x + width / 2] * 2, [2.15, row + 0.3], color=INK, linewidth=0.8)
+            note(axes, x + width / 2 + 0.15, row, f"{name}: {billions:.1f}B", ha="right")
+            below += 1
+        x += width
+    return figure
+
+
 def draw_sum(inside: dict[str, str], outside: Sequence[str], title: str) -> Figure:
     """Draw what a published sum contains, with each part's figure, and what it leaves out."""
     figure, axes = canvas(8.5, 3.4, columns=17, rows=6.8)

@@ -1,9 +1,9 @@
-"""The diagram of the way from FLOPs to dollars: a box and a note per step, an operation between each two."""
+"""Diagrams of the way from FLOPs to dollars, and of active parameters: what is written, in which place, to scale."""
 
 import pytest
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from repro.lab.diagrams import draw_cost_path
+from repro.lab.diagrams import draw_active, draw_cost_path
 from repro.lab.figures import GREEN, RED
 
 pytestmark = pytest.mark.usefixtures("plain_matplotlib")
@@ -31,3 +31,14 @@ def test_notes_stand_under_their_boxes_in_their_colours_below_a_title():
         assert placed[told].get_position()[0] == placed[f"{step}\n{value}"].get_position()[0]
         assert placed[told].get_position()[1] < placed[f"{step}\n{value}"].get_position()[1]
     assert placed["The way"].get_position()[1] == max(text.get_position()[1] for text in placed.values())
+
+
+def test_active_parameters_are_to_scale_and_the_enlarged_parts_fill_the_whole_width():
+    parts = {"experts": 6.0, "attention": 3.5, "head": 0.5}
+    axes = draw_active("idle", "working: 10B", parts, share=0.1, title="One in ten").axes[0]
+    working, idle, *enlarged = [patch.get_width() for patch in axes.patches]
+    assert working / (working + idle) == pytest.approx(0.1)
+    assert sum(enlarged) == pytest.approx(working + idle)
+    assert [width / sum(enlarged) for width in enlarged] == pytest.approx([0.6, 0.35, 0.05])
+    shown = [text.get_text() for text in axes.texts]
+    assert shown == ["One in ten", "idle", "working: 10B", "experts\n6.0B", "attention\n3.5B", "head: 0.5B"]
