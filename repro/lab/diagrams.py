@@ -236,7 +236,8 @@ def draw_cost_path(
         notes: what is to be said under each box, with its colour.
         title: above the boxes.
     """
-    figure, axes = canvas(8.5, 2.3, columns=17, rows=4.6)
+    figure, axes = canvas(8.5, 2.3 if notes else 1.85, columns=17, rows=4.6)
+    axes.set_ylim(0 if notes else 0.9, 4.6)
     note(axes, 0.3, 4.3, title, fontsize=12, fontweight="bold")
     width = (16.4 - 1.5 * (len(steps) - 1)) / len(steps)
     for place, (name, text) in enumerate(steps):
