@@ -288,25 +288,67 @@ def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Fig
     return figure
 
 
-def draw_cost_path(steps: Sequence[tuple[str, str]], operations: Sequence[str]) -> Figure:
-    """Draw the way from FLOPs to dollars: what each box holds, with its figure, and what is done between boxes."""
-    figure, axes = canvas(8.5, 1.9, columns=17, rows=3.8)
+def draw_cost_path(
+    steps: Sequence[tuple[str, str]], operations: Sequence[str], notes: Sequence[tuple[str, str]] = (), title: str = ""
+) -> Figure:
+    """Draw the way from FLOPs to dollars.
+
+    Args:
+        steps: what each box holds, with its figure.
+        operations: what is done between a box and the next.
+        notes: what is to be said under each box, with its colour.
+        title: above the boxes.
+    """
+    figure, axes = canvas(8.5, 2.3 if notes else 1.85, columns=17, rows=4.6)
+    axes.set_ylim(0 if notes else 0.9, 4.6)
+    note(axes, 0.3, 4.3, title, fontsize=12, fontweight="bold")
     width = (16.4 - 1.5 * (len(steps) - 1)) / len(steps)
-    for place, (name, figure_text) in enumerate(steps):
-        x = 0.3 + place * (width + 1.5)
-        box(
-            axes,
-            x,
-            1.0,
-            width,
-            1.7,
-            f"{name}\n{figure_text}",
-            ORANGE if place == len(steps) - 1 else BLUE,
-            fontsize=9.5,
-        )
-        if place < len(operations):
-            arrow(axes, (x + width + 0.1, 1.85), (x + width + 1.4, 1.85))
-            note(axes, x + width + 0.75, 2.95, operations[place], ha="center", fontsize=8.5)
+    for place, (name, text) in enumerate(steps):
+        x, last = 0.3 + place * (width + 1.5), place == len(steps) - 1
+        box(axes, x, 1.3, width, 1.5, f"{name}\n{text}", ORANGE if last else BLUE)
+        if not last:
+            arrow(axes, (x + width + 0.1, 2.05), (x + width + 1.4, 2.05))
+            note(axes, x + width + 0.75, 3.4, operations[place], ha="center", fontsize=9)
+        if notes:
+            told, colour = notes[place]
+            note(axes, x + width / 2, 0.6, told, ha="center", color=colour, fontweight="bold")
+    return figure
+
+
+def draw_active(idle: str, active: str, parts: dict[str, float], *, share: float, title: str = "") -> Figure:
+    """Draw which share of a model's parameters works on a token, to scale, and below it enlarged what that share holds.
+
+    Args:
+        idle: what is said of the rest.
+        active: what is said of the share.
+        parts: billions of parameters of the share, by name, in the order drawn.
+        share: of all parameters, from 0 to 1.
+        title: above the bars.
+    """
+    figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
+    note(axes, 0.3, 6.6, title, fontsize=12, fontweight="bold")
+    left, whole = 0.3, 16.4
+    cut = left + whole * share
+    for x, width, colour in ((left, cut - left, BLUE), (cut, left + whole - cut, GREY)):
+        axes.add_patch(Rectangle((x, 4.6), width, 1.1, facecolor=colour, edgecolor="white"))
+    note(axes, cut + 0.3, 5.15, idle)
+    for x, end in ((left, left), (cut, left + whole)):
+        axes.plot([x, end], [4.55, 3.35], color=GREY, linewidth=1)
+    note(axes, left + 0.2, 3.7, active, color=BLUE, fontweight="bold")
+    colours = [BLUE, ORANGE, GREEN, "#56B4E9", RED, GREY]
+    x, total, below = left, sum(parts.values()), 0
+    for (name, billions), colour in zip(parts.items(), colours, strict=False):
+        width = whole * billions / total
+        axes.add_patch(Rectangle((x, 2.2), width, 1.1, facecolor=colour, edgecolor="white"))
+        if width > 2.5:
+            note(axes, x + width / 2, 2.75, f"{name}\n{billions:.1f}B", ha="center",
+                 color="white" if colour == BLUE else "black")  # fmt: skip
+        else:
+            row = 1.55 - 0.6 * below
+            axes.plot([x + width / 2] * 2, [2.15, row + 0.3], color=INK, linewidth=0.8)
+            note(axes, x + width / 2 + 0.15, row, f"{name}: {billions:.1f}B", ha="right")
+            below += 1
+        x += width
     return figure
 
 
