@@ -47,7 +47,7 @@ def test_figures_go_where_they_are_asked_to(dear):
     names = sorted(path.name for path in dear.figures)
     drawn = ("baselines", "cost-by-rent", "inside-the-sum", "whose-hours")
     assert names == [f"02-{name}.{end}" for name in drawn for end in ("json", "png", "svg")]
-    assert all(path.stat().st_size > 1000 for path in dear.figures)
+    assert all(path.stat().st_size > 1000 for path in dear.figures if path.suffix != ".json")
 
 
 def test_nothing_else_is_left(dear):
