@@ -90,6 +90,40 @@ def draw_kv_caches(n_heads: int = 8, n_groups: int = 2) -> Figure:
     return figure
 
 
+def draw_latent_attention(n_heads: int, rank: int, rope: int) -> Figure:
+    """Draw MLA's two forms over one cache: latents expanded to keys and values, or absorbed by query and output.
+
+    Args:
+        n_heads: heads of a layer.
+        rank: elements of a latent.
+        rope: elements of the key that carries the position.
+    """
+    figure, axes = canvas(8.5, 3.9, columns=17, rows=7.8)
+    forms = {
+        0.3: ("Expanded: as in training", "query", "output", f"attention with {n_heads} keys and values"),
+        9.0: ("Absorbed: as in decoding", "query × W^UK", "sum × W^UV", "attention with the latents themselves"),
+    }
+    for x, (title, query, output, attention) in forms.items():
+        note(axes, x, 7.4, title, fontsize=12, fontweight="bold")
+        colour = GREY if query == "query" else GREEN
+        box(axes, x, 5.9, 3.7, 0.9, query, colour)
+        box(axes, x + 3.95, 5.9, 3.7, 0.9, output, colour)
+        arrow(axes, (x + 1.85, 5.85), (x + 1.85, 5.3))
+        arrow(axes, (x + 5.8, 5.3), (x + 5.8, 5.85))
+        box(axes, x, 4.3, 7.65, 0.95, attention, BLUE)
+        box(axes, x, 0.9, 5.2, 0.9, f"latent: {rank} elements", ORANGE)
+        box(axes, x + 5.4, 0.9, 2.25, 0.9, f"key: {rope}", ORANGE)
+        arrow(axes, (x + 6.5, 1.85), (x + 6.5, 4.25))
+    box(axes, 0.3, 2.6, 5.2, 0.9, f"× W^UK and W^UV, for {n_heads} heads", RED)
+    arrow(axes, (2.9, 1.85), (2.9, 2.55))
+    arrow(axes, (2.9, 3.55), (2.9, 4.25))
+    arrow(axes, (11.6, 1.85), (11.6, 4.25))
+    note(axes, 0.3, 0.3, "orange: cached", color="#A86F00")
+    note(axes, 4.2, 0.3, "red: for every cached token", color=RED)
+    note(axes, 9.0, 0.3, "green: once per query, whatever the context", color=GREEN)
+    return figure
+
+
 def draw_moe_token(
     scores: Sequence[Sequence[float]], *, topk_group: int, top_k: int, scores_per_group: int = 2
 ) -> Figure:
