@@ -298,11 +298,11 @@ def draw_sum(inside: dict[str, str], outside: Sequence[str], title: str) -> Figu
 
 def draw_overlap(lanes: dict[str, Sequence[tuple[str, float, float, str]]], title: str) -> Figure:
     """Draw what happens at the same time: for each lane, pieces with text, start, duration and colour."""
-    figure, axes = canvas(8.5, 0.9 + 0.75 * len(lanes), columns=17, rows=1.6 + 1.5 * len(lanes))
+    figure, axes = canvas(8.5, 0.5 + 0.7 * len(lanes), columns=17, rows=1.1 + 1.5 * len(lanes))
     end = max(start + length for pieces in lanes.values() for _, start, length, _ in pieces)
-    note(axes, 0.3, 1.3 + 1.5 * len(lanes), title, fontsize=11.5, fontweight="bold")
+    note(axes, 0.3, 0.7 + 1.5 * len(lanes), title, fontsize=11.5, fontweight="bold")
     for place, (lane, pieces) in enumerate(lanes.items()):
-        y = 1.5 * (len(lanes) - 1 - place) + 0.5
+        y = 1.5 * (len(lanes) - 1 - place) + 0.2
         note(axes, 0.3, y + 0.5, lane, fontweight="bold")
         for text, start, length, colour in pieces:
             box(axes, 3.4 + 13.2 * start / end, y, 13.2 * length / end - 0.06, 1.0, text, colour, fontsize=8)
