@@ -240,14 +240,27 @@ def draw_mtp(accepted: bool) -> Figure:
     return figure
 
 
-def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Figure:
-    """Draw nodes of GPUs: inside a node NVLink, between nodes one InfiniBand card for each GPU."""
-    figure, axes = canvas(8.5, 3.3, columns=17, rows=6.6)
+def draw_network(
+    gpus: int, nvlink: str, infiniband: str, nodes: int = 2, *, experts: Sequence[int] = (), title: str = ""
+) -> Figure:
+    """Draw nodes of GPUs: inside a node NVLink, between nodes one InfiniBand card for each GPU.
+
+    Args:
+        gpus: of a node.
+        nvlink: its rate.
+        infiniband: its rate.
+        nodes: nodes drawn.
+        experts: GPUs of the second node, from 0, to which a token's way from the first node's first GPU is drawn.
+        title: above the nodes.
+    """
+    figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
+    note(axes, 0.4, 6.7, title, fontsize=12, fontweight="bold")
     for node in range(nodes):
         x = 0.4 + node * 9.0
         box(axes, x, 1.8, 7.2, 4.3, "", GREY)
         note(axes, x + 0.2, 5.7, f"node {node + 1}", fontweight="bold")
-        box(axes, x + 0.3, 4.5, 6.6, 0.7, f"NVLink: {nvlink}", GREEN)
+        box(axes, x + 0.3, 4.5, 6.6, 0.7, "", GREEN)
+        note(axes, x + 6.6, 4.85, f"NVLink: {nvlink}", ha="right")
         for gpu in range(gpus):
             left = x + 0.3 + gpu * 6.6 / gpus
             box(axes, left, 3.1, 6.6 / gpus - 0.1, 0.9, "GPU", BLUE, fontsize=7)
@@ -255,7 +268,12 @@ def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Fig
             centre = left + 3.3 / gpus - 0.05
             arrow(axes, (centre, 4.05), (centre, 4.45), mutation_scale=6)
             arrow(axes, (centre, 3.05), (centre, 2.65), mutation_scale=6)
-    box(axes, 0.4, 0.4, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
+    box(axes, 0.4, 0.3, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
+    start, landing = (0.97 + 9.0 * node + 3.3 / gpus for node in range(2))  # beside the texts
+    for expert in experts:
+        target = landing - 0.32 + expert * 6.6 / gpus
+        axes.plot([start, start, landing, landing, target], [3.05, 1.4, 1.4, 4.8, 4.8], color=RED, linewidth=2.5)
+        arrow(axes, (target, 4.8), (target, 4.0), color=RED, linewidth=2.5)
     return figure
 
 
