@@ -20,9 +20,9 @@ help: ## list the commands
 
 setup: $(VENV)/.installed ## create .venv from the lock
 
-reproduce: setup ## run every notebook, draw figures/, print the scoreboard
+reproduce: setup ## run every notebook, draw figures/, print the answer
 	@$(BIN)/repro run --figures figures
-	@$(BIN)/repro claims
+	@printf '\n'; $(BIN)/repro claims --short; printf '\nAll of it: runs/00_scoreboard.ipynb, or repro claims\n'
 
 test: lint types ## ruff, codespell, mypy, the unit tests and nbval
 	@$(BIN)/python -m pytest -n 2 --dist loadscope --nbval --nbval-current-env --nbval-cell-timeout 120

@@ -180,3 +180,14 @@ def test_a_reader_that_leaves_early_is_no_mistake():
     command = f"{sys.executable} -m repro claims --json | head -1"
     done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("[\n", "")
+
+
+@pytest.mark.slow
+def test_the_short_list_tells_verdict_claim_and_truth_of_the_best_known_claims(repro):
+    lines = repro("claims", "--short").stdout.splitlines()
+    assert lines[:2] == [
+        "A08  mostly holds  V3's final training run cost about $5.5M",
+        " " * 19 + "$5.576M at $2 an hour, $9.535M at a market price",
+    ]
+    assert lines[-1].startswith("67 claims: 20 holds, 16 mostly holds")
+    assert len(lines) == 2 * 8 + 2

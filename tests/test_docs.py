@@ -16,6 +16,9 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "docs/architecture.md",
+    "docs/commands.md",
+    "docs/glossary.md",
+    "docs/mechanisms.md",
     "docs/method.md",
     "examples/README.md",
     "experiments/README.md",
@@ -82,8 +85,8 @@ def test_the_graph_by_hand(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_readmes_python_runs(tmp_path):
-    blocks = re.findall(r"```python\n(.*?)```", TEXTS["README.md"], re.DOTALL)
+def test_the_python_of_mechanisms_runs(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", TEXTS["docs/mechanisms.md"], re.DOTALL)
     assert len(blocks) >= 4
     for block in blocks:
         code = block.replace("steps=200", "steps=12")

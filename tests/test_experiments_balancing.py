@@ -13,6 +13,7 @@ from repro.experiments.power import compare_settings, seeds_needed
 from repro.experiments.record import asdict
 from repro.experiments.watch import Trace
 from repro.lab.records import load_record
+from repro.nano.balance import Balance
 from repro.nano.gate import Gate, drop_over_capacity, route, select_experts
 
 pytestmark = pytest.mark.slow
@@ -44,6 +45,28 @@ def test_a_gate_with_capacity_keeps_an_even_share_of_the_best_and_chooses_as_bef
 def test_the_layers_of_all_scenes_multiply_the_same():
     for name, (_, experts, _) in SCENES.items():
         assert experts.top_k * experts.d_expert == 16, name
+
+
+def test_each_method_is_what_its_name_says():
+    strength = dict.fromkeys(balancing.METHODS, 0.2) | {"V2's losses": 2.0}
+    expected = {
+        "none": None,
+        "V2's losses": Balance(expert=0.006, device=0.1, communication=0.04),
+        "sequence-wise loss": Balance(expert=0.2, scope="sequence"),
+        "batch-wise loss": Balance(expert=0.2, scope="batch"),
+        "biases": Balance(bias_speed=0.2),
+        "biases and tiny loss": Balance(expert=1e-4, scope="sequence", counted="scored", bias_speed=0.2),
+    }
+    assert balancing.METHODS.keys() == expected.keys()
+    for name, balance in expected.items():
+        assert build(BalancingRun(name, strength[name]))[1].balance == balance, name
+
+
+def test_a_loss_over_the_batch_lets_sequences_differ_and_one_over_sequences_does_not():
+    names = ("sequence-wise loss", "batch-wise loss")
+    sequence, batch = (measure(BalancingRun(name, 1.0, steps=60), Trace()) for name in names)
+    assert sequence["specialisation_bits"] < 0.3 < batch["specialisation_bits"]
+    assert sequence["sequence"] < batch["sequence"] / 2
 
 
 def test_a_loss_within_sequences_costs_error_and_biases_do_not():

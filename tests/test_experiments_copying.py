@@ -11,8 +11,10 @@ from repro.experiments.copying import CopyingRun
 from repro.experiments.survival import Times, log_rank_p
 from repro.experiments.watch import Trace
 from repro.lab.records import load_record
+from repro.nano.model import Loss
 from repro.nano.ops import cross_entropy
-from repro.nano.param_shapes import flatten
+from repro.nano.param_shapes import flatten, iter_leaves
+from repro.nano.training.loop import TrainStep
 
 # Weeks in remission of 42 patients with leukaemia, 21 with 6-mercaptopurine and 21 without: Freireich et al., Blood 21
 # (1963), 699-716, as every textbook of survival analysis has them. 12 of the treated had no relapse when last seen.
@@ -60,6 +62,19 @@ def test_a_rule_that_says_what_followed_this_letter_before_copies_everything():
 # Modules
 
 
+def test_a_detached_module_learns_and_teaches_nothing():
+    tokens = copying.draw_texts(np.random.default_rng(5)).tokens
+    detached, chained = (copying.build_model(CopyingRun(module, seed=3)) for module in ("detached", "chained"))
+    loss, gradients = detached.loss_and_gradients(tokens, mtp_weight=0.3)
+    taught, both = chained.loss_and_gradients(tokens, mtp_weight=0.3)
+    _, alone = chained.loss_and_gradients(tokens, mtp_weight=0.0)
+    assert loss == taught
+    for name in ("embed_tokens", "lm_head", "layers", "norm"):
+        assert np.array_equal(*(flatten({"": found[name]}) for found in (gradients, alone))), name
+    assert np.abs(flatten(both["layers"]) - flatten(alone["layers"])).max() > 1e-4  # a chained one teaches
+    assert np.array_equal(flatten(gradients["mtp"]), flatten(both["mtp"]))
+
+
 def test_runs_of_a_seed_begin_with_the_same_main_model_and_modules():
     models = {module: copying.build_model(CopyingRun(module, seed=3)) for module in ("none", "chained", "parallel")}
     models["uninformed"] = copying.build_model(CopyingRun("uninformed", seed=3))
@@ -79,6 +94,42 @@ def test_a_parallel_module_ignores_the_next_token_and_a_chained_one_reads_it():
         assert np.allclose(before, after, rtol=0, atol=1e-12) == equal
 
 
+@pytest.mark.parametrize("module", ["chained", "parallel", "uninformed"])
+def test_no_module_reads_the_token_that_it_predicts(module):
+    model = copying.build_model(CopyingRun(module))
+    tokens = copying.draw_texts(np.random.default_rng(4), 1).tokens
+    before = model.mtp_logits(tokens)[0][0]  # [T - 1, V]: place i is to predict token i + 2
+    for at in (5, 12):
+        changed = tokens.copy()
+        changed[0, at] = (changed[0, at] + 1) % copying.LETTERS
+        moved = np.abs(model.mtp_logits(changed)[0][0] - before).max(axis=1) > 1e-9  # [T - 1]
+        assert not moved[: at - 1].any()
+        assert moved[at - 1] == (module != "parallel")  # to which it is the next token
+        assert moved[at]
+
+
+@pytest.mark.parametrize("module", ["chained", "parallel", "uninformed"])
+def test_a_module_teaches_the_layers_and_embeddings_of_the_main_model(module):
+    tokens = copying.draw_texts(np.random.default_rng(6), 4).tokens
+    tokens[:, :-2] %= 6
+    tokens[:, -2] = 6  # a letter that stands last of what is read and nowhere else
+    model = copying.build_model(CopyingRun(module))
+    without, taught = (model.loss_and_gradients(tokens, mtp_weight=weight)[1] for weight in (0.0, 1.0))
+    layers = dict(iter_leaves(without["layers"]))
+    for name, gradient in iter_leaves(taught["layers"]):
+        assert np.abs(gradient - layers[name]).max() > 0.01 * np.abs(layers[name]).max(), name
+    moved = np.abs(taught["embed_tokens"] - without["embed_tokens"]).max(axis=1)  # [V]
+    assert (moved[:6] > 1e-6).all()
+    assert (moved[6] > 1e-6) == (module != "parallel")  # read there as the next token, and by the main model alone
+
+
+def test_a_run_trains_with_the_weight_that_it_names():
+    models = [copying.train_run(CopyingRun("chained", weight, steps=10), Trace())[0] for weight in (0.0, 0.3, 1.0)]
+    none, some, much = (flatten(model.params["layers"]) for model in models)
+    for one, other in ((none, some), (some, much), (none, much)):
+        assert np.abs(one - other).max() > 1e-4
+
+
 def test_an_uninformed_module_learns_from_the_next_sequence():
     model = copying.build_model(CopyingRun("uninformed"))
     tokens = copying.draw_texts(np.random.default_rng(5), 3).tokens
@@ -94,6 +145,24 @@ def test_an_unknown_module_is_named():
 
 
 # Runs
+
+
+def test_no_text_of_training_is_measured_on(monkeypatch):
+    seen, measured = [], []
+
+    def note_batches(_, batches, recipe):
+        for number in range(recipe.steps):
+            seen.append(next(batches))
+            yield TrainStep(number, Loss(1.0), 0.0)
+
+    monkeypatch.setattr(copying, "train", note_batches)
+    monkeypatch.setattr(copying, "copy_accuracy", lambda _, texts: measured.append(texts.tokens) or 0.0)
+    for seed in range(copying.N_SEEDS):
+        copying.train_run(CopyingRun(seed=seed, steps=20), Trace())
+    assert (len(seen), len(measured)) == (20 * copying.N_SEEDS, 2 * copying.N_SEEDS)
+    trained_on, measured_on = ({row.tobytes() for rows in batches for row in rows} for batches in (seen, measured))
+    assert len(measured_on) == copying.HELD_OUT
+    assert not trained_on & measured_on
 
 
 def test_a_run_that_does_not_learn_is_censored_at_its_last_step():

@@ -161,7 +161,22 @@ def test_loads_and_what_is_made_of_them_by_hand():
     assert found["specialisation_bits"] == pytest.approx(1)
 
 
-def test_held_out_tokens_are_not_those_of_training():
+def test_no_batch_of_training_is_measured_on(monkeypatch):
+    real, drawn = domains.Teacher.batch, []
+    monkeypatch.setattr(domains.Teacher, "batch", lambda *args: drawn.append(real(*args)) or drawn[-1])
+    numbers = []  # the first of each token's input, from a continuous distribution
+    for seed in range(8):
+        for of_training in (True, False):
+            drawn.clear()
+            trained(SMALL, EXPERTS, 8, seed=seed) if of_training else domains.measure(
+                init_layer(SMALL, EXPERTS, Gate(), seed), draw_teacher(SMALL, seed), seed
+            )
+            assert len(drawn) == 8
+            numbers += [batch.x[:, 0] for batch in drawn]
+    assert len(np.unique(numbers)) == 8 * 2 * 8 * 6 * 5  # seeds, either kind, batches, sequences, tokens: all differ
+
+
+def test_held_out_tokens_change_with_the_seed_alone():
     layer, teacher, _ = trained(SMALL, EXPERTS, 1)
     found = [domains.measure(layer, teacher, seed, 1)["error"] for seed in (0, 0, 1)]
     assert found[0] == found[1] != found[2]

@@ -1,27 +1,26 @@
-"""Loud and quiet tokens, and long sums: what casts and cut sums do to the faint half of a gradient, by hand."""
+"""Loud and quiet tokens: what casts do to the faint half of a gradient, by hand, and short runs."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
 
 from repro.errors import InputError
-from repro.experiments import long_sums, loud_tokens
+from repro.experiments import loud_tokens
 from repro.experiments.loud_tokens import PER_TENSOR, SCHEMES, SQUARE, V3, LoudRun
+from repro.experiments.record import run_key
 from repro.experiments.watch import Trace
+from repro.lab.records import load_record
 from repro.nano.numerics import E4M3, E5M2
 from repro.nano.numerics.recipes import bf16_recipe
 from repro.nano.training.mixed_precision import QuantizedWeight
 
 
-def measured(run, module=loud_tokens):
+def measured(run):
     trace = Trace()
-    results = module.measure(run, trace)
+    results = loud_tokens.measure(run, trace)
     assert trace.steps_done == run.steps
     return results
-
-
-# Loud tokens
 
 
 def test_the_cut_is_half_of_the_smallest_number_over_the_largest():
@@ -71,6 +70,30 @@ def test_the_gradient_behind_the_layer_is_that_of_the_loss():
         slope = (loss(passed.pre + step) - loss(passed.pre - step)) / 2e-5
         assert gradient[row, column] == pytest.approx(slope, abs=1e-9)
     assert np.all(gradient[tuple(shut.T)] == 0)
+
+
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_what_reaches_outputs_and_embedding_in_each_scheme_by_hand(scheme):
+    # 448 is E4M3's largest number, so that beside it the scale is 1 (E5M2's is 2^-7): 17 then becomes 16, and what is
+    # smaller by 2^-20 becomes 0 in E4M3. 448 · 448 + 16 is 448² in BF16, whose numbers there lie 1,024 apart.
+    sizes = np.where(np.arange(loud_tokens.TOKENS) % 2 == 0, 1.0, 2.0**-20)  # each loud row beside a quiet one
+    rows = np.outer(sizes, [448.0, 17.0] + [0.0] * (loud_tokens.D_MODEL - 2))
+    inner = 448 * np.eye(loud_tokens.D_MODEL)
+    inner[[0, 1], [1, 0]] = 1
+    weight = QuantizedWeight.cast(inner, SCHEMES[scheme])
+    exact, rounded = [448**2, 448 + 448 * 17], [448**2, 448 + 448 * 16]
+    quiet_is_lost = np.where(sizes == 1, 1.0, 0.0)
+    forwards, backwards = {
+        "BF16": ((exact, sizes), (exact, sizes)),
+        "per tensor, E5M2 gradients": ((rounded, quiet_is_lost), (rounded, sizes)),
+        "per tensor, E4M3": ((rounded, quiet_is_lost), (rounded, quiet_is_lost)),
+        "square blocks, E4M3": ((rounded, sizes), (rounded, quiet_is_lost)),
+        "rows of 128, E4M3 (V3)": ((rounded, sizes), (rounded, sizes)),
+    }[scheme]
+    found = weight.product(rows), weight.product_backward(rows, weight.save_for_backward(rows), None)[0]
+    for product, (row, kept) in zip(found, (forwards, backwards), strict=True):
+        assert np.array_equal(product[:, :2], np.outer(kept, row))
+        assert not product[:, 2:].any()
 
 
 def test_half_of_a_batch_is_loud_and_quiet_tokens_have_one_successor_each():
@@ -130,95 +153,35 @@ def test_a_short_study_that_one_scale_loses_and_rows_and_sorted_blocks_do_not():
     assert all(loss < 0.1 for name, loss in losses.items() if name not in lost)
 
 
+@pytest.mark.parametrize("scheme", list(SCHEMES))
+def test_the_record_is_what_a_run_made_now_gives(scheme):
+    run = LoudRun(scheme, 1e-5)
+    (row,) = [
+        row for row in load_record("loud_tokens", "experiments").rows if run_key(row["run"]) == run_key(asdict(run))
+    ]
+    for name, (value,) in measured(replace(run, seeds=(3,))).items():
+        assert value == pytest.approx(row["results"][name][3], rel=1e-5, abs=1e-6), name
+
+
 def test_seeds_side_by_side_are_those_seeds_alone():
     run = LoudRun(V3, 1e-3, seeds=(0, 1), steps=10)
     together, alone = measured(run), measured(replace(run, seeds=(1,)))
     assert {name: [values[1]] for name, values in together.items()} == alone
 
 
-# Long sums
-
-
-def test_each_document_pulls_the_loud_token_its_way_and_the_pulls_cancel():
-    rng = np.random.default_rng(0)
-    task = long_sums.draw_task(rng)
-    assert (task.features >= 0).all()
-    batch = long_sums.draw_batch(task, rng)
-    loud = batch.contexts == 0
-    assert [loud[:2048].sum(), loud[2048:].sum()] == [1024, 1024]
-    assert (batch.targets[:2048][loud[:2048]] == 1 - batch.targets[2048:][loud[2048:]]).all()
-    assert np.array_equal(batch.targets[~loud], task.labels[batch.contexts[~loud]])
-    gradient = long_sums.output_gradient(np.zeros((4096, 8)), batch, 0.0)
-    assert np.abs(gradient[~loud]).max() == 0
-    assert np.allclose(gradient.sum(axis=0), 0, atol=1e-15)
-
-
-def test_what_a_running_sum_cuts_off_by_hand():
-    # With 4 bits the last bit beside 1 is 2^-3, so that 0.25 is left of 0.3; beside 0.3 itself it is 2^-5: 0.28125.
-    products, quiet = np.array([[1.0], [0.3], [-1.0], [0.3]]), np.array([False, True, False, True])
-    assert long_sums.predicted_kept_share(products, quiet, 4, bits=4) == pytest.approx((0.25 + 0.28125) / 0.6)
-    assert long_sums.predicted_kept_share(products, quiet, 2, bits=4) == pytest.approx(0.5 / 0.6)
-    assert long_sums.predicted_kept_share(products, quiet, 1, bits=4) == pytest.approx(0.5625 / 0.6)
-
-
-@pytest.mark.parametrize(("scheme", "every"), [("never promoted", 4096), ("promoted", 128)])
-def test_exact_running_sums_predict_what_the_emulated_sum_keeps(scheme, every):
-    products, quiet = long_sums.first_products(4, 1e-3)
-    run = long_sums.SumsRun(f"rows of 4,096, {scheme}", 1e-3, seeds=(4,), steps=10)
-    (kept,) = measured(run, long_sums)["kept_first"]
-    assert kept == pytest.approx(long_sums.predicted_kept_share(products, quiet, every), abs=0.1)
-
-
-def test_without_emulated_sums_the_whole_pull_is_kept():
-    rng = np.random.default_rng(4)
-    task = long_sums.draw_task(rng)
-    batch = long_sums.draw_batch(task, rng)
-    x = task.features[batch.contexts]
-    d_logits = long_sums.output_gradient(x @ task.weight.T, batch, 1e-3)
-    weight = QuantizedWeight.cast(task.weight, long_sums.SCHEMES["BF16"])
-    assert long_sums.kept_share(weight, x, d_logits, batch.contexts > 0) == pytest.approx(1, abs=0.01)
-
-
-def test_the_two_schemes_differ_in_promotion_alone():
-    promoted, never = (long_sums.SCHEMES[f"rows of 4,096, {way}promoted"] for way in ("", "never "))
-    assert replace(never, accumulation=promoted.accumulation) == promoted
-    assert (promoted.accumulation.promote_every, never.accumulation.promote_every) == (128, 4096)
-    assert promoted.accumulation.bits == never.accumulation.bits == 14
-
-
-def test_held_out_losses_of_contexts_and_coin_by_hand():
-    task = long_sums.draw_task(np.random.default_rng(5))
-    assert long_sums.held_out_losses(np.zeros((9, 8)), task) == pytest.approx(
-        dict.fromkeys(("quiet_loss", "loud_loss"), np.log(2))
-    )
-    right = np.where(task.labels == 1, 50.0, -50.0)
-    assert long_sums.held_out_losses(right, task) == pytest.approx({"quiet_loss": 0, "loud_loss": 25})
-
-
-@pytest.mark.slow
-def test_a_short_study_that_sums_without_promotion_lose():
-    run = long_sums.SumsRun("rows of 4,096, promoted", 1e-3, seeds=(0,), steps=15)
-    losses = {scheme: measured(replace(run, scheme=scheme), long_sums)["quiet_loss"][0] for scheme in long_sums.SCHEMES}
-    assert losses["rows of 4,096, never promoted"] > losses["rows of 4,096, promoted"] + 0.02
-    assert losses["rows of 4,096, promoted"] == pytest.approx(losses["rows of 4,096, exact sums"], abs=0.03)
-
-
 @pytest.mark.parametrize(
-    ("module", "run", "message"),
+    ("run", "message"),
     [
-        (loud_tokens, LoudRun("FP4", 1.0), "unknown scheme 'FP4'"),
-        (loud_tokens, LoudRun("BF16", 1.0, order="random"), "order = 'random': must be mixed or sorted"),
-        (long_sums, long_sums.SumsRun("FP4", 1.0), "unknown scheme 'FP4'"),
-        (long_sums, long_sums.SumsRun("BF16", 1.0, order="sorted"), "order = 'sorted': must be documents or shuffled"),
+        (LoudRun("FP4", 1.0), "unknown scheme 'FP4'"),
+        (LoudRun("BF16", 1.0, order="random"), "order = 'random': must be mixed or sorted"),
     ],
 )
-def test_unknown_schemes_and_orders(module, run, message):
+def test_unknown_schemes_and_orders(run, message):
     with pytest.raises(InputError, match=message):
-        module.measure(run, Trace())
+        loud_tokens.measure(run, Trace())
 
 
-def test_plans_name_results_and_have_the_power_they_need():
-    for module in (loud_tokens, long_sums):
-        (plan,) = module.PLANS
-        assert plan.power > 0.9
-        assert {len(run.seeds) for run in module.RUNS} == {plan.seeds}
+def test_the_plan_has_the_power_it_needs():
+    (plan,) = loud_tokens.PLANS
+    assert plan.power > 0.9
+    assert {len(run.seeds) for run in loud_tokens.RUNS} == {plan.seeds}

@@ -177,6 +177,15 @@ def test_biases_even_out_the_load_of_a_gate_that_is_not_trained():
     assert np.array_equal(layer.params["gate"]["weight"], weight)
 
 
+@pytest.mark.parametrize("name", ["V3's gate", "frozen gate"])
+def test_biases_move_in_the_first_half_of_training_and_then_stand_still(name):
+    facts, layer = draw_facts(101, 1), init_layer(STUDENTS[name], 101, 1)  # 202 choices: no expert of 16 has the mean
+    biases = [np.zeros(16)]
+    for _ in memorising.train(layer, facts, 12):
+        biases.append(layer.params["gate"]["e_score_correction_bias"].copy())
+    assert np.allclose(np.abs(np.diff(biases, axis=0)), [[memorising.BIAS_SPEED]] * 6 + [[0]] * 6)
+
+
 @pytest.mark.parametrize("name", ["dense, total", "softmax gate"])
 def test_the_record_begins_as_a_run_made_now_does(name, monkeypatch):
     monkeypatch.setattr(memorising, "follow", lambda steps, trace: watch.follow(islice(steps, 40), trace))

@@ -155,6 +155,20 @@ def short_run(kind, **settings):
     return study.recall(study.train_run(run, Trace()), run.layer, blind=run.blind)
 
 
+def test_no_lookup_of_training_is_measured_on(monkeypatch):
+    real, drawn = study.draw_lookups, []
+    monkeypatch.setattr(study, "draw_lookups", lambda *args, **kwargs: drawn.append(real(*args, **kwargs)) or drawn[-1])
+    for seed in range(max(study.SEEDS.values())):
+        p = study.train_run(study.RecallRun("MQA", 16, seed, steps=2), Trace())
+    assert len(drawn) == 2 * max(study.SEEDS.values())
+    of_training = {records.tobytes() for lookups in drawn for records in lookups.records}
+    drawn.clear()
+    study.recall(p, RecallLayer("MQA", 16))
+    (held_out,) = drawn
+    assert len(of_training) == 2 * max(study.SEEDS.values()) * study.BATCH
+    assert not of_training & {records.tobytes() for records in held_out.records}
+
+
 def test_a_short_training_looks_up_and_a_blind_one_guesses():
     assert short_run("MQA", steps=1500) > 4 * study.CHANCE
     assert short_run("MQA", steps=500, blind=True) < 1.5 * study.CHANCE

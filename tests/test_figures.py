@@ -1,21 +1,23 @@
 """Figures: the data they show, their labels and units, and files equal from run to run."""
 
 import json
+from itertools import pairwise
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
-from repro.claims import count_verdicts, run_all
+from repro.claims import count_verdicts, load_register, run_all
 from repro.lab.committed import FIGURE
 from repro.lab.figures import (
     VERDICT_COLOURS,
     bar_lengths,
-    draw_tiles,
+    draw_verdicts,
     label_bars,
     line_heights,
     plain_ticks,
     save,
-    tile_verdicts,
 )
 from repro.lab.notebooks import folder
 from repro.lab.run import FIGURES
@@ -35,14 +37,40 @@ def test_bars_are_read_back_in_either_direction():
     assert figure is not None
 
 
-def test_a_tile_for_every_claim_in_the_colour_of_its_verdict():
+def tiles_of(figure):
+    (axes,) = figure.axes
+    return {tile.get_gid(): tile for tile in axes.patches}, {text.get_text(): text for text in axes.texts}
+
+
+def test_a_tile_for_every_claim_in_the_colour_of_its_verdict_under_its_topic():
     results = run_all()
-    _, axes = plt.subplots()
-    verdicts = {result.claim.id: str(result.verdict) for result in results}
-    draw_tiles(axes, verdicts)
-    assert tile_verdicts(axes) == verdicts
-    labels = [text.get_text() for text in axes.get_legend().get_texts()]
-    assert labels == [f"{verdict}: {count}" for verdict, count in count_verdicts(results).items()]
+    figure = draw_verdicts(results)
+    tiles, texts = tiles_of(figure)
+    assert set(tiles) == {result.claim.id for result in results}
+    register, rows = load_register(), {}
+    for result in results:
+        tile = tiles[result.claim.id]
+        assert to_hex(tile.get_facecolor()) == to_hex(VERDICT_COLOURS[str(result.verdict)])
+        x, y = tile.get_xy()
+        assert texts[result.claim.label].get_position() == pytest.approx((x + 0.48, y + 0.42))
+        rows.setdefault(register.topic(result.claim), []).append(y)
+    bounds = [(texts[topic].get_position()[1] - 0.42, min(ys), max(ys)) for topic, ys in rows.items()]
+    assert all(name == pytest.approx(first) for name, first, _ in bounds)
+    ordered = sorted(bounds)
+    assert all(last < following for (_, _, last), (_, following, _) in pairwise(ordered))
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == [f"{count} {verdict}" for verdict, count in count_verdicts(results).items()]
+
+
+def test_labels_fit_into_their_tiles():
+    figure = draw_verdicts(run_all())
+    figure.draw_without_rendering()
+    tiles, texts = tiles_of(figure)
+    by_place = {tuple(np.round(tile.get_xy(), 3)): tile.get_window_extent() for tile in tiles.values()}
+    for text in texts.values():
+        x, y = text.get_position()
+        if (place := (round(x - 0.48, 3), round(y - 0.42, 3))) in by_place:
+            assert text.get_window_extent().width < by_place[place].width, text.get_text()
 
 
 def test_every_verdict_has_a_colour_of_its_own():
@@ -53,10 +81,11 @@ def test_every_verdict_has_a_colour_of_its_own():
 
 
 def test_tiles_do_not_overlap():
-    _, axes = plt.subplots()
-    draw_tiles(axes, {f"A{n:02d}": "holds" for n in range(1, 26)} | {"B01": "wrong"})
-    corners = [tile.get_xy() for tile in axes.patches]
-    assert len(set(corners)) == len(corners) == 26
+    tiles, _ = tiles_of(draw_verdicts(run_all()))
+    corners = {tuple(np.round(tile.get_xy(), 3)) for tile in tiles.values()}
+    assert len(corners) == len(tiles)
+    for x, y in corners:
+        assert not any(0 < other - y < 0.84 for place, other in corners if place == x)
 
 
 @pytest.mark.slow
@@ -119,18 +148,3 @@ def test_a_label_stands_four_points_beyond_the_end_of_its_bar():
     for text, length in zip(axes.texts, (1, 2), strict=True):
         end = axes.transData.transform((length, 0))[0]
         assert (text.get_window_extent().x0 - end) / figure.dpi * 72 == pytest.approx(4, abs=0.6)
-
-
-def test_where_tiles_lie():
-    # 25 claims of A in rows of 12: two full rows and one; then a gap of 0.4, then B's one row.
-    _, axes = plt.subplots()
-    draw_tiles(axes, {f"A{n:02d}": "holds" for n in range(1, 26)} | {"B01": "wrong"})
-    corners = {tile.get_gid(): tile.get_xy() for tile in axes.patches}
-    assert (corners["A01"], corners["A12"], corners["A13"], corners["A25"]) == ((0, 0), (11, 0), (0, 1), (0, 2))
-    assert corners["B01"] == pytest.approx((0, 3.4))
-    centres = {text.get_text(): text.get_position() for text in axes.texts}
-    assert centres == {name: pytest.approx((x + 0.92 / 2, y + 0.86 / 2)) for name, (x, y) in corners.items()}
-    # The axes end just outside the tiles, 0.92 wide and 0.86 high.
-    assert axes.get_xlim() == pytest.approx((-0.1, 12))
-    bottom, top = axes.get_ylim()
-    assert (top, bottom) == pytest.approx((-0.1, 3.4 + 0.86 + 0.24))

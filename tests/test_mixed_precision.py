@@ -96,6 +96,35 @@ def test_v3s_three_products_tile_by_tile():
     assert np.allclose(out, across[0] @ across[1], rtol=0, atol=1e-12)
 
 
+def test_v3s_groups_of_128_by_hand():
+    # E4M3's largest number is 448, so that the scale is 1 in every group of 128 that holds it: 17 becomes 16 there. In
+    # a group of its own 17 stays, and in one with 2^-20 · 448 so do numbers as small as that. 448 · I copies rows.
+    signal = np.zeros((256, 256))
+    signal[0, [0, 1, 128, 129]] = 448, 17, 2.0**-20 * 448, 2.0**-20 * 17
+    signal[1, 0] = 17
+    along_rows, along_columns = signal.copy(), signal.copy()
+    along_rows[0, [1, 129]] = 16, 2.0**-20 * 16
+    along_columns[1, 0] = 16
+    copies = 448 * np.eye(256)
+    weight = QuantizedWeight.cast(copies, v3_recipe())
+    d_x, d_w = weight.product_backward(signal, weight.save_for_backward(copies), None)
+    assert np.allclose(weight.product(signal), 448 * along_rows, rtol=1e-6, atol=0)
+    assert np.allclose(d_x, 448 * along_rows, rtol=1e-6, atol=0)
+    assert np.allclose(d_w, 448 * along_columns.T, rtol=1e-6, atol=0)
+    _, d_w = weight.product_backward(copies, weight.save_for_backward(signal), None)
+    along_columns[0, [1, 129]] = 16, 2.0**-20 * 16  # a kept input has been cast along rows before
+    assert np.allclose(d_w, 448 * along_columns, rtol=1e-6, atol=0)
+
+
+def test_square_blocks_are_of_dgrad_alone():
+    w, d_y = 448 * np.eye(4), np.zeros((4, 4))
+    d_y[:, 0], d_y[:, 1] = 448, 2.0**-20 * 448  # a loud and a quiet feature of every token
+    weight = QuantizedWeight.cast(w, square_gradients_recipe(4))
+    d_x, d_w = weight.product_backward(d_y, weight.save_for_backward(w), None)
+    assert np.array_equal(d_x, 448 * d_y * [1, 0, 1, 1])  # both share a block, in which the quiet one becomes 0
+    assert np.array_equal(d_w, 448 * d_y.T)  # each has a scale of its own
+
+
 def test_the_other_recipes_differ_in_the_gradients_operand():
     w, d_y = normal(8, 8), normal(8, 8) * np.logspace(-3, 0, 8)[:, None]
     for precision, form, tile in (

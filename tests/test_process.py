@@ -69,6 +69,44 @@ def test_a_signal_ends_a_run_with_one_line_and_nothing_left(tmp_path, number):
     assert not (checkout / "out").exists()
 
 
+def children_of(process):
+    """Return the numbers of the processes that one has started."""
+    stats = [path.read_text() for path in Path("/proc").glob("[0-9]*/stat")]
+    fields = [(int(stat.split()[0]), int(stat.rpartition(")")[2].split()[1])) for stat in stats]
+    return [pid for pid, parent in fields if parent == process.pid]
+
+
+def test_a_signal_ends_notebooks_side_by_side_and_leaves_nothing(tmp_path):
+    checkout = copy_of_the_checkout(tmp_path, PARAMETER, "print('begun')", "import time; time.sleep(seconds)")
+    shutil.copy(checkout / "notebooks/09_small.ipynb", checkout / "notebooks/10_other.ipynb")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "repro", "run", "-o", "out", "-j", "2"], cwd=checkout, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 60
+    while len(list(checkout.glob("out/.partial-*"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(3)
+    children = children_of(running)
+    assert len(children) == 2
+    running.send_signal(signal.SIGTERM)
+    _, stderr = running.communicate(timeout=60)
+    assert (running.returncode, stderr.strip()) == (1, "repro: error: interrupted")
+    assert not (checkout / "out").exists()
+    assert not any(Path(f"/proc/{child}").exists() for child in children)
+
+
+def test_one_notebook_that_fails_stops_no_other(tmp_path):
+    checkout = copy_of_the_checkout(tmp_path, PARAMETER, "raise RuntimeError('no')")
+    small = nbformat.read(checkout / "notebooks/09_small.ipynb", 4)
+    small.cells[1].source = "1"
+    nbformat.write(small, checkout / "notebooks/10_other.ipynb")
+    done = shell(f"{REPRO} run -o out", checkout)
+    assert done.returncode == 1
+    assert done.stderr == "repro: error: 09_small: cell [2] failed: RuntimeError: no\n"
+    assert [path.name for path in (checkout / "out").glob("*.ipynb")] == ["10_other.ipynb"]
+    assert done.stdout.splitlines()[-1].startswith("1 of 2 notebooks in ")
+
+
 @pytest.mark.parametrize("ending", ["import os; os._exit(3)", "raise RuntimeError('\\nfirst words\\nmore')"])
 def test_a_kernel_that_dies_or_a_cell_that_fails_is_one_line(tmp_path, ending):
     checkout = copy_of_the_checkout(tmp_path, PARAMETER, ending)

@@ -39,6 +39,7 @@ def test_a_text_without_a_number_is_refused():
         ("Llama 3.1 405B against DeepSeek 67B, E4M3, 1F1B, ZB1P, FP8", []),
         ("1. `repro run 12 -p seed=3` gives 7 experts", ["7"]),
         ("$$x = 3 y^{4}$$ and [a link](https://a.b/2024) of 2025", ["2025"]),
+        ("0.03% by figure 10, in 06 and notebooks 09\nto 16", ["0.03"]),
         ("-0.5 and (6.1), 8% or 16-bit", ["0.5", "6.1", "8", "16"]),
     ],
 )

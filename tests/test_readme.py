@@ -1,4 +1,4 @@
-"""What README states is what the commands print."""
+"""What the README and the page of commands state is what the commands print."""
 
 import re
 from collections import Counter
@@ -9,6 +9,7 @@ import pytest
 from repro.claims import count_verdicts, load_register, run_all
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+COMMANDS = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
 SPELT = {
     "holds": "hold",
     "mostly holds": "mostly hold",
@@ -43,8 +44,21 @@ def test_every_number_of_claims_is_the_registers():
         assert int(match[1]) in numbers, f"{line_of(match.start())}: {match[0]}; the register has {sorted(numbers)}"
 
 
+def test_each_finding_has_the_verdict_that_is_computed():
+    verdicts = {result.claim.id: str(result.verdict) for result in run_all()}
+    table = README[README.index("| claim | verdict | why |") :].split("\n\n")[0]
+    found = re.findall(r"\(([AB]\d\d)\) \| ([a-z ]+) \|", table)
+    assert len(found) == 8
+    assert dict(found) == {claim: verdicts[claim] for claim, _ in found}
+
+
+def test_it_is_read_in_five_minutes():
+    words = [word for word in re.sub(r"\]\([^)]*\)", "]", README).split() if re.search(r"\w", word)]
+    assert len(words) <= 950
+
+
 def rows():
-    table = README[README.index("| | DeepSeek-V3 | Llama 3.1 405B |") :].split("\n\n")[0]
+    table = COMMANDS[COMMANDS.index("| | DeepSeek-V3 | Llama 3.1 405B |") :].split("\n\n")[0]
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
 
 

@@ -45,9 +45,8 @@ def test_every_printed_dollar_follows_the_price(dear):
 
 def test_figures_go_where_they_are_asked_to(dear):
     names = sorted(path.name for path in dear.figures)
-    assert names == [
-        f"02-{name}.{end}" for name in ("baselines", "cost-by-rent", "whose-hours") for end in ("png", "svg")
-    ]
+    drawn = ("baselines", "cost-by-rent", "inside-the-sum", "whose-hours")
+    assert names == [f"02-{name}.{end}" for name in drawn for end in ("json", "png", "svg")]
     assert all(path.stat().st_size > 1000 for path in dear.figures)
 
 
@@ -60,7 +59,8 @@ def test_a_run_has_no_times_paths_or_versions(dear):
     node = nbformat.read(dear.notebook, 4)
     assert node.metadata["papermill"] == {"parameters": {"price_usd_per_gpu_hour": 3.57}}
     assert node.metadata["language_info"] == {"name": "python"}
-    assert all(set(cell.metadata) <= {"tags"} for cell in node.cells)
+    known = {"tags", "jupyter", "alt", "mystnb"}
+    assert all(set(cell.metadata) <= known for cell in node.cells)
     assert str(dear.notebook.parent) not in dear.notebook.read_text()
 
 

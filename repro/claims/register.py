@@ -50,6 +50,7 @@ class Claim(_Entry):
     """One claim of a document; its id is the document's prefix and a number."""
 
     id: Text
+    label: Annotated[str, Field(max_length=20)] = ""  #: what it is about, in a few words, where a figure has no room
     document: Text
     section: Text
     kind: Text
@@ -78,7 +79,15 @@ class About(_Entry):
     title: Text
     kinds: tuple[Text, ...]  #: what a claim can be about
     context_kinds: tuple[Text, ...] = ()  #: those that no computation settles: news, background, readings of history
+    topics: dict[Text, tuple[Text, ...]] = {}  #: kinds by topic, in the order in which pages show them
     uri: Text  #: of the audit; a claim's permanent URI is this and its id as the fragment
+
+    @model_validator(mode="after")
+    def _topics_share_out_the_kinds(self) -> "About":
+        grouped = [kind for kinds in self.topics.values() for kind in kinds]
+        if self.topics and sorted(grouped) != sorted(self.kinds):
+            raise ValueError("topics must name each kind once")
+        return self
 
 
 class Register(_Entry):
@@ -94,6 +103,10 @@ class Register(_Entry):
         if claim_id.upper() not in by_id:
             raise unknown_name("claim", claim_id, by_id)
         return by_id[claim_id.upper()]
+
+    def topic(self, claim: Claim) -> str:
+        """Return the topic that a claim's kind belongs to, or the kind itself where kinds are not grouped."""
+        return next((topic for topic, kinds in self.audit.topics.items() if claim.kind in kinds), claim.kind)
 
     def is_context(self, claim: Claim) -> bool:
         """Tell whether a claim is news or background, to be cited and not computed."""

@@ -2,14 +2,22 @@
 
 import argparse
 import os
+import re
+import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from repro.cli.options import add_pairs, parse_pairs
 from repro.cli.printing import discard_output
 from repro.errors import InputError
+from repro.machine import available_cores
+
+if TYPE_CHECKING:
+    from repro.lab.notebooks import Notebook
 
 NEEDS = ("nbformat", "papermill", "ipykernel")
 RUNS = Path("runs")
+CLAIM = re.compile(r"[AB]\d\d  ")  # the beginning of a line that tells a finding
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,26 +26,63 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_pairs(parser, "-p", "--parameter", help="a parameter")
     parser.add_argument("-o", "--output", metavar="DIR", help=f"folder for the run (default: {RUNS})")
     parser.add_argument("--figures", metavar="DIR", help="folder for the figures (default: DIR/figures)")
+    parser.add_argument("-j", "--jobs", type=int, metavar="N", help="notebooks side by side (default: one per core)")
     parser.add_argument("--in-place", action="store_true", help="execute the committed notebooks and figures anew")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Run notebooks one after another and print what each found."""
+    """Run notebooks, several side by side, and print what each found."""
     from repro.lab.notebooks import check_values, find, read
     from repro.lab.run import run_notebook
 
     texts = parse_pairs(args.parameter, "-p")
+    if args.jobs is not None and args.jobs < 1:
+        raise InputError(f"-j {args.jobs}: must be at least 1")
     out, figures = _folders(args, changed=bool(texts))
     notebooks = [read(path) for path in find(args.notebooks)]
     values = check_values(notebooks, texts)
-    for notebook in notebooks:
-        done = run_notebook(notebook, values, out, figures)
-        lines = [f"{finding['id']}  {finding['verdict']:<13} {finding['headline']}" for finding in done.findings]
-        drawn = f", {len(done.figures)} figure files in {figures}" if done.figures else ""
-        try:
-            print(*lines, f"wrote {done.notebook}{drawn}", sep="\n", flush=True)
-        except BrokenPipeError:
-            discard_output()  # nobody reads any more, but the runs that were asked for go on
+    if len(notebooks) > 1:
+        where = ["--in-place"] if args.in_place else ["-o", str(out), "--figures", str(figures)]
+        return _run_several(notebooks, texts, where, args.jobs)
+    (notebook,) = notebooks
+    done = run_notebook(notebook, values, out, figures)
+    lines = [f"{finding['id']}  {finding['verdict']:<13} {finding['headline']}" for finding in done.findings]
+    drawn = f", {len(done.figures)} figure files in {figures}" if done.figures else ""
+    try:
+        print(*lines, f"wrote {done.notebook}{drawn}", sep="\n", flush=True)
+    except BrokenPipeError:
+        discard_output()  # nobody reads any more, but the run that was asked for is there
+    return None
+
+
+def _run_several(notebooks: list["Notebook"], texts: dict[str, str], where: list[str], jobs: int | None) -> None:
+    """Run notebooks side by side, a line each as it ends; raise InputError at the end if some failed."""
+    from repro.lab.side_by_side import run_side_by_side
+
+    commands = {
+        notebook.name: ["run", notebook.name, *where]
+        + [word for name, text in texts.items() if name in notebook.parameters for word in ("-p", f"{name}={text}")]
+        for notebook in reversed(notebooks)  # the last ones train models and take longest
+    }
+    began, failed = time.monotonic(), {}
+    for place, done in enumerate(run_side_by_side(commands, jobs or available_cores()), start=1):
+        if done.status:
+            failed[done.name] = done.errors.strip().splitlines()[-1].removeprefix("repro: error: ")
+        claims = sum(bool(CLAIM.match(line)) for line in done.output.splitlines())
+        told = failed.get(done.name) or (f"{claims} claims" if claims else "done")
+        _tell(f"{place:>3} of {len(commands)}  {done.name:<28}{done.seconds:>5.0f} s  {told}")
+    place_of = "in place" if where == ["--in-place"] else f"in {where[1]}"
+    _tell(f"{len(commands) - len(failed)} of {len(commands)} notebooks in {time.monotonic() - began:.0f} s, {place_of}")
+    if failed:
+        reasons = dict.fromkeys(failed.values())
+        raise InputError("; ".join(reasons))
+
+
+def _tell(line: str) -> None:
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        discard_output()  # nobody reads any more, but the runs that were asked for go on
 
 
 def _folders(args: argparse.Namespace, *, changed: bool) -> tuple[Path, Path]:

@@ -4,7 +4,9 @@ To copy a random word, a model must find the letter that it has just said in the
 there: induction, which takes two layers of attention and comes at once, after a time in which hardly anything is
 learned. So runs are compared by the step at which 90% of copied letters are right; runs that never get there count as
 "later than the last step" (survival analysis), not as a mean loss. All runs of a seed begin with the same weights and
-read the same texts. The controls: no module, and a module of the same work that is trained on another text's tokens.
+read the same texts. The controls: no module; a module of the same work that is trained on another text's tokens; one
+that learns but cannot teach, because its gradient ends where it reads the main model; and, so that something is sure to
+win, no module but four times the texts in each step.
 """
 
 from collections.abc import Sequence
@@ -36,9 +38,9 @@ DRAFT_STEPS = 100  # a chained module trains on for so long before it drafts
 PROMPTS = 40  # texts to go on with, up to the length trained on
 TEMPERATURES = {"greedy": 0.0, "sampled": 1.0}
 PLACES = ("copied", "random")  # letters of the copy but the first, and letters of the word
-Module: TypeAlias = Literal["none", "chained", "parallel", "uninformed"]
+Module: TypeAlias = Literal["none", "chained", "parallel", "uninformed", "detached"]
 PILOT_SD = 0.3  # of differences of ln(steps) by seed, seeds 1000 to 1005, one of them slow without a module
-N_SEEDS = 24
+N_SEEDS = 28
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ class CopyingRun:
     """One training run.
 
     The module is DeepSeek's ("chained", reads the next token), one that reads the hidden state alone ("parallel"),
-    DeepSeek's trained on the tokens of another text ("uninformed"), or there is "none", with a weight of 0.
+    DeepSeek's trained on the tokens of another text ("uninformed"), DeepSeek's without a gradient to the main model
+    ("detached"), or there is "none", with a weight of 0.
     """
 
     module: Module = "chained"
     mtp_weight: float = 0.3
     seed: int = 0
     steps: int = 1500  #: the last step, at which a run that has not learned is censored
+    batch: int = BATCH  #: sequences of a step
 
 
 class Texts(NamedTuple):
@@ -71,6 +75,18 @@ class UninformedModel(Model):
         """Return the loss and its gradients, as the model does, with the module's targets exchanged."""
         targets = [tokens[:, 1:], np.roll(tokens, 1, axis=0)[:, 2:]]  # [B, T], [B, T - 1]
         return super().loss_and_gradients(tokens, mtp_weight=mtp_weight, balance=balance, targets=targets)
+
+
+class DetachedModel(Model):
+    """A model whose module learns without teaching: its loss has no gradient in the main model's parameters."""
+
+    def loss_and_gradients(
+        self, tokens: IntArray, *, mtp_weight: float = 0.3, balance: Balance | None = None, targets: Any = None
+    ) -> tuple[Loss, Params]:
+        """Return the loss, and gradients that are the module's for its own parameters and without it for the rest."""
+        loss, both = super().loss_and_gradients(tokens, mtp_weight=mtp_weight, balance=balance, targets=targets)
+        _, alone = super().loss_and_gradients(tokens, mtp_weight=0.0, balance=balance, targets=targets)
+        return loss, alone | {"mtp": both["mtp"]}
 
 
 def dense_config(vocab_size: int, *, n_layers: int, n_mtp_modules: int = 0) -> Config:
@@ -114,7 +130,8 @@ def build_model(run: CopyingRun) -> Model:
     model = init_model(config, seed=run.seed, std=0.1, dtype=np.float64)
     if run.module == "parallel":
         hide_next_token(model)
-    return UninformedModel(config, model.params) if run.module == "uninformed" else model
+    kinds: dict[Module, type[Model]] = {"uninformed": UninformedModel, "detached": DetachedModel}
+    return kinds.get(run.module, Model)(config, model.params)
 
 
 def copy_accuracy(model: Model, texts: Texts) -> float:
@@ -145,7 +162,7 @@ def train_run(run: CopyingRun, trace: Trace, *, after: int = 0) -> tuple[Model, 
     recipe = Recipe(run.steps + after, final_lr_share=1.0, weight_decay=0.0, mtp_weight=run.mtp_weight)
     learned: int | None = None
     accuracies: list[float] = []
-    for step in train(model, (draw_texts(rng).tokens for _ in repeat(None)), recipe):
+    for step in train(model, (draw_texts(rng, run.batch).tokens for _ in repeat(None)), recipe):
         trace.add(step)
         if run.module == "parallel":
             hide_next_token(model)
@@ -224,10 +241,13 @@ def places_in(tokens: Sequence[int]) -> IntArray:
     return np.array(places)
 
 
-SETTINGS: tuple[tuple[Module, float], ...] = (
-    ("none", 0.0), ("chained", 0.1), ("chained", 0.3), ("parallel", 0.3), ("uninformed", 0.3),
+SETTINGS: tuple[tuple[Module, float, int], ...] = (
+    ("none", 0.0, BATCH), ("chained", 0.1, BATCH), ("chained", 0.3, BATCH), ("parallel", 0.3, BATCH),
+    ("uninformed", 0.3, BATCH), ("detached", 0.3, BATCH), ("none", 0.0, 4 * BATCH),
 )  # fmt: skip
-RUNS = tuple(CopyingRun(module, weight, seed) for seed in range(N_SEEDS) for module, weight in SETTINGS)
-# Every module against none, and the chained one of 0.3 against the uninformed one of 0.3.
-PLAN = Plan("steps", "ln(steps)", float(-np.log(0.8)), PILOT_SD, N_SEEDS, comparisons=len(SETTINGS))
+RUNS = tuple(
+    CopyingRun(module, weight, seed, batch=batch) for seed in range(N_SEEDS) for module, weight, batch in SETTINGS
+)
+# Every setting against none, and the chained one of 0.3 against the uninformed and the detached one of 0.3.
+PLAN = Plan("steps", "ln(steps)", float(-np.log(0.8)), PILOT_SD, N_SEEDS, comparisons=len(SETTINGS) + 1)
 STUDY = Study("copying", RUNS, measure, plans=(PLAN,))

@@ -36,7 +36,7 @@ from repro.validate import check_integer, check_number
 GATE_SCALE = 0.1  # standard deviation of the gate's weights at the start
 SCALE_TOKENS = 4096  # from which the variance of a teacher's network is estimated
 HELD_OUT_BATCHES = 8
-HELD_OUT_SEED = 1_000_000  # plus the run's seed: batches that no run trains on
+HELD_OUT_SEED = 1_000_000  # [seed, this] draws what is measured on, [seed, 2] what is trained on
 
 
 @dataclass(frozen=True)

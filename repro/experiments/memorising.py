@@ -5,8 +5,8 @@ student knows of them what its parameters hold. Its bits: N facts times what it 
 log2(8) minus its cross-entropy in bits. With more and more facts the bits reach a ceiling, the student's capacity.
 Design: a mixture of which a key passes an eighth of the width, beside dense layers with its active and its total
 parameters; gates of several kinds, trained, frozen, or replaced by a hash of the key, or by chance.
-Each fact is seen once per step, in float64, until the loss stands still. All have the same three learning rates to
-choose from, chosen on seeds that the study does not use.
+Each fact is seen once per step, in float64, until the loss stands still. All have the same four learning rates to
+choose from, chosen on a seed that the study does not use.
 """
 
 from collections.abc import Iterator
@@ -280,7 +280,8 @@ COMPARISONS = (
     Pair("4 of 32", "softmax gate"),
     Pair("8 of 64", "softmax gate"),
 )
-# Fixed before the study ran. On seeds 1000 to 1002 differences spread by 40 to 130 bits; a tenth of what the dense
-# layer of all parameters stores, or a little less, is what would change the text.
+# Fixed before the study ran. On seeds 1000 to 1002 differences spread by 40 to 130 bits, and the plan takes 100. With
+# 130 its power would be 55%. A tenth of what the dense layer of all parameters stores, or a little less, is what would
+# change the text.
 PLAN = Plan("bits", "bits", smallest_effect=250, pilot_sd=100, seeds=len(SEEDS), comparisons=len(COMPARISONS))
 STUDY = Study("memorising", RUNS, measure, plans=(PLAN,) * len(COMPARISONS))

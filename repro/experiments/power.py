@@ -3,8 +3,9 @@
 A difference between two recipes means something only beside two numbers fixed beforehand: the smallest difference that
 would change what we write, and the chance that so many seeds detect it. Runs are paired by seed, so that what counts is
 the spread of differences, taken from pilot seeds that the study does not use again. Afterwards there are three
-outcomes. The interval lies on one side of zero: a difference. It lies within the smallest effect on both sides: none
-that matters, which is a result. Or it holds both zero and effects that matter: undecided, more seeds are needed.
+outcomes. The interval lies within the smallest effect on both sides: no difference that matters, which is a result. It
+lies on one side of zero and reaches further: a difference. Or it holds both zero and effects that matter: undecided,
+more seeds are needed. A null result has a power of its own, the chance to be told if there is no difference.
 """
 
 from collections.abc import Sequence
@@ -12,13 +13,15 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from scipy.special import nctdtr, stdtrit
+import numpy as np
+from scipy.special import chdtri, nctdtr, ndtr, stdtrit
 
 from repro.errors import InputError
 from repro.spread import Interval, paired_interval
 from repro.validate import check_integer, check_number
 
 MAX_SEEDS = 10_000
+QUANTILES = 2000  # over which a chance is averaged
 Outcome = Literal["higher", "lower", "no difference that matters", "undecided"]
 
 
@@ -55,6 +58,11 @@ class Plan:
         return detection_probability(self.smallest_effect, self.pilot_sd, self.seeds, level=self.level_of_each)
 
     @property
+    def null_power(self) -> float:
+        """The chance that "no difference that matters" is found if there is no difference at all."""
+        return null_probability(self.smallest_effect, self.pilot_sd, self.seeds, level=self.level_of_each)
+
+    @property
     def detectable(self) -> float:
         """The smallest difference that these seeds tell apart from zero in four cases of five, in the unit."""
         return smallest_detectable(self.pilot_sd, self.seeds, level=self.level_of_each)
@@ -62,9 +70,8 @@ class Plan:
     def __str__(self) -> str:
         effect = f"{self.smallest_effect:g} {self.unit}"
         looks = f", {self.comparisons} comparisons allowed for" if self.comparisons > 1 else ""
-        return (
-            f"{self.result}: {self.seeds} seeds find a difference of {effect} with a chance of {self.power:.0%}{looks}"
-        )
+        found = f"{self.seeds} seeds find a difference of {effect} with a chance of {self.power:.0%}"
+        return f"{self.result}: {found}, and that there is none with {self.null_power:.0%}{looks}"
 
 
 def detection_probability(effect: float, sd: float, seeds: int, *, level: float = 0.95) -> float:
@@ -80,6 +87,24 @@ def detection_probability(effect: float, sd: float, seeds: int, *, level: float 
     """
     freedom = seeds - 1
     return float(1 - nctdtr(freedom, effect / sd * sqrt(seeds), stdtrit(freedom, (1 + level) / 2)))
+
+
+def null_probability(effect: float, sd: float, seeds: int, *, level: float = 0.95) -> float:
+    """Return the chance that the paired interval lies within -effect and effect if the true difference is 0.
+
+    Args:
+        effect: above 0.
+        sd: standard deviation of the differences by seed, in the same unit.
+        seeds: number of pairs, at least 2.
+        level: of the two-sided interval.
+
+    Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 15 (1987), 657-680 (two one-sided tests).
+    """
+    freedom = seeds - 1
+    evenly = (np.arange(QUANTILES) + 0.5) / QUANTILES
+    spread = sd * np.sqrt(chdtri(freedom, evenly) / freedom)  # quantiles of the sample's standard deviation
+    room = (effect - stdtrit(freedom, (1 + level) / 2) * spread / sqrt(seeds)) / (sd / sqrt(seeds))
+    return float(np.mean(np.where(room > 0, 2 * ndtr(room) - 1, 0.0)))
 
 
 def seeds_needed(effect: float, sd: float, *, level: float = 0.95, power: float = 0.8) -> int:
@@ -113,10 +138,25 @@ class Comparison:
         return f"{self.interval.mean:+.3g} ± {self.interval.half:.2g}, {self.outcome}"
 
 
-def compare_settings(values: Sequence[float], baseline: Sequence[float], plan: Plan) -> Comparison:
-    """Compare two settings seed by seed as the plan says: values minus baseline, in the order of their seeds."""
+def compare_settings(
+    values: Sequence[float], baseline: Sequence[float], plan: Plan, *, left_out: int = 0
+) -> Comparison:
+    """Compare two settings seed by seed as the plan says: values minus baseline, in the order of their seeds.
+
+    Args:
+        values: results of one setting, one per seed of the plan.
+        baseline: those of the other, of the same seeds.
+        plan: fixed before the seeds ran.
+        left_out: pairs without a result, such as those of a run that diverged.
+
+    Raises:
+        InputError: if there are not as many pairs as the plan has seeds.
+    """
+    if len(values) + left_out != plan.seeds:
+        raise InputError(f"{len(values)} pairs and {left_out} left out: must be the {plan.seeds} seeds of the plan")
     interval = paired_interval(values, baseline, level=plan.level_of_each)
+    if -plan.smallest_effect < interval.low and interval.high < plan.smallest_effect:
+        return Comparison(interval, "no difference that matters")
     if interval.sign:
         return Comparison(interval, "higher" if interval.sign > 0 else "lower")
-    null = -plan.smallest_effect < interval.low and interval.high < plan.smallest_effect
-    return Comparison(interval, "no difference that matters" if null else "undecided")
+    return Comparison(interval, "undecided")

@@ -1,6 +1,7 @@
 """All studies by name."""
 
 from repro.experiments import (
+    associative_recall,
     balancing,
     copying,
     long_sums,
@@ -12,5 +13,5 @@ from repro.experiments import (
 )
 from repro.experiments.record import Study
 
-ALL = (loud_tokens, long_sums, balancing, shared_experts, memorising, recall, copying, star_graphs)
+ALL = (loud_tokens, long_sums, balancing, shared_experts, memorising, recall, associative_recall, copying, star_graphs)
 STUDIES: dict[str, Study] = {module.STUDY.name: module.STUDY for module in ALL}

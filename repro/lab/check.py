@@ -8,6 +8,7 @@ from pathlib import Path
 
 from repro.errors import InputError
 from repro.lab.committed import complaints
+from repro.lab.controls import PLAIN
 from repro.lab.notebooks import folder, read
 from repro.lab.run import FIGURES
 
@@ -28,8 +29,8 @@ def check(paths: list[Path]) -> None:
     if len(paths) > 1:
         command += PARALLEL
     outside = {name: value for name, value in os.environ.items() if name not in DISTURBING}
-    threads = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run([*command, *map(str, paths)], cwd=folder().parent, env={**outside, **threads}, check=False)
+    own = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", PLAIN: "1"}
+    done = subprocess.run([*command, *map(str, paths)], cwd=folder().parent, env={**outside, **own}, check=False)
     if done.returncode == 1:
         raise InputError("a notebook's committed outputs differ from a fresh run; see the report above")
     if done.returncode:

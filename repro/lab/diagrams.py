@@ -5,7 +5,7 @@ follows its assumptions, and returns a matplotlib figure that `save` writes like
 orange, what is computed is blue, what travels is green, what is left out is grey.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -54,39 +54,51 @@ def note(axes: Axes, x: float, y: float, text: str, **style: Any) -> None:
     axes.text(x, y, text, **{"ha": "left", "va": "center", "fontsize": 9.5, "color": INK, **style})
 
 
-def draw_kv_caches(n_heads: int = 8, n_groups: int = 2) -> Figure:
-    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of every head, a group or all, or a latent."""
-    figure, axes = canvas(8.5, 3.6, columns=17, rows=6.6)
+def draw_kv_caches(elements: Mapping[str, int] | None = None, *, n_heads: int = 8, n_groups: int = 2) -> Figure:
+    """Draw what MHA, GQA, MQA and MLA keep of a token: keys and values of every head, a group or all, or a latent.
+
+    Args:
+        elements: what each of the four caches per token and layer, written below it; nothing is written without.
+        n_heads: heads drawn.
+        n_groups: groups of GQA that are drawn.
+    """
+    figure, axes = canvas(8.5, 3.7, columns=17, rows=7.4)
     kinds = {"MHA": n_heads, "GQA": n_groups, "MQA": 1, "MLA": 0}
     says = {
         "MHA": "a key and a value\nfor every head",
-        "GQA": f"{n_groups} keys and values,\neach shared by a group",
-        "MQA": "one key and value\nfor all heads",
-        "MLA": "one short vector, and\na small key with the position",
+        "GQA": "a key and a value\nfor each group of heads",
+        "MQA": "one key and one value\nfor all heads",
+        "MLA": "one short vector and\none small key for all",
     }
+    size = 3.2 / n_heads
     for place, (kind, groups) in enumerate(kinds.items()):
-        x = 0.4 + 4.2 * place
-        note(axes, x, 6.2, kind, fontsize=13, fontweight="bold")
-        cells(axes, x, 4.9, [BLUE] * n_heads, size=0.4)
-        middle = x + 0.2 * n_heads
+        x = 0.4 + 4.3 * place
+        middle = x + size * n_heads / 2
+        note(axes, middle, 7.0, kind, fontsize=14, fontweight="bold", ha="center")
+        cells(axes, x, 5.9, [BLUE] * n_heads, size=size)
         if groups:
             share = n_heads // groups
             for group in range(groups):
-                at = x + 0.4 * share * (group + 0.5)
-                cells(axes, at - 0.2, 2.9, [ORANGE], size=0.4)
-                cells(axes, at - 0.2, 2.4, [ORANGE], size=0.4)
+                at = x + size * share * (group + 0.5)
+                cells(axes, at - size / 2, 3.6, [ORANGE], size=size)
+                cells(axes, at - size / 2, 3.6 - size, [ORANGE], size=size)
                 for head in range(share):
-                    arrow(axes, (x + 0.4 * (group * share + head) + 0.2, 4.85), (at, 3.35), linewidth=0.7,
-                          mutation_scale=5)  # fmt: skip
+                    arrow(axes, (x + size * (group * share + head + 0.5), 5.85), (at, 3.7 + size), linewidth=0.8,
+                          mutation_scale=6)  # fmt: skip
         else:
-            box(axes, x, 3.7, 0.4 * n_heads, 0.55, "keys and values, recomputed", BLUE, fontsize=7.5)
-            arrow(axes, (middle, 4.85), (middle, 4.3), mutation_scale=7)
-            cells(axes, x + 0.2, 2.65, [ORANGE] * 4, size=0.4)
-            cells(axes, x + 2.3, 2.65, [ORANGE], size=0.4)
-            arrow(axes, (middle, 3.65), (middle - 0.4, 3.1), mutation_scale=7)
-        note(axes, middle, 1.35, says[kind], ha="center")
-    note(axes, 0.4, 0.2, "blue: queries, one per head", color=BLUE)
-    note(axes, 6.4, 0.2, "orange: what stays in the cache, for every token and layer", color="#A86F00")
+            box(axes, x - 0.1, 4.35, size * n_heads + 0.2, 0.75, "keys and values,\ncomputed again", BLUE, fontsize=8)
+            arrow(axes, (middle, 5.85), (middle, 5.15), mutation_scale=8)
+            cells(axes, middle - 3 * size, 3.4, [ORANGE] * 4, size=size)
+            cells(axes, middle + 2 * size, 3.4, [ORANGE], size=size)
+            arrow(axes, (middle - size, 3.45 + size), (middle - size, 4.3), mutation_scale=8)
+            arrow(axes, (middle + 2.5 * size, 3.45 + size), (middle + 2.5 * size, 4.3), mutation_scale=8)
+        note(axes, middle, 2.35, says[kind], ha="center", fontsize=10)
+        if elements:
+            note(axes, middle, 1.35, f"{elements[kind]:,}", ha="center", fontsize=13, fontweight="bold",
+                 color="#A86F00")  # fmt: skip
+    note(axes, 0.4, 0.3, "blue: queries, one per head", color=BLUE)
+    note(axes, 16.6, 0.3, "orange: cached for every token and layer" + (", in elements" if elements else ""),
+         color="#A86F00", ha="right")  # fmt: skip
     return figure
 
 
@@ -206,6 +218,56 @@ def draw_promotion(bits: int, every: int, length: int) -> Figure:
     return figure
 
 
+def draw_training_memory(bytes_per_parameter: Mapping[str, tuple[float, float]], names: tuple[str, str]) -> Figure:
+    """Draw the copies of a parameter that a training step keeps, and the bytes of each under two schemes.
+
+    Args:
+        bytes_per_parameter: of "master_weights", "weights", "gradients" and "moments", under either scheme.
+        names: of the two schemes.
+    """
+    figure, axes = canvas(8.5, 3.2, columns=17, rows=6.4)
+    says = {"master_weights": "master weight,\nthe precise copy", "weights": "weight, rounded\nfor products",
+            "gradients": "gradient, which\nway to change it", "moments": "two moments,\nmean gradients"}  # fmt: skip
+    lefts = [3.5 + 3.5 * place for place in range(len(says))]
+    for (part, text), x in zip(says.items(), lefts, strict=True):
+        box(axes, x, 3.2, 2.8, 1.3, text, ORANGE, fontsize=9)
+        for row, size in enumerate(bytes_per_parameter[part]):
+            note(axes, x + 1.4, 1.9 - row, f"{size:g} byte{'s' * (size != 1)}", ha="center", fontsize=11)
+    note(axes, 0.2, 2.7, "bytes per parameter")
+    for row, name in enumerate(names):
+        total = sum(sizes[row] for sizes in bytes_per_parameter.values())
+        note(axes, 0.2, 1.9 - row, f"{name}: {total:g}", fontsize=11, fontweight="bold", color="#A86F00")
+    for x in lefts[:-1]:
+        arrow(axes, (x + 2.85, 3.85), (x + 3.45, 3.85))
+    last = lefts[-1] + 1.4
+    axes.plot([last, last, lefts[0] + 1.4, lefts[0] + 1.4], [4.55, 5.5, 5.5, 5.0], color=INK, linewidth=1.2)
+    arrow(axes, (lefts[0] + 1.4, 5.1), (lefts[0] + 1.4, 4.55))
+    middle = (last + lefts[0] + 1.4) / 2
+    note(axes, middle, 5.95, "the optimiser updates the master weight after each batch", ha="center", color=BLUE)
+    note(axes, (lefts[1] + lefts[2] + 2.8) / 2, 4.9, "forward, backward", ha="center", fontsize=8.5)
+    return figure
+
+
+def draw_pipeline(ranks: int, *, layers: int, gpus_per_rank: int) -> Figure:
+    """Draw a model's layers cut into stages, and DualPipe's ranks, each with a stage from either end."""
+    figure, axes = canvas(8.5, 3.0, columns=17, rows=6.2)
+    width = 13.4 / ranks
+    for rank in range(ranks):
+        x = 3.2 + rank * width
+        note(axes, x + width / 2, 4.95, f"{rank}", ha="center", fontsize=8.5)
+        box(axes, x + 0.05, 3.5, width - 0.1, 1.0, f"{rank}", BLUE, fontsize=9)
+        box(axes, x + 0.05, 1.9, width - 0.1, 1.0, f"{ranks - 1 - rank}", ORANGE, fontsize=9)
+    note(axes, 0.3, 4.95, "rank", fontweight="bold")
+    note(axes, 0.3, 4.0, "stage, from\nthe front", color=BLUE)
+    note(axes, 0.3, 2.4, "stage, from\nthe back", color="#A86F00")
+    arrow(axes, (3.2, 3.32), (16.6, 3.32), color=BLUE)
+    arrow(axes, (16.6, 3.06), (3.2, 3.06), color="#A86F00")
+    title = f"{ranks} pipeline ranks of {gpus_per_rank:g} GPUs; {layers} layers in {ranks} stages"
+    note(axes, 0.3, 5.8, title, fontsize=11, fontweight="bold")
+    note(axes, 3.2, 0.8, "Micro-batches enter at both ends, pass through all stages, and come back the same way.")
+    return figure
+
+
 def draw_mtp(accepted: bool) -> Figure:
     """Draw the module for multi-token prediction, and what becomes of its draft in the next pass."""
     figure, axes = canvas(8.5, 3.9, columns=17, rows=7.8)
@@ -251,51 +313,97 @@ def draw_network(
         infiniband: its rate.
         nodes: nodes drawn.
         experts: GPUs of the second node, from 0, to which a token's way from the first node's first GPU is drawn.
-        title: above the nodes.
+        title: above the nodes, in place of what a node is.
     """
     figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
-    note(axes, 0.4, 6.7, title, fontsize=12, fontweight="bold")
     for node in range(nodes):
         x = 0.4 + node * 9.0
         box(axes, x, 1.8, 7.2, 4.3, "", GREY)
         note(axes, x + 0.2, 5.7, f"node {node + 1}", fontweight="bold")
-        box(axes, x + 0.3, 4.5, 6.6, 0.7, "", GREEN)
-        note(axes, x + 6.6, 4.85, f"NVLink: {nvlink}", ha="right")
+        box(axes, x + 0.3, 4.5, 6.6, 0.7, "" if experts else f"NVLink: {nvlink}", GREEN)
+        if experts:  # makes room for the way
+            note(axes, x + 6.6, 4.85, f"NVLink: {nvlink}", ha="right")
         for gpu in range(gpus):
             left = x + 0.3 + gpu * 6.6 / gpus
             box(axes, left, 3.1, 6.6 / gpus - 0.1, 0.9, "GPU", BLUE, fontsize=7)
             box(axes, left, 2.0, 6.6 / gpus - 0.1, 0.6, "card", ORANGE, fontsize=7)
             centre = left + 3.3 / gpus - 0.05
-            arrow(axes, (centre, 4.05), (centre, 4.45), mutation_scale=6)
-            arrow(axes, (centre, 3.05), (centre, 2.65), mutation_scale=6)
-    box(axes, 0.4, 0.3, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
+            for low, high in ((4.05, 4.45), (2.65, 3.05), (1.25, 1.95)):
+                arrow(axes, (centre, low), (centre, high), mutation_scale=5, arrowstyle="<|-|>")
+    box(axes, 0.4, 0.4, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
     start, landing = (0.97 + 9.0 * node + 3.3 / gpus for node in range(2))  # beside the texts
     for expert in experts:
         target = landing - 0.32 + expert * 6.6 / gpus
-        axes.plot([start, start, landing, landing, target], [3.05, 1.4, 1.4, 4.8, 4.8], color=RED, linewidth=2.5)
+        axes.plot([start, start, landing, landing, target], [3.05, 1.5, 1.5, 4.8, 4.8], color=RED, linewidth=2.5)
         arrow(axes, (target, 4.8), (target, 4.0), color=RED, linewidth=2.5)
+    if title:
+        note(axes, 0.4, 6.6, title, fontsize=12, fontweight="bold")
+    else:
+        note(axes, 0.4, 6.6, f"A node is a server with {gpus} GPUs, each with a network card of its own")
     return figure
 
 
-def draw_cost_path(steps: Sequence[tuple[str, str]], operations: Sequence[str]) -> Figure:
-    """Draw the way from FLOPs to dollars: what each box holds, with its figure, and what is done between boxes."""
-    figure, axes = canvas(8.5, 1.9, columns=17, rows=3.8)
+def draw_cost_path(
+    steps: Sequence[tuple[str, str]], operations: Sequence[str], notes: Sequence[tuple[str, str]] = (), title: str = ""
+) -> Figure:
+    """Draw the way from FLOPs to dollars.
+
+    Args:
+        steps: what each box holds, with its figure.
+        operations: what is done between a box and the next.
+        notes: what is to be said under each box, with its colour.
+        title: above the boxes.
+    """
+    figure, axes = canvas(8.5, 2.3 if notes else 1.85, columns=17, rows=4.6)
+    axes.set_ylim(0 if notes else 0.9, 4.6)
+    note(axes, 0.3, 4.3, title, fontsize=12, fontweight="bold")
     width = (16.4 - 1.5 * (len(steps) - 1)) / len(steps)
-    for place, (name, figure_text) in enumerate(steps):
-        x = 0.3 + place * (width + 1.5)
-        box(
-            axes,
-            x,
-            1.0,
-            width,
-            1.7,
-            f"{name}\n{figure_text}",
-            ORANGE if place == len(steps) - 1 else BLUE,
-            fontsize=9.5,
-        )
-        if place < len(operations):
-            arrow(axes, (x + width + 0.1, 1.85), (x + width + 1.4, 1.85))
-            note(axes, x + width + 0.75, 2.95, operations[place], ha="center", fontsize=8.5)
+    for place, (name, text) in enumerate(steps):
+        x, last = 0.3 + place * (width + 1.5), place == len(steps) - 1
+        box(axes, x, 1.3, width, 1.5, f"{name}\n{text}", ORANGE if last else BLUE)
+        if not last:
+            arrow(axes, (x + width + 0.1, 2.05), (x + width + 1.4, 2.05))
+            note(axes, x + width + 0.75, 3.4, operations[place], ha="center", fontsize=9)
+        if notes:
+            told, colour = notes[place]
+            note(axes, x + width / 2, 0.6, told, ha="center", color=colour, fontweight="bold")
+    return figure
+
+
+def draw_active(idle: str, active: str, parts: dict[str, float], *, share: float, title: str = "") -> Figure:
+    """Draw which share of a model's parameters works on a token, to scale, and below it enlarged what that share holds.
+
+    Args:
+        idle: what is said of the rest.
+        active: what is said of the share.
+        parts: billions of parameters of the share, by name, in the order drawn.
+        share: of all parameters, from 0 to 1.
+        title: above the bars.
+    """
+    figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
+    note(axes, 0.3, 6.6, title, fontsize=12, fontweight="bold")
+    left, whole = 0.3, 16.4
+    cut = left + whole * share
+    for x, width, colour in ((left, cut - left, BLUE), (cut, left + whole - cut, GREY)):
+        axes.add_patch(Rectangle((x, 4.6), width, 1.1, facecolor=colour, edgecolor="white"))
+    note(axes, cut + 0.3, 5.15, idle)
+    for x, end in ((left, left), (cut, left + whole)):
+        axes.plot([x, end], [4.55, 3.35], color=GREY, linewidth=1)
+    note(axes, left + 0.2, 3.7, active, color=BLUE, fontweight="bold")
+    colours = [BLUE, ORANGE, GREEN, "#56B4E9", RED, GREY]
+    x, total, below = left, sum(parts.values()), 0
+    for (name, billions), colour in zip(parts.items(), colours, strict=False):
+        width = whole * billions / total
+        axes.add_patch(Rectangle((x, 2.2), width, 1.1, facecolor=colour, edgecolor="white"))
+        if width > 2.5:
+            note(axes, x + width / 2, 2.75, f"{name}\n{billions:.1f}B", ha="center",
+                 color="white" if colour == BLUE else "black")  # fmt: skip
+        else:
+            row = 1.55 - 0.6 * below
+            axes.plot([x + width / 2] * 2, [2.15, row + 0.3], color=INK, linewidth=0.8)
+            note(axes, x + width / 2 + 0.15, row, f"{name}: {billions:.1f}B", ha="right")
+            below += 1
+        x += width
     return figure
 
 

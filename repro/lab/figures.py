@@ -23,6 +23,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 from repro.calc.rounding import to_digits
+from repro.claims import AuditResult, count_verdicts, load_register
 from repro.lab.committed import FIGURE, checksum
 from repro.lab.drawn import figure_data
 from repro.lab.run import FIGURES
@@ -34,6 +35,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "svg": {"metadata": {"Date": None, "Creator": None}},
     "png": {"metadata": {"Software": None}, "dpi": 200},
 }
+GAP = 0.25  # between blocks of tiles, where a row is 1 high
 VERDICT_COLOURS = {
     "holds": GREEN,
     "mostly holds": "#56B4E9",
@@ -143,30 +145,42 @@ def label_bars(axes: Axes, bars: Any, texts: list[str]) -> None:
     axes.bar_label(bars, labels=texts, padding=4)
 
 
-def draw_tiles(axes: Axes, verdicts: dict[str, str], columns: int = 12) -> None:
-    """Draw one tile per claim in their order, coloured by verdict, labelled by id, each document in rows of its own."""
+def draw_verdicts(results: Sequence[AuditResult], columns: int = 7) -> Figure:
+    """Draw a tile for each claim, coloured by verdict and labelled by what it is about, in blocks by topic."""
+    register = load_register()
+    blocks: dict[str, list[AuditResult]] = {}
+    for topic in register.audit.topics:
+        found = [result for result in results if register.topic(result.claim) == topic]
+        blocks |= {topic: found} if found else {}
+    height = sum(-(-len(found) // columns) + GAP for found in blocks.values())
+    figure, axes = plt.subplots(figsize=(11, 0.36 * height + 1.2))
     row = 0.0
-    for document in sorted({claim_id.rstrip("0123456789") for claim_id in verdicts}):
-        ids = [claim_id for claim_id in verdicts if claim_id.rstrip("0123456789") == document]
-        for place, claim_id in enumerate(ids):
-            x, y = place % columns, row + place // columns
-            tile = Rectangle((x, y), 0.92, 0.86, facecolor=VERDICT_COLOURS[verdicts[claim_id]], edgecolor="#555555")
-            tile.set_gid(claim_id)
-            axes.add_patch(tile)
-            axes.text(x + 0.46, y + 0.43, claim_id, ha="center", va="center", fontsize=10)
-        row += -(-len(ids) // columns) + 0.4
-    counts = {verdict: list(verdicts.values()).count(verdict) for verdict in VERDICT_COLOURS}
-    handles = [
-        Rectangle((0, 0), 1, 1, facecolor=VERDICT_COLOURS[verdict], edgecolor="#555555", label=f"{verdict}: {count}")
-        for verdict, count in counts.items()
-        if count
-    ]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    axes.set(xlim=(-0.1, columns), ylim=(row - 0.3, -0.1))
+    for topic, found in blocks.items():
+        axes.text(-0.06, row + 0.42, topic, ha="right", va="center", fontsize=9.5, fontweight="bold")
+        for place, result in enumerate(found):
+            _draw_tile(axes, result, place % columns, row + place // columns)
+        row += -(-len(found) // columns) + GAP
+    axes.set(xlim=(-1.15, columns), ylim=(row - 0.1, -0.1))
     axes.axis("off")
+    axes.set_title(f"What {len(results)} claims are about, and which of them hold")
+    _name_verdicts(figure, results)
+    return figure
 
 
-def tile_verdicts(axes: Axes) -> dict[str, str]:
-    """Read from the drawing which verdict each tile's colour stands for, by claim id."""
-    verdict_of = {mpl.colors.to_hex(colour): verdict for verdict, colour in VERDICT_COLOURS.items()}
-    return {str(tile.get_gid()): verdict_of[mpl.colors.to_hex(tile.get_facecolor())] for tile in axes.patches}
+def _draw_tile(axes: Axes, result: AuditResult, x: float, y: float) -> None:
+    """Draw one claim's tile; its id is the patch's."""
+    colour = VERDICT_COLOURS[str(result.verdict)]
+    tile = Rectangle((x, y), 0.96, 0.84, facecolor=colour, edgecolor="#555555", linewidth=0.6)
+    tile.set_gid(result.claim.id)
+    axes.add_patch(tile)
+    axes.text(x + 0.48, y + 0.42, result.claim.label or result.claim.id, ha="center", va="center", fontsize=8)
+
+
+def _name_verdicts(figure: Figure, results: Sequence[AuditResult]) -> None:
+    """Write below a figure what its colours stand for, and how often each occurs."""
+    handles = [
+        Rectangle((0, 0), 1, 1, facecolor=VERDICT_COLOURS[verdict], edgecolor="#555555", label=f"{count} {verdict}")
+        for verdict, count in count_verdicts(results).items()
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=9,
+                  handlelength=1, columnspacing=1.2)  # fmt: skip

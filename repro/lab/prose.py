@@ -24,10 +24,11 @@ SCALES = {"": 1.0, "%": 0.01, "K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12, "P": 1e15
 # and names of models, formats and claims.
 PLACES = "notebooks?|steps?|sections?|tables?|figures?|equations?|exercises?|appendix|pages?|chapters?|arXiv|version"
 NOT_STATED = [
+    r"\*\*\d+ minutes\*\*",
     r"```.*?```", r"`[^`]*`", r"\$\$.*?\$\$", r"\]\([^)]*\)", r"<[^>]*>", r"(?m)^\s*\d+\. ",
-    rf"(?i)\b(?:{PLACES})\s+\d[\d.]*(?:(?:,| and| to| or|–)\s+\d[\d.]*)*",
+    rf"(?i)\b(?:{PLACES})\s+\d[\d.]*(?:(?:,|\s+and|\s+to|\s+or)\s+\d[\d.]*)*",
     r"\b(?:Llama|Claude|GPT|Qwen|Gemini|Grok|Mixtral|Python|DeepSeek|Gemma|Mistral)[ -]\d[\w.]*(?: \d+x?\d*B)?",
-    r"\b[A-Za-z][A-Za-z-]*\d[\w.]*", r"\b\d+[A-Z]\d\w*",
+    r"(?<![\w.,])0\d\b", r"\b[A-Za-z][A-Za-z-]*\d[\w.]*", r"\b\d+[A-Z]\d\w*",
 ]  # fmt: skip
 
 

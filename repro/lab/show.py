@@ -12,18 +12,26 @@ from repro.facts import Fact, Facts
 from repro.lab.cards import as_html, show
 from repro.lab.figures import VERDICT_COLOURS
 
-__all__ = ["cases_table", "facts_table", "scoreboard", "show", "show_columns", "show_facts", "show_table"]
+__all__ = ["cases_table", "facts_table", "fold_table", "scoreboard", "show", "show_columns", "show_facts", "show_table"]
 
 LEFT = 'style="text-align: left"'
 
 
 def show_table(frame: pd.DataFrame, name: str = "") -> None:
     """Display every row of a table, texts on the left, verdicts in their colours; `name` heads a nameless index."""
-    body = frame.rename_axis(index=frame.index.name or name).reset_index()
+    plain = _with_index(frame, name).to_string(index=False)
+    display({"text/html": _table(frame, name), "text/plain": plain}, raw=True)
+
+
+def _with_index(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    return frame.rename_axis(index=frame.index.name or name).reset_index()
+
+
+def _table(frame: pd.DataFrame, name: str) -> str:
+    body = _with_index(frame, name)
     head = "".join(f"<th {LEFT}>{as_html(name)}</th>" for name in body.columns)
     rows = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in body.itertuples(index=False))
-    rich = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
-    display({"text/html": rich, "text/plain": body.to_string(index=False)}, raw=True)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def show_columns(name: str, columns: Mapping[str, Mapping[str, object]]) -> None:
@@ -44,6 +52,12 @@ def show_facts(facts: Facts, keys: Sequence[str]) -> None:
     head = "".join(f"<th {LEFT}>{name}</th>" for name in ("figure", "value", "source", "place", "standing"))
     rich = f"<details><summary>{title}</summary><table><tr>{head}</tr>{body}</table></details>"
     display({"text/html": rich, "text/plain": f"{title}: {', '.join(dict.fromkeys(rows['source']))}"}, raw=True)
+
+
+def fold_table(title: str, frame: pd.DataFrame, name: str = "") -> None:
+    """Display a table folded away below its title, for those who look something up."""
+    rich = f"<details><summary>{as_html(title)}</summary>{_table(frame, name)}</details>"
+    display({"text/html": rich, "text/plain": f"{title}: {len(frame)} rows"}, raw=True)
 
 
 def facts_table(facts: Facts, keys: Iterable[str]) -> pd.DataFrame:
