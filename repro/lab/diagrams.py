@@ -102,6 +102,40 @@ def draw_kv_caches(elements: Mapping[str, int] | None = None, *, n_heads: int = 
     return figure
 
 
+def draw_latent_attention(n_heads: int, rank: int, rope: int) -> Figure:
+    """Draw MLA's two forms over one cache: latents expanded to keys and values, or absorbed by query and output.
+
+    Args:
+        n_heads: heads of a layer.
+        rank: elements of a latent.
+        rope: elements of the key that carries the position.
+    """
+    figure, axes = canvas(8.5, 3.9, columns=17, rows=7.8)
+    forms = {
+        0.3: ("Expanded: as in training", "query", "output", f"attention with {n_heads} keys and values"),
+        9.0: ("Absorbed: as in decoding", "query × W^UK", "sum × W^UV", "attention with the latents themselves"),
+    }
+    for x, (title, query, output, attention) in forms.items():
+        note(axes, x, 7.4, title, fontsize=12, fontweight="bold")
+        colour = GREY if query == "query" else GREEN
+        box(axes, x, 5.9, 3.7, 0.9, query, colour)
+        box(axes, x + 3.95, 5.9, 3.7, 0.9, output, colour)
+        arrow(axes, (x + 1.85, 5.85), (x + 1.85, 5.3))
+        arrow(axes, (x + 5.8, 5.3), (x + 5.8, 5.85))
+        box(axes, x, 4.3, 7.65, 0.95, attention, BLUE)
+        box(axes, x, 0.9, 5.2, 0.9, f"latent: {rank} elements", ORANGE)
+        box(axes, x + 5.4, 0.9, 2.25, 0.9, f"key: {rope}", ORANGE)
+        arrow(axes, (x + 6.5, 1.85), (x + 6.5, 4.25))
+    box(axes, 0.3, 2.6, 5.2, 0.9, f"× W^UK and W^UV, for {n_heads} heads", RED)
+    arrow(axes, (2.9, 1.85), (2.9, 2.55))
+    arrow(axes, (2.9, 3.55), (2.9, 4.25))
+    arrow(axes, (11.6, 1.85), (11.6, 4.25))
+    note(axes, 0.3, 0.3, "orange: cached", color="#A86F00")
+    note(axes, 4.2, 0.3, "red: for every cached token", color=RED)
+    note(axes, 9.0, 0.3, "green: once per query, whatever the context", color=GREEN)
+    return figure
+
+
 def draw_moe_token(
     scores: Sequence[Sequence[float]], *, topk_group: int, top_k: int, scores_per_group: int = 2
 ) -> Figure:
@@ -268,14 +302,27 @@ def draw_mtp(accepted: bool) -> Figure:
     return figure
 
 
-def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Figure:
-    """Draw nodes of GPUs: inside a node NVLink, between nodes one InfiniBand card for each GPU."""
+def draw_network(
+    gpus: int, nvlink: str, infiniband: str, nodes: int = 2, *, experts: Sequence[int] = (), title: str = ""
+) -> Figure:
+    """Draw nodes of GPUs: inside a node NVLink, between nodes one InfiniBand card for each GPU.
+
+    Args:
+        gpus: of a node.
+        nvlink: its rate.
+        infiniband: its rate.
+        nodes: nodes drawn.
+        experts: GPUs of the second node, from 0, to which a token's way from the first node's first GPU is drawn.
+        title: above the nodes, in place of what a node is.
+    """
     figure, axes = canvas(8.5, 3.5, columns=17, rows=7.0)
     for node in range(nodes):
         x = 0.4 + node * 9.0
         box(axes, x, 1.8, 7.2, 4.3, "", GREY)
         note(axes, x + 0.2, 5.7, f"node {node + 1}", fontweight="bold")
-        box(axes, x + 0.3, 4.5, 6.6, 0.7, f"NVLink: {nvlink}", GREEN)
+        box(axes, x + 0.3, 4.5, 6.6, 0.7, "" if experts else f"NVLink: {nvlink}", GREEN)
+        if experts:  # makes room for the way
+            note(axes, x + 6.6, 4.85, f"NVLink: {nvlink}", ha="right")
         for gpu in range(gpus):
             left = x + 0.3 + gpu * 6.6 / gpus
             box(axes, left, 3.1, 6.6 / gpus - 0.1, 0.9, "GPU", BLUE, fontsize=7)
@@ -284,7 +331,15 @@ def draw_network(gpus: int, nvlink: str, infiniband: str, nodes: int = 2) -> Fig
             for low, high in ((4.05, 4.45), (2.65, 3.05), (1.25, 1.95)):
                 arrow(axes, (centre, low), (centre, high), mutation_scale=5, arrowstyle="<|-|>")
     box(axes, 0.4, 0.4, 16.2, 0.8, f"InfiniBand between nodes: {infiniband} for each GPU", GREEN)
-    note(axes, 0.4, 6.6, f"A node is a server with {gpus} GPUs, each with a network card of its own")
+    start, landing = (0.97 + 9.0 * node + 3.3 / gpus for node in range(2))  # beside the texts
+    for expert in experts:
+        target = landing - 0.32 + expert * 6.6 / gpus
+        axes.plot([start, start, landing, landing, target], [3.05, 1.5, 1.5, 4.8, 4.8], color=RED, linewidth=2.5)
+        arrow(axes, (target, 4.8), (target, 4.0), color=RED, linewidth=2.5)
+    if title:
+        note(axes, 0.4, 6.6, title, fontsize=12, fontweight="bold")
+    else:
+        note(axes, 0.4, 6.6, f"A node is a server with {gpus} GPUs, each with a network card of its own")
     return figure
 
 
@@ -369,11 +424,11 @@ def draw_sum(inside: dict[str, str], outside: Sequence[str], title: str) -> Figu
 
 def draw_overlap(lanes: dict[str, Sequence[tuple[str, float, float, str]]], title: str) -> Figure:
     """Draw what happens at the same time: for each lane, pieces with text, start, duration and colour."""
-    figure, axes = canvas(8.5, 0.9 + 0.75 * len(lanes), columns=17, rows=1.6 + 1.5 * len(lanes))
+    figure, axes = canvas(8.5, 0.5 + 0.7 * len(lanes), columns=17, rows=1.1 + 1.5 * len(lanes))
     end = max(start + length for pieces in lanes.values() for _, start, length, _ in pieces)
-    note(axes, 0.3, 1.3 + 1.5 * len(lanes), title, fontsize=11.5, fontweight="bold")
+    note(axes, 0.3, 0.7 + 1.5 * len(lanes), title, fontsize=11.5, fontweight="bold")
     for place, (lane, pieces) in enumerate(lanes.items()):
-        y = 1.5 * (len(lanes) - 1 - place) + 0.5
+        y = 1.5 * (len(lanes) - 1 - place) + 0.2
         note(axes, 0.3, y + 0.5, lane, fontweight="bold")
         for text, start, length, colour in pieces:
             box(axes, 3.4 + 13.2 * start / end, y, 13.2 * length / end - 0.06, 1.0, text, colour, fontsize=8)

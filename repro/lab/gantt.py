@@ -39,7 +39,7 @@ LABELS = {
 BARS = "gantt"  # the collection's id, by which gantt_bars finds it
 EDGE = "#333333"
 HEIGHT = 0.9  # of a bar, where rows are 1 apart
-POINTS, DIGIT_WIDTH = 7, 0.62  # font size of a number, and the width of a digit as a share of it
+POINTS, DIGIT_WIDTH, MARGIN = 7, 0.62, 3  # a number's size, a digit's width as a share of it, room beside both
 MOST_NUMBERS = 4000  # a few seconds of drawing
 MOST_BARS = 100_000
 ENDINGS = tuple(f".{kind}" for kind in figures.KINDS)
@@ -147,7 +147,7 @@ def _figure(axes: Axes) -> Figure:
 def _number(axes: Axes, bars: Sequence[Bar], widths: Array, dark: Sequence[bool]) -> None:
     """Write micro-batches into the bars wide enough for them (in points), unless they are too many to read."""
     texts = ["|".join(str(task.micro_batch) for task in bar.task) for bar in bars]
-    fits = np.flatnonzero(widths > POINTS * DIGIT_WIDTH * np.array([len(text) for text in texts]) + 1).tolist()
+    fits = np.flatnonzero(widths > POINTS * DIGIT_WIDTH * np.array([len(text) for text in texts]) + MARGIN).tolist()
     for at in fits if len(fits) <= MOST_NUMBERS else ():
         bar, colour = bars[at], "white" if dark[at] else "black"
         middle = float(bar.start + bar.end) / 2
