@@ -5,7 +5,9 @@ assume 180 words a minute for text and outputs, and four seconds for a line of c
 """
 
 import json
+import re
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +15,30 @@ from repro.lab import notebooks
 from repro.lab.run import HIDDEN
 
 WORDS_PER_MINUTE, SECONDS_PER_LINE = 180, 4
+
+
+TOP = ("top", "The answer")
+WHOLE_POINT = (*TOP, "What to remember")
+# Ways through the notebooks for those with little time; the README names them with their words.
+PATHS: dict[str, dict[str, Sequence[str]]] = {
+    "half an hour": {
+        "00": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "02": (*TOP, "Step 1", "Step 2", "What to remember"),
+        **dict.fromkeys(("04", "09", "10", "11", "13", "15"), WHOLE_POINT),
+    },
+    "an hour": {
+        "00": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "01": (*TOP, "Step 1", "What to remember"),
+        "02": (*TOP, "Step 1", "Step 2", "Step 3", "What to remember"),
+        "04": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "09": (*TOP, "Step 1", "What to remember"),
+        "10": (*TOP, "Step 1", "What to remember"),
+        "11": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "13": (*TOP, "Step 1", "What to remember"),
+        "15": (*TOP, "Step 1", "Step 2", "What to remember"),
+        **dict.fromkeys(("03", "05", "06", "07", "08", "12", "14", "16"), WHOLE_POINT),
+    },
+}
 
 
 class Load(NamedTuple):
@@ -37,6 +63,30 @@ def reading_load(cells: list[dict[str, Any]]) -> Load:
     return Load(words, len(cells), lines, read / WORDS_PER_MINUTE + lines * SECONDS_PER_LINE / 60)
 
 
+def sections(cells: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return a notebook's cells by section: "top", then each by its heading up to a colon, in order."""
+    found: dict[str, list[dict[str, Any]]] = {"top": []}
+    name = "top"
+    for cell in cells:
+        parts = re.split(r"(?m)^## ", "".join(cell["source"])) if cell["cell_type"] == "markdown" else [""]
+        if parts[0].strip() or cell["cell_type"] == "code":
+            found[name].append(cell | ({"source": parts[0]} if cell["cell_type"] == "markdown" else {}))
+        for part in parts[1:]:
+            name = part.splitlines()[0].split(":")[0].strip()
+            found.setdefault(name, []).append(cell | {"source": part})
+    return found
+
+
+def path_load(path: Mapping[str, Sequence[str]]) -> Load:
+    """Return how much there is to read on a path: sections by the number of their notebook."""
+    chosen: list[dict[str, Any]] = []
+    for number, names in path.items():
+        (file,) = notebooks.find([number])
+        by_name = sections(json.loads(file.read_text(encoding="utf-8"))["cells"])
+        chosen += [cell for name in names for cell in by_name[name]]
+    return reading_load(chosen)
+
+
 def load_of(path: Path) -> Load:
     """Return how much there is to read in a notebook."""
     return reading_load(json.loads(path.read_text(encoding="utf-8"))["cells"])
@@ -50,6 +100,9 @@ def main(names: list[str]) -> None:
         print(f"{name:<34}{load.words:>7,}{load.cells:>7}{load.lines:>7}{load.minutes:>9.0f}")
     total = Load(*(sum(column) for column in zip(*loads.values(), strict=True)))
     print(f"{'in all':<34}{total.words:>7,}{total.cells:>7}{total.lines:>7}{total.minutes:>9.0f}")
+    for name, path in PATHS.items() if not names else ():
+        load = path_load(path)
+        print(f"{'path: ' + name:<34}{load.words:>7,}{load.cells:>7}{load.lines:>7}{load.minutes:>9.0f}")
 
 
 if __name__ == "__main__":
