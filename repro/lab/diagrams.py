@@ -334,7 +334,7 @@ def draw_network(
     start, landing = (0.97 + 9.0 * node + 3.3 / gpus for node in range(2))  # beside the texts
     for expert in experts:
         target = landing - 0.32 + expert * 6.6 / gpus
-        axes.plot([start, start, landing, landing, target], [3.05, 1.5, 1.5, 4.8, 4.8], color=RED, linewidth=2.5)
+        axes.plot([start, start, landing, landing, target], [3.05, 1.08, 1.08, 4.8, 4.8], color=RED, linewidth=2.5)
         arrow(axes, (target, 4.8), (target, 4.0), color=RED, linewidth=2.5)
     if title:
         note(axes, 0.4, 6.6, title, fontsize=12, fontweight="bold")
