@@ -42,7 +42,7 @@ def idle_by_formula(ranks: int, backward: float, weight: float, overlapped: floa
     return {name: max(passes, 0) for name, passes in by_schedule.items()}
 
 
-@audit("A23", notebook="06_hardware_and_serving", unit="forward passes of idle time")
+@audit("A23", notebook="15_pipeline_schedules", unit="forward passes of idle time")
 def fewer_bubbles(
     facts: Ledger, *, pipeline_ranks: int, backward_over_forward: float, weight_over_forward: float,
     overlapped_over_forward: float,
@@ -83,7 +83,7 @@ def fewer_bubbles(
     )
 
 
-@audit("A24", notebook="06_hardware_and_serving", unit="% of the card's bandwidth", digits=2)
+@audit("A24", notebook="16_all_to_all_and_the_run", unit="% of the card's bandwidth", digits=2)
 def full_bandwidth(facts: Ledger) -> Answer:
     """Divide the bandwidth that the kernels reach by the network card's: in a trace of training, and in a test."""
     card = facts["h800_sxm.infiniband_bytes_per_s"]
