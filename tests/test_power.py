@@ -78,11 +78,12 @@ def alternate(mean, spread):
         (alternate(1.0, 0.2), "higher"),
         (alternate(-1.0, 0.2), "lower"),
         (alternate(0.05, 0.2), "no difference that matters"),  # half of the interval is 0.15
-        (alternate(0.2, 0.2), "no difference that matters"),  # real, and too small to matter
+        (alternate(0.2, 0.2), "higher, but too little to matter"),
+        (alternate(-0.2, 0.2), "lower, but too little to matter"),
         (alternate(0.4, 0.8), "undecided"),
     ],
 )
-def test_a_comparison_has_three_outcomes(differences, outcome):
+def test_what_a_comparison_can_tell(differences, outcome):
     base = np.arange(10.0)
     assert compare_settings(base + differences, base, TEN).outcome == outcome
     assert str(compare_settings(base + differences, base, TEN)).endswith(outcome)

@@ -2,10 +2,11 @@
 
 A difference between two recipes means something only beside two numbers fixed beforehand: the smallest difference that
 would change what we write, and the chance that so many seeds detect it. Runs are paired by seed, so that what counts is
-the spread of differences, taken from pilot seeds that the study does not use again. Afterwards there are three
-outcomes. The interval lies within the smallest effect on both sides: no difference that matters, which is a result. It
-lies on one side of zero and reaches further: a difference. Or it holds both zero and effects that matter: undecided,
-more seeds are needed. A null result has a power of its own, the chance to be told if there is no difference.
+the spread of differences, taken from pilot seeds that the study does not use again. Afterwards the
+interval lies on one side of zero: a difference, and if it stays within the smallest effect, one too little to matter.
+Or it holds zero and stays within the smallest effect: no difference that matters, which is a result. Or it holds both
+zero and effects that matter: undecided, more seeds are needed. A null result has a power of its own, the chance to be
+told if there is no difference.
 """
 
 from collections.abc import Sequence
@@ -22,7 +23,10 @@ from repro.validate import check_integer, check_number
 
 MAX_SEEDS = 10_000
 QUANTILES = 2000  # over which a chance is averaged
-Outcome = Literal["higher", "lower", "no difference that matters", "undecided"]
+Outcome = Literal[
+    "higher", "lower", "higher, but too little to matter", "lower, but too little to matter",
+    "no difference that matters", "undecided",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,9 @@ def compare_settings(
     if len(values) + left_out != plan.seeds:
         raise InputError(f"{len(values)} pairs and {left_out} left out: must be the {plan.seeds} seeds of the plan")
     interval = paired_interval(values, baseline, level=plan.level_of_each)
-    if -plan.smallest_effect < interval.low and interval.high < plan.smallest_effect:
-        return Comparison(interval, "no difference that matters")
-    if interval.sign:
-        return Comparison(interval, "higher" if interval.sign > 0 else "lower")
-    return Comparison(interval, "undecided")
+    within = -plan.smallest_effect < interval.low and interval.high < plan.smallest_effect
+    if interval.sign > 0:
+        return Comparison(interval, "higher, but too little to matter" if within else "higher")
+    if interval.sign < 0:
+        return Comparison(interval, "lower, but too little to matter" if within else "lower")
+    return Comparison(interval, "no difference that matters" if within else "undecided")
