@@ -6,6 +6,7 @@ import re
 import nbformat
 import pytest
 
+from repro import FINDING
 from repro.claims import load_register
 from repro.claims.assumptions import ASSUMPTIONS
 from repro.claims.audit import AUDITS
@@ -225,6 +226,6 @@ def test_a_claim_is_shown_as_a_card_once():
         for path in NEW
         for cell in code(nbformat.read(path, 4))
         for output in cell.outputs
-        if "<details>" in str(output.get("data", {}).get("text/html", ""))
+        if FINDING in output.get("data", {}) and "<details>" in str(output["data"]["text/html"])
     ]
     assert len(cards) == len(set(cards))
