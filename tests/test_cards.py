@@ -100,6 +100,8 @@ def test_a_line_names_the_notebook_that_argues_the_claim(shown):
     assert data[FINDING]["id"] == "A16"
 
 
-def test_a_claim_without_a_figure_shows_none(shown):
-    cards.show(run_audit("B13"))
-    assert "Recomputed" not in shown[0]["text/plain"]
+@pytest.mark.parametrize(("claim", "lines"), [("B13", ["Printed: roughly 50,000"]), ("B18", [])])
+def test_figures_are_shown_if_the_document_prints_one_and_it_can_be_recomputed(claim, lines, shown):
+    cards.show(run_audit(claim))
+    plain = shown[0]["text/plain"].splitlines()
+    assert [line for line in plain if line.startswith(("Printed", "Recomputed"))] == lines

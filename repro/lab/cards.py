@@ -78,10 +78,11 @@ def as_html(value: object) -> str:
 
 
 def _figures(result: AuditResult) -> list[tuple[str, str]]:
-    """Return what the document prints and what is recomputed, each if there is such a figure."""
-    value = result.finding.value if result.finding else None
-    pairs = [("Printed", result.printed), ("Recomputed", result.recomputed if value is not None else "")]
-    return [(name, text) for name, text in pairs if text]
+    """Return what the document prints, and what is recomputed; nothing if the document prints no figure."""
+    if not result.printed:  # what was recomputed then is a count of no interest by itself
+        return []
+    pairs = [("Printed", result.printed), ("Recomputed", result.recomputed)]
+    return [(name, text) for name, text in pairs if text not in ("", "—")]
 
 
 def _reason(result: AuditResult) -> str:
