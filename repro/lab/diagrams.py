@@ -184,12 +184,9 @@ def draw_promotion(bits: int, every: int, length: int) -> Figure:
     parts = 6
     for part in range(parts):
         x = 0.4 + 2.5 * part
-        last = part == parts - 1
         box(axes, x, 3.4, 2.2, 0.9, "…" if part == parts - 2 else f"{every} products", BLUE)
         if part != parts - 2:
             arrow(axes, (x + 1.1, 3.35), (x + 1.1, 2.3))
-        if last:
-            note(axes, x + 2.3, 1.8, "", fontsize=9)
     box(axes, 0.4, 1.3, 14.7, 0.95, f"FP32 register: {length // every} partial sums", ORANGE)
     note(axes, 0.4, 4.85, f"Tensor core: each partial sum keeps about {bits} bits, then starts again at 0", color=BLUE)
     note(
