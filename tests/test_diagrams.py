@@ -1,8 +1,11 @@
 """Diagrams of mechanisms: the numbers they are given stand in them, and their parts lie where they should."""
 
 import pytest
+from matplotlib.colors import to_hex
 
-from repro.lab.diagrams import draw_kv_caches, draw_pipeline, draw_training_memory
+from repro.experiments.recall_layer import GROUPS, RecallLayer
+from repro.lab.diagrams import draw_head_view, draw_kv_caches, draw_pipeline, draw_training_memory
+from repro.lab.figures import BLUE, ORANGE
 
 pytestmark = pytest.mark.usefixtures("plain_matplotlib")
 
@@ -26,3 +29,15 @@ def test_a_diagram_of_training_memory_sums_the_bytes_of_each_scheme():
 def test_in_a_diagram_of_a_pipeline_each_rank_faces_its_mirror_image():
     numbers = [int(text) for text in texts_of(draw_pipeline(4, layers=8, gpus_per_rank=2)) if text.isdigit()]
     assert numbers == [0, 0, 3, 1, 1, 2, 2, 2, 1, 3, 3, 0]  # rank, stage from the front, stage from the back
+
+
+def test_a_head_reads_as_many_cached_elements_as_the_layer_gives_it():
+    figure = draw_head_view(16, {"MLA": 0, **GROUPS})
+    (axes,) = figure.axes
+    coloured = [to_hex(patch.get_facecolor()) for patch in axes.patches]
+    widths = [16, *(RecallLayer(kind, 16).head_dim for kind in GROUPS)]  # 16, 8, 4, 2
+    for colour in (BLUE, ORANGE):
+        assert coloured.count(to_hex(colour)) == sum(widths)
+    texts = [text.get_text() for text in axes.texts]
+    assert "all 16, as key and as value" in texts
+    assert [f"{width} as key, {width} as value" in texts for width in widths[1:]] == [True, True, True]

@@ -17,6 +17,7 @@ PAGES = [
     "CONTRIBUTING.md",
     "docs/architecture.md",
     "docs/commands.md",
+    "docs/fp8-errors.md",
     "docs/glossary.md",
     "docs/mechanisms.md",
     "docs/method.md",

@@ -195,18 +195,44 @@ def draw_bits(fields: dict[str, tuple[int, int]], tile: int = 128) -> Figure:
     return figure
 
 
+def draw_head_view(cache_elements: int, groups: dict[str, int]) -> Figure:
+    """Draw which of a token's cached elements the first head reads: as key (blue), as value (orange), or as both.
+
+    Args:
+        cache_elements: per token.
+        groups: pairs of a key and a value among them, by kind; 0 stands for latent attention, which reads all as both.
+    """
+    figure, axes = canvas(8.5, 0.62 * len(groups) + 0.5, columns=17, rows=1.24 * len(groups) + 1)
+    size = 9.0 / cache_elements
+    for place, (kind, count) in enumerate(groups.items()):
+        y = 1.24 * (len(groups) - 1 - place) + 1.1
+        note(axes, 0.3, y + size / 2, kind, fontsize=12, fontweight="bold")
+        width = cache_elements // (2 * count) if count else cache_elements
+        starts = {BLUE: 0, ORANGE: cache_elements // 2 if count else 0}
+        cells(axes, 2.2, y, [PALE[GREY]] * cache_elements, size=size)
+        for colour, start in starts.items():
+            for element in range(start, start + width):
+                low = y + (size / 2 if colour == BLUE and not count else 0)
+                height = size if count else size / 2
+                x = 2.2 + element * size
+                axes.add_patch(Rectangle((x, low), size, height, facecolor=colour, edgecolor="white"))
+        reads = f"{width} as key, {width} as value" if count else f"all {width}, as key and as value"
+        note(axes, 11.6, y + size / 2, reads, fontsize=10.5)
+    note(axes, 2.2, 0.4, "blue: in the first head's key", color=BLUE)
+    note(axes, 6.7, 0.4, "orange: in its value", color="#A86F00")
+    note(axes, 9.9, 0.4, "grey: read by other heads only", color="#777777")
+    return figure
+
+
 def draw_promotion(bits: int, every: int, length: int) -> Figure:
     """Draw how a long sum of products is promoted: short sums of few bits in the tensor core, added up in FP32."""
     figure, axes = canvas(8.5, 2.8, columns=17, rows=5.6)
     parts = 6
     for part in range(parts):
         x = 0.4 + 2.5 * part
-        last = part == parts - 1
         box(axes, x, 3.4, 2.2, 0.9, "…" if part == parts - 2 else f"{every} products", BLUE)
         if part != parts - 2:
             arrow(axes, (x + 1.1, 3.35), (x + 1.1, 2.3))
-        if last:
-            note(axes, x + 2.3, 1.8, "", fontsize=9)
     box(axes, 0.4, 1.3, 14.7, 0.95, f"FP32 register: {length // every} partial sums", ORANGE)
     note(axes, 0.4, 4.85, f"Tensor core: each partial sum keeps about {bits} bits, then starts again at 0", color=BLUE)
     note(
