@@ -1,9 +1,9 @@
-"""Diagrams of MLA, of a token's way through the network, and of what overlaps: what is written, and where."""
+"""Diagrams of MLA, of a module that drafts, of a token's way, and of what overlaps: what is written, and where."""
 
 import pytest
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from repro.lab.diagrams import draw_latent_attention, draw_network, draw_overlap
+from repro.lab.diagrams import draw_latent_attention, draw_mtp, draw_network, draw_overlap
 from repro.lab.figures import BLUE, GREEN, RED
 
 pytestmark = pytest.mark.usefixtures("plain_matplotlib")
@@ -47,3 +47,15 @@ def test_pieces_of_a_lane_stand_at_their_times_in_lanes_from_the_top():
     assert boxes[0].y0 == boxes[1].y0 > boxes[2].y0
     placed = texts(figure)
     assert placed["At once"].get_position()[1] > placed["computes"].get_position()[1] > boxes[2].y1
+
+
+def test_a_kept_draft_yields_two_tokens_and_a_wrong_one_is_replaced():
+    (axes,) = draw_mtp("85% to 90%").axes
+    written = texts(axes.figure)
+    kept, wrong = written["kept, 85% to 90%: two tokens from one pass"], written["else: one token"]
+    assert {"token i + 2: a draft", "draft of i + 2", "the same head", "thrown away"} < set(written)
+    assert kept.get_color() == GREEN
+    assert wrong.get_color() == RED
+    assert kept.get_position()[1] > written["the draft, i + 2"].get_position()[1] > wrong.get_position()[1]
+    inside = [axes.viewLim.contains(*text.get_position()) for text in axes.texts]
+    assert all(inside)

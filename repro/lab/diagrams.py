@@ -294,37 +294,41 @@ def draw_pipeline(ranks: int, *, layers: int, gpus_per_rank: int) -> Figure:
     return figure
 
 
-def draw_mtp(accepted: bool) -> Figure:
-    """Draw the module for multi-token prediction, and what becomes of its draft in the next pass."""
-    figure, axes = canvas(8.5, 3.9, columns=17, rows=7.8)
-    box(axes, 0.4, 0.6, 2.6, 0.9, "token i", GREY)
-    box(axes, 0.4, 2.6, 2.6, 1.4, "main model", BLUE)
-    box(axes, 0.4, 5.2, 2.6, 0.9, "head", BLUE)
-    note(axes, 1.7, 6.9, "token i + 1", ha="center", fontweight="bold")
-    for low, high in ((1.55, 2.55), (4.05, 5.15), (6.15, 6.6)):
-        arrow(axes, (1.7, low), (1.7, high))
-    box(axes, 4.6, 0.6, 2.6, 0.9, "token i + 1", GREY)
-    box(axes, 4.6, 2.6, 2.6, 1.4, "MTP module:\none layer", ORANGE)
-    box(axes, 4.6, 5.2, 2.6, 0.9, "the same head", BLUE)
-    note(axes, 5.9, 6.9, "token i + 2: a draft", ha="center", fontweight="bold")
-    for low, high in ((1.55, 2.55), (4.05, 5.15), (6.15, 6.6)):
-        arrow(axes, (5.9, low), (5.9, high))
-    arrow(axes, (3.05, 3.3), (4.55, 3.3))
-    note(axes, 3.1, 3.62, "hidden state", fontsize=8.5)
-    box(axes, 9.2, 0.6, 2.6, 0.9, "token i + 1", GREY)
-    box(axes, 12.0, 0.6, 2.6, 0.9, "draft", ORANGE)
-    box(axes, 9.2, 2.6, 5.4, 1.4, "main model: one pass over both", BLUE)
-    for x in (10.5, 13.3):
-        arrow(axes, (x, 1.55), (x, 2.55))
-        arrow(axes, (x, 4.05), (x, 5.0))
-    verdict, colour = (
-        ("the draft is right: 2 tokens from one pass", GREEN)
-        if accepted
-        else ("the draft is wrong: 1 token, the rest is thrown away", RED)
-    )
-    box(axes, 9.2, 5.1, 2.6, 0.9, "token i + 2", GREEN)
-    box(axes, 12.0, 5.1, 2.6, 0.9, "token i + 3", GREEN if accepted else GREY)
-    note(axes, 9.2, 6.9, verdict, color=colour, fontweight="bold")
+def draw_mtp(kept: str) -> Figure:
+    """Draw the module for multi-token prediction, and what becomes of its draft in the main model's next pass.
+
+    Args:
+        kept: the share of drafts that are kept, as a text.
+    """
+    figure, axes = canvas(8.5, 4.4, columns=17, rows=9.2)
+    note(axes, 0.3, 8.75, "1. The module drafts a token", fontsize=12, fontweight="bold")
+    columns = {
+        0.3: ("token i", "main model", "head", "token i + 1", BLUE),
+        4.4: ("token i + 1", "MTP module:\none layer", "the same head", "token i + 2: a draft", ORANGE),
+    }
+    for x, (read, layers, head, said, colour) in columns.items():
+        box(axes, x, 0.4, 2.7, 0.9, read, GREY)
+        box(axes, x, 2.2, 2.7, 1.3, layers, colour)
+        box(axes, x, 4.4, 2.7, 0.9, head, BLUE)
+        note(axes, x + 1.35, 6.4, said, ha="center", fontweight="bold")
+        for low, high in ((1.35, 2.15), (3.55, 4.35), (5.35, 6.05)):
+            arrow(axes, (x + 1.35, low), (x + 1.35, high))
+    arrow(axes, (3.05, 2.85), (4.35, 2.85))
+    note(axes, 3.7, 3.75, "hidden\nstate", ha="center", fontsize=8.5)
+    note(axes, 8.9, 8.75, "2. The next pass checks the draft", fontsize=12, fontweight="bold")
+    for x, text, colour in ((8.9, "token i + 1", GREY), (12.9, "draft of i + 2", ORANGE)):
+        box(axes, x, 0.4, 3.6, 0.9, text, colour)
+        arrow(axes, (x + 1.8, 1.35), (x + 1.8, 2.15))
+        arrow(axes, (x + 1.8, 3.55), (x + 1.8, 4.35))
+    box(axes, 8.9, 2.2, 7.6, 1.3, "main model: one pass over both tokens", BLUE)
+    outcomes = {
+        6.5: (f"kept, {kept}: two tokens from one pass", "the draft, i + 2", "token i + 3", GREEN),
+        4.4: ("else: one token", "another token i + 2", "thrown away", GREY),
+    }
+    for y, (verdict, first, second, colour) in outcomes.items():
+        box(axes, 8.9, y, 3.6, 0.9, first, GREEN)
+        box(axes, 12.9, y, 3.6, 0.9, second, colour)
+        note(axes, 8.9, y + 1.25, verdict, color=GREEN if colour == GREEN else RED, fontweight="bold")
     return figure
 
 
