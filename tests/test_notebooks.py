@@ -38,10 +38,6 @@ def shows(cell, mimetype):
     return any(mimetype in output.get("data", {}) for output in cell.get("outputs", []))
 
 
-NEW = [path for path in PATHS if PROSE in path.read_text()]
-OLD = [path for path in PATHS if path not in NEW]
-
-
 def tagged(node):
     return [cell for cell in code(node) if "parameters" in cell.metadata.get("tags", [])]
 
@@ -66,8 +62,7 @@ def test_stale_outputs_are_refused(change, message, tmp_path, capsys):
     path = tmp_path / "stale.ipynb"
     path.write_text(json.dumps(notebook))
     assert main([str(path)]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert message in line
+    assert any(message in line for line in capsys.readouterr().err.splitlines())
 
 
 @named(PATHS)
@@ -120,18 +115,6 @@ def test_no_cell_asks_to_be_ignored_and_none_ends_in_a_semicolon(path):
         assert not cell.source.rstrip().endswith(";")
 
 
-@named(OLD)
-def test_beside_each_figure_stands_its_data_as_numbers(path):
-    cells = code(nbformat.read(path, 4))
-    readers = ("bar_lengths(", "stack_lengths(", "get_ydata()", "line_heights(", "get_array()")
-    readers += ("tile_verdicts(", "gantt_bars(")
-    for cell, after in zip(cells, [*cells[1:], None], strict=True):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
-            assert "save(figure, " in cell.source
-            assert any(reader in after.source for reader in readers)
-            assert after.outputs
-
-
 @named(PATHS)
 def test_no_dollar_in_prose_that_a_browser_takes_for_a_formula(path):
     for cell in nbformat.read(path, 4).cells:
@@ -140,15 +123,6 @@ def test_no_dollar_in_prose_that_a_browser_takes_for_a_formula(path):
         for output in cell.get("outputs", []):
             html = str(output.get("data", {}).get("text/html", ""))
             assert html.count("$") == html.count("<span>$</span>")
-
-
-@named(OLD)
-def test_cells_are_short_and_prose_lines_too(path):
-    node = nbformat.read(path, 4)
-    lengths = sorted(len(cell.source.splitlines()) for cell in code(node))
-    assert lengths[len(lengths) // 2] <= 9
-    assert lengths[-1] <= 20
-    assert "def " not in "".join(cell.source for cell in code(node))
 
 
 def test_every_audit_is_argued_in_the_notebook_that_it_names():
@@ -172,7 +146,7 @@ def test_the_scoreboard_lists_every_claim_once():
 HEADINGS = ["## The answer", "## Assumptions", "## What would change the answer", "## What to remember", "## Try it"]
 
 
-@named(NEW)
+@named(PATHS)
 def test_a_reader_finds_the_same_places_in_every_notebook(path):
     node = nbformat.read(path, 4)
     top = node.cells[0].source
@@ -185,7 +159,7 @@ def test_a_reader_finds_the_same_places_in_every_notebook(path):
     assert shows(code(node)[-1], PROSE)
 
 
-@named(NEW)
+@named(PATHS)
 def test_a_notebook_is_read_in_twenty_minutes(path):
     load = load_of(path)
     assert load.cells <= 30
@@ -195,7 +169,7 @@ def test_a_notebook_is_read_in_twenty_minutes(path):
     assert stated - 3 <= load.minutes <= stated + 1, load.minutes
 
 
-@named(NEW)
+@named(PATHS)
 def test_what_only_draws_is_hidden_and_what_is_in_view_is_short(path):
     for cell in code(nbformat.read(path, 4)):
         drawn = shows(cell, "image/png")
@@ -209,7 +183,7 @@ def test_what_only_draws_is_hidden_and_what_is_in_view_is_short(path):
             assert len(function.strip().splitlines()) <= 10, function
 
 
-@named(NEW)
+@named(PATHS)
 def test_tables_in_view_are_small(path):
     for cell in code(nbformat.read(path, 4)):
         for output in cell.outputs:
@@ -224,7 +198,7 @@ def test_tables_in_view_are_small(path):
 def test_a_claim_is_shown_as_a_card_once():
     cards = [
         output["data"]["text/plain"].split()[0]
-        for path in NEW
+        for path in PATHS
         for cell in code(nbformat.read(path, 4))
         for output in cell.outputs
         if FINDING in output.get("data", {}) and "<details>" in output["data"]["text/html"]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from repro.lab.prose import PROSE, unlisted
+from repro.lab.prose import unlisted
 
 FIGURE = "application/vnd.repro.figure+json"  # the mimetype under which a notebook's outputs carry a figure's numbers
 METADATA = {
@@ -40,8 +40,6 @@ def complaints(notebook: Json, figures: Path) -> list[str]:
     }
     pictured = [output for output in outputs if {"image/png", FIGURE} & set(output.get("data", {}))]
     told = [message for message, applies in wrong.items() if applies]
-    if not any(PROSE in output.get("data", {}) for output in outputs):
-        return told
     told += unlisted(notebook)
     return told + [line for output in pictured for line in (*_in_output(output), *_in_files(output, figures))]
 

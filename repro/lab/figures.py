@@ -13,16 +13,13 @@ from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
-import numpy as np
 from IPython.display import display
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
-from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
-from repro.calc.rounding import to_digits
 from repro.claims import AuditResult, count_verdicts, load_register
 from repro.lab.committed import FIGURE, checksum
 from repro.lab.drawn import figure_data
@@ -68,14 +65,6 @@ def use_style() -> None:
     )
 
 
-def save(figure: Figure, name: str) -> None:
-    """Write a figure as NAME.svg and NAME.png into the folder of the run; outside a run write nothing."""
-    if not (folder := os.environ.get(FIGURES)):
-        return
-    for kind, options in KINDS.items():
-        figure.savefig(Path(folder) / f"{name}.{kind}", **options)
-
-
 def show_figure(figure: Figure, name: str, alt: str, *, digits: int = 4) -> None:
     """Display a figure with its numbers and its text, and write its files into the folder of the run, if there is one.
 
@@ -105,13 +94,6 @@ def _picture(figure: Figure, kind: str, **options: Any) -> bytes:
     return file.getvalue()
 
 
-def bar_lengths(axes: Axes, digits: int = 4) -> list[float]:
-    """Read the lengths of an axes' bars from the drawing, in the order drawn, to so many significant digits."""
-    boxes = [patch for group in axes.containers if isinstance(group, BarContainer) for patch in group]
-    across = len({box.get_y() for box in boxes}) > 1
-    return [to_digits(box.get_width() if across else box.get_height(), digits) for box in boxes]
-
-
 def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[float]], colours: Sequence[str]) -> None:
     """Draw one horizontal bar per name, its parts of these lengths side by side, the first name on top."""
     left = [0.0] * len(names)
@@ -119,19 +101,6 @@ def draw_stacks(axes: Axes, names: Sequence[str], parts: Mapping[str, Sequence[f
         axes.barh(names, lengths, left=left, color=colour, label=part, height=0.6)
         left = [start + length for start, length in zip(left, lengths, strict=True)]
     axes.invert_yaxis()
-
-
-def stack_lengths(axes: Axes, digits: int = 3) -> dict[str, list[float]]:
-    """Read the lengths that draw_stacks drew, by the label of their part, to so many significant digits."""
-    groups = [group for group in axes.containers if isinstance(group, BarContainer)]
-    return {str(group.get_label()): [to_digits(box.get_width(), digits) for box in group.patches] for group in groups}
-
-
-def line_heights(axes: Axes, digits: int = 2) -> dict[str, list[str]]:
-    """Read the heights of an axes' labelled lines from the drawing, as texts by label."""
-    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
-    labelled = {str(line.get_label()): np.asarray(line.get_ydata(), float) for line in lines}
-    return {label: [f"{to_digits(y, digits):,g}" for y in heights] for label, heights in labelled.items()}
 
 
 def plain_ticks(axis: Axis, values: Sequence[float]) -> None:
