@@ -28,15 +28,12 @@ PATHS: dict[str, dict[str, Sequence[str]]] = {
     },
     "an hour": {
         "00": (*TOP, "Step 1", "Step 2", "What to remember"),
-        "01": (*TOP, "Step 1", "What to remember"),
-        "02": (*TOP, "Step 1", "Step 2", "Step 3", "What to remember"),
-        "04": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "02": (*TOP, "Step 1", "Step 2", "What to remember"),
+        "04": (*TOP, "Step 2", "What to remember"),
         "09": (*TOP, "Step 1", "What to remember"),
-        "10": (*TOP, "Step 1", "What to remember"),
-        "11": (*TOP, "Step 1", "Step 2", "What to remember"),
-        "13": (*TOP, "Step 1", "What to remember"),
+        "11": (*TOP, "Step 1", "What to remember"),
         "15": (*TOP, "Step 1", "Step 2", "What to remember"),
-        **dict.fromkeys(("03", "05", "06", "07", "08", "12", "14", "16"), WHOLE_POINT),
+        **dict.fromkeys(("01", "03", "05", "06", "07", "08", "10", "12", "13", "14", "16"), WHOLE_POINT),
     },
 }
 
