@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from repro.claims import count_verdicts, load_register, run_all
+from repro.lab import notebooks
+from scripts.reading import PATHS, load_of, path_load
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 COMMANDS = (Path(__file__).parents[1] / "docs" / "commands.md").read_text(encoding="utf-8")
@@ -55,6 +57,17 @@ def test_each_finding_has_the_verdict_that_is_computed():
 def test_it_is_read_in_five_minutes():
     words = [word for word in re.sub(r"\]\([^)]*\)", "]", README).split() if re.search(r"\w", word)]
     assert len(words) <= 950
+
+
+def test_the_paths_are_as_long_as_it_says():
+    for name, path in PATHS.items():
+        (words,) = re.findall(rf"\*\*{name.capitalize()}\*\* \(([\d,]+) words\)", README)
+        load = path_load(path)
+        assert abs(load.words - int(words.replace(",", ""))) <= 100, (name, load.words)
+        assert load.minutes <= {"half an hour": 30, "an hour": 60}[name]
+    (everything,) = re.findall(r"\*\*Everything\*\*: ([\d,]+) words", README)
+    total = sum(load_of(path).words for path in notebooks.find([]))
+    assert abs(total - int(everything.replace(",", ""))) <= 500, total
 
 
 def rows():
