@@ -41,7 +41,7 @@ def test_a_mistyped_value_is_off_by_one_per_cent_or_by_one(value, sign, wrong):
     [
         (script.noticed_by_audits, "price.h800_v3_report", "mtp.vllm_speedup_1_per_s"),
         (script.noticed_by_tests, "mtp.vllm_speedup_1_per_s", "deepseek_v3.expert_ranks"),
-        (script.noticed_by_notebooks, "deepseek_v3.expert_ranks", "mtp.vllm_speedup_1_per_s"),
+        (script.noticed_by_notebooks, "deepseek_v3.expert_ranks", "forty_five_times.ratio"),
     ],
 )
 def test_each_guard_notices_what_it_sees(guard, noticed, not_noticed):

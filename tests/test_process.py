@@ -196,7 +196,9 @@ def test_the_users_settings_do_not_reach_a_check(tmp_path):
 
 
 def test_a_check_finds_an_output_that_was_changed(tmp_path):
-    checkout = copy_of_the_checkout(tmp_path, PARAMETER, "1 + 1")
+    checkout = copy_of_the_checkout(
+        tmp_path, PARAMETER, "1 + 1", "from repro.lab.prose import prose_numbers\nprose_numbers({})"
+    )
     path = checkout / "notebooks/09_small.ipynb"
     assert shell(f"{REPRO} run --in-place", checkout).returncode == 0
     assert shell(f"{REPRO} check", checkout).returncode == 0
