@@ -6,7 +6,7 @@ import pytest
 from repro import FINDING
 from repro.errors import InputError
 from repro.lab import notebooks
-from repro.lab.run import _writable, canonical, run_notebook
+from repro.lab.run import canonical, run_notebook, writable
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +107,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(refuses, tmp_path, where):
 
 def test_what_was_made_for_nothing_is_taken_away(tmp_path):
     def fail():
-        with _writable(tmp_path / "a" / "b", tmp_path / "c"):
+        with writable(tmp_path / "a" / "b", tmp_path / "c"):
             assert (tmp_path / "a" / "b").is_dir()
             raise RuntimeError
 

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Run notebooks, several side by side, and print what each found."""
     from repro.lab.notebooks import check_values, find, read
-    from repro.lab.run import run_notebook
+    from repro.lab.run import run_notebook, writable
 
     texts = parse_pairs(args.parameter, "-p")
     if args.jobs is not None and args.jobs < 1:
@@ -43,7 +43,8 @@ def run(args: argparse.Namespace) -> None:
     values = check_values(notebooks, texts)
     if len(notebooks) > 1:
         where = ["--in-place"] if args.in_place else ["-o", str(out), "--figures", str(figures)]
-        return _run_several(notebooks, texts, where, args.jobs)
+        with writable(out, figures):  # made here, so that the last of the runs to end need not clear it away
+            return _run_several(notebooks, texts, where, args.jobs)
     (notebook,) = notebooks
     done = run_notebook(notebook, values, out, figures)
     lines = [f"{finding['id']}  {finding['verdict']:<13} {finding['headline']}" for finding in done.findings]

@@ -44,7 +44,7 @@ def run_notebook(notebook: Notebook, values: dict[str, Value], out: Path, figure
 
     own_values = {name: value for name, value in values.items() if name in notebook.parameters}
     target = out / notebook.path.name
-    with _writable(out, figures), tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as staging:
+    with writable(out, figures), tempfile.TemporaryDirectory(prefix=".partial-", dir=out) as staging:
         _refuse_folder(target)
         partial, drawn = Path(staging) / notebook.path.name, Path(staging) / "figures"
         drawn.mkdir()
@@ -165,7 +165,7 @@ def findings(node: Any) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def _writable(*folders: Path) -> Iterator[None]:
+def writable(*folders: Path) -> Iterator[None]:
     """Make folders for some work; if it fails, remove those that were made for it."""
     made: list[Path] = []
     try:
