@@ -14,7 +14,7 @@ from repro.errors import InputError
 from repro.inputs import Value
 from repro.lab.notebooks import Notebook, folder
 
-FIGURES = "REPRO_FIGURES"  # the folder for a notebook's figures; save() writes nothing while it is not set
+FIGURES = "REPRO_FIGURES"  # the folder for a notebook's figures; show_figure writes no files while it is not set
 KERNEL = "python3"
 HIDDEN = "hide-input"  # the tag of a cell whose source only draws
 

@@ -7,12 +7,9 @@ from IPython.display import display
 
 from repro.claims import AuditResult
 from repro.claims.formatting import format_quantity
-from repro.claims.verdict import grade
 from repro.facts import Fact, Facts
-from repro.lab.cards import as_html, show
+from repro.lab.cards import as_html
 from repro.lab.figures import VERDICT_COLOURS
-
-__all__ = ["cases_table", "facts_table", "fold_table", "scoreboard", "show", "show_columns", "show_facts", "show_table"]
 
 LEFT = 'style="text-align: left"'
 
@@ -73,18 +70,6 @@ def scoreboard(results: Sequence[AuditResult]) -> pd.DataFrame:
     """Return one row per claim: verdict, what is true, the figures printed and recomputed, and the claim itself."""
     rows = [(r.claim.id, str(r.verdict), r.headline, r.printed, r.recomputed, r.claim.statement) for r in results]
     return _frame(rows, "id", "verdict", "what is true", "printed", "recomputed", "claim")
-
-
-def cases_table(result: AuditResult) -> pd.DataFrame:
-    """Return one row per reading of an audited claim: what it assumes, the value, and its verdict if it stood alone."""
-    claim, finding = result.claim, result.finding
-    if finding is None:
-        raise ValueError(f"{claim.id} is not audited yet, and so has no cases")
-    rows = []
-    for case in finding.cases:
-        value = format_quantity(case.value, finding.unit, finding.digits)
-        rows.append((result.mark_reading(case), value, str(grade(claim.printed, case))))
-    return _frame(rows, "reading", "value", "this reading alone")
 
 
 def _frame(rows: Iterable[Sequence[str]], *columns: str) -> pd.DataFrame:
