@@ -146,6 +146,7 @@ def test_finished_runs_are_not_done_again_and_interrupted_ones_are(tmp_path):
     again = perform_all(study("", "nan", ""), path, 2, bar=False)
     assert [row["status"] for row in again] == ["complete", "diverged", "complete"]
     assert [json.loads(line)["run"]["seed"] for line in path.read_text().splitlines()[2:]] in ([0, 2], [2, 0])
+    assert not any("code" in row for row in again)  # a resumed study gives the rows of one that ran at once
 
 
 def test_rows_of_other_code_are_done_again(tmp_path):

@@ -136,7 +136,7 @@ def load_rows(path: Path, version: str) -> list[Row]:
     for number, line in enumerate(lines, start=1):
         try:
             row = json.loads(line)
-            if row["code"] == version:
+            if row.pop("code") == version:
                 rows.append(row)
         except (ValueError, KeyError, TypeError):
             if number < len(lines):
