@@ -18,7 +18,7 @@ import numpy as np
 from repro.arrays import Array, BoolArray, IntArray
 from repro.errors import InputError, unknown_name
 from repro.experiments.power import Plan
-from repro.experiments.record import Study
+from repro.experiments.record import Study, list_by_result
 from repro.experiments.watch import Trace
 from repro.nano.numerics import Accumulation
 from repro.nano.numerics.recipes import FP32, PrecisionRecipe, bf16_recipe, v3_recipe
@@ -178,9 +178,8 @@ def measure(run: SumsRun, trace: Trace) -> dict[str, Any]:
     """Train each seed and return the results of `measure_seed` as lists, in the seeds' order."""
     if run.order not in ("documents", "shuffled"):
         raise InputError(f"order = {run.order!r}: must be documents or shuffled")
-    results = [measure_seed(run, seed) for seed in run.seeds]
     trace.steps_done = run.steps
-    return {name: [result[name] for result in results] for name in results[0]}
+    return list_by_result(measure_seed(run, seed) for seed in run.seeds)
 
 
 WEIGHTS, SHUFFLED_WEIGHT = (1e-2, 1e-3, 1e-4), 1e-3

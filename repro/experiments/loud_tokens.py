@@ -19,7 +19,7 @@ import numpy as np
 from repro.arrays import Array, BoolArray, IntArray
 from repro.errors import InputError, unknown_name
 from repro.experiments.power import Plan
-from repro.experiments.record import Study
+from repro.experiments.record import Study, list_by_result
 from repro.experiments.watch import Trace
 from repro.nano.numerics import E4M3, Format
 from repro.nano.numerics.recipes import (
@@ -186,9 +186,8 @@ def measure(run: LoudRun, trace: Trace) -> dict[str, Any]:
     """Train each seed and return the results of `measure_seed` as lists, in the seeds' order."""
     if run.order not in ("mixed", "sorted"):
         raise InputError(f"order = {run.order!r}: must be mixed or sorted")
-    results = [measure_seed(run, seed) for seed in run.seeds]
     trace.steps_done = run.steps
-    return {name: [result[name] for result in results] for name in results[0]}
+    return list_by_result(measure_seed(run, seed) for seed in run.seeds)
 
 
 def crossing(weights: Sequence[float], losses: Sequence[float], level: float) -> float:

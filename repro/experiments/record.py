@@ -7,7 +7,7 @@ Runs whose rows other code made, by a fingerprint of the sources, are done again
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -155,6 +155,12 @@ def write_record(study: Study, rows: Sequence[Row], path: Path) -> None:
     cut = [json.loads(json.dumps(row), parse_float=lambda text: float(f"{float(text):.9g}")) for row in rows]
     head, body = json.dumps(describe_machine()), ",\n".join(map(json.dumps, cut))
     path.write_text(f'{{"study": "{study.name}", "machine": {head}, "rows": [\n{body}\n]}}\n', encoding="utf-8")
+
+
+def list_by_result(measured: Iterable[Mapping[str, float]]) -> dict[str, list[float]]:
+    """Return results of several seeds as one list per result, in the order of the seeds."""
+    each = list(measured)
+    return {name: [result[name] for result in each] for name in each[0]}
 
 
 def iter_numbers(results: Any, name: str = "") -> Iterator[tuple[str, float]]:
