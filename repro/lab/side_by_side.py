@@ -1,7 +1,7 @@
 """Runs several commands of this package side by side, each a process of its own.
 
-A notebook run sets variables of its process and silences its standard error, so that two cannot share one. Whatever
-ends this process also ends those that it started, before it is done.
+A notebook run sets variables of its process and silences its standard error, so that two cannot share one. An error or
+a signal that can be caught ends the runs under way too; SIGKILL leaves them to finish on their own.
 """
 
 import subprocess
